@@ -1,0 +1,97 @@
+// The outcome of a call: a value, absence, or an error with a stable code and a text.
+#ifndef SHF_RESULT_HPP_
+#define SHF_RESULT_HPP_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+namespace shf {
+
+// Stable numbers, the same in every language; never renumbered, only added to.
+enum class Status : uint32_t {
+  kOk = 0,
+  kAbsent = 1,                 // the key is not in the map; not an error
+  kInvalidArgument = 2,        // an argument is outside what the call takes
+  kInvalidName = 3,            // the map's name is not a plain file name
+  kNotFound = 4,               // no such map or folder
+  kAlreadyExists = 5,          // the map exists already
+  kPermissionDenied = 6,       // the operating system denies the access
+  kUnsupportedFileSystem = 7,  // maps are not safe on this file system
+  kNoSpace = 8,                // file system, memory limit or the map's maximum is used up
+  kIncompatible = 9,           // not a map, or one of another version, layout or length
+  kCorrupt = 10,               // the map's contents contradict themselves
+  kBusy = 11,                  // the bound on waiting or retries was reached
+  kWrongType = 12,             // the value has another type than the operation needs
+  kReadOnly = 13,              // the map is open for reading only
+  kTooLarge = 14,              // key and value are longer than the map can hold
+  kBufferTooSmall = 15,        // the buffer is too small; nothing was written to it
+  kOutOfMemory = 16,           // the process is out of private memory
+  kTooManyProcesses = 17,      // all process slots of the map are taken
+  kHashCollisions = 18,        // too many keys share all bits of their hash
+  kSystem = 19,                // another failure of the operating system
+  kNotAttached = 20,           // the handle is not attached to a map
+  kInternal = 21,              // the library itself failed; please report it
+  kOverflow = 22,              // a number would leave the range of its type
+};
+
+// The name of a status, such as "NoSpace"; a static string.
+const char* StatusName(Status status) noexcept;
+
+// The text and number that come with an outcome other than kOk and kAbsent.
+struct Error {
+  Status status = Status::kOk;
+  std::string text;           // says what was expected and what was found
+  uint64_t needed_bytes = 0;  // with kBufferTooSmall: the size of the value
+};
+
+// A value of type T, or a status. T is default constructible.
+template <typename T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : value_(std::move(value)) {}  // NOLINT: a value is a result
+  Result(Error error) : error_(std::move(error)) {}  // NOLINT: so is an error
+
+  // Whether there is a value.
+  bool ok() const noexcept { return error_.status == Status::kOk; }
+  // Whether the key was not there.
+  bool absent() const noexcept { return error_.status == Status::kAbsent; }
+  Status status() const noexcept { return error_.status; }
+  // What went wrong, for people; empty with kOk.
+  const std::string& text() const noexcept { return error_.text; }
+  uint64_t needed_bytes() const noexcept { return error_.needed_bytes; }
+  const Error& error() const noexcept { return error_; }
+  // The value, or a default constructed one when there is none.
+  const T& value() const& noexcept { return value_; }
+  T& value() & noexcept { return value_; }
+  T&& value() && noexcept { return std::move(value_); }
+  const T& operator*() const& noexcept { return value_; }
+  const T* operator->() const noexcept { return &value_; }
+
+ private:
+  Error error_;
+  T value_{};
+};
+
+// Success, absence, or an error.
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  Result() = default;
+  Result(Error error) : error_(std::move(error)) {}  // NOLINT: an error is a result
+
+  bool ok() const noexcept { return error_.status == Status::kOk; }
+  bool absent() const noexcept { return error_.status == Status::kAbsent; }
+  Status status() const noexcept { return error_.status; }
+  const std::string& text() const noexcept { return error_.text; }
+  uint64_t needed_bytes() const noexcept { return error_.needed_bytes; }
+  const Error& error() const noexcept { return error_; }
+
+ private:
+  Error error_;
+};
+
+}  // namespace shf
+
+#endif  // SHF_RESULT_HPP_

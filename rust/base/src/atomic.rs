@@ -1,0 +1,389 @@
+//! The only door to shared memory: words, half words, and byte ranges that others may be writing.
+//!
+//! Every access to mapped bytes in this project goes through `Word`, `Half` and `Bytes`, so that
+//! the model checker (`cfg(loom)`), Miri and the crash points see each of them.
+//!
+//! Rules:
+//! - A location has one access width for its whole life: 8 bytes (`Word`) or 4 bytes (`Half`).
+//!   Record bytes are accessed as 8-byte words, or by opaque instructions that the language does
+//!   not see (`Bytes`), never through `&[u8]`.
+//! - Every store ends with a compiler fence, so the order in which a killed process leaves its
+//!   stores behind is the order in the source. (The processor needs nothing: a kill does not lose
+//!   retired stores.)
+//! - Orderings stronger than relaxed name their partner where they are used.
+#![allow(unsafe_code)]
+
+use crate::crash;
+use std::marker::PhantomData;
+pub use std::sync::atomic::Ordering;
+use std::sync::atomic::compiler_fence;
+
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Bytes in a `Word`.
+pub const WORD_BYTES: u64 = 8;
+
+/// An 8-byte aligned word of shared memory, valid for `'r`.
+#[derive(Clone, Copy)]
+pub struct Word<'r> {
+    address: *mut u64,
+    lifetime: PhantomData<&'r ()>,
+}
+
+/// A 4-byte aligned half word of shared memory, valid for `'r`.
+#[derive(Clone, Copy)]
+pub struct Half<'r> {
+    address: *mut u32,
+    lifetime: PhantomData<&'r ()>,
+}
+
+/// A range of shared memory that starts on an 8-byte boundary, valid for `'r`.
+#[derive(Clone, Copy)]
+pub struct Bytes<'r> {
+    address: *mut u64,
+    len: usize,
+    lifetime: PhantomData<&'r ()>,
+}
+
+macro_rules! atomic_location {
+    ($name:ident, $int:ty, $atomic:ident) => {
+        impl<'r> $name<'r> {
+            /// # Safety
+            /// `address` is aligned, inside a live mapping for `'r`, and never accessed at another
+            /// width. For the storing methods the mapping is writable.
+            #[inline(always)]
+            pub(crate) unsafe fn new(address: *mut $int) -> Self {
+                debug_assert!((address as usize).is_multiple_of(size_of::<$int>()));
+                $name { address, lifetime: PhantomData }
+            }
+
+            #[cfg(not(loom))]
+            #[inline(always)]
+            fn cell(self) -> &'r $atomic {
+                // SAFETY: by the contract of `new`.
+                unsafe { $atomic::from_ptr(self.address) }
+            }
+
+            #[cfg(loom)]
+            fn cell(self) -> std::sync::Arc<loom::sync::atomic::AtomicU64> {
+                // SAFETY: by the contract of `new`; read only before the model's threads start.
+                model::cell(self.address as usize, || unsafe { self.address.read() } as u64)
+            }
+
+            /// Loads the value.
+            #[inline(always)]
+            pub fn load(self, order: Ordering) -> $int {
+                self.cell().load(order) as $int
+            }
+
+            /// Stores the value. One crash point.
+            #[inline(always)]
+            pub fn store(self, value: $int, order: Ordering) {
+                crash::step();
+                self.cell().store(value as _, order);
+                compiler_fence(Ordering::SeqCst);
+            }
+
+            /// Compare and exchange; `Err` holds what was found. One crash point.
+            #[inline(always)]
+            pub fn compare_exchange(
+                self,
+                current: $int,
+                new: $int,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$int, $int> {
+                crash::step();
+                let found = self.cell().compare_exchange(current as _, new as _, success, failure);
+                compiler_fence(Ordering::SeqCst);
+                match found {
+                    Ok(value) => Ok(value as $int),
+                    Err(value) => Err(value as $int),
+                }
+            }
+
+            /// Stores `value` and returns what was there. One crash point.
+            #[inline(always)]
+            pub fn swap(self, value: $int, order: Ordering) -> $int {
+                crash::step();
+                let found = self.cell().swap(value as _, order) as $int;
+                compiler_fence(Ordering::SeqCst);
+                found
+            }
+        }
+    };
+}
+
+atomic_location!(Word, u64, AtomicU64);
+atomic_location!(Half, u32, AtomicU32);
+
+impl Half<'_> {
+    /// The address, for the futex calls of the lock.
+    pub(crate) fn as_ptr(self) -> *mut u32 {
+        self.address
+    }
+}
+
+/// A fence between threads and processes; pairs as named where it is used.
+#[inline(always)]
+pub fn fence(order: Ordering) {
+    #[cfg(not(loom))]
+    std::sync::atomic::fence(order);
+    #[cfg(loom)]
+    loom::sync::atomic::fence(order);
+}
+
+/// Tells the processor, or the model checker, that this thread waits for another.
+#[inline(always)]
+pub fn spin_hint() {
+    #[cfg(not(loom))]
+    std::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
+impl<'r> Bytes<'r> {
+    /// # Safety
+    /// `address` is 8-byte aligned and `len` bytes rounded up to whole words lie inside a live
+    /// mapping for `'r`, accessed by `Word` and `Bytes` only.
+    #[inline(always)]
+    pub(crate) unsafe fn new(address: *mut u64, len: usize) -> Self {
+        debug_assert!((address as usize).is_multiple_of(8));
+        Bytes { address, len, lifetime: PhantomData }
+    }
+
+    /// Length in bytes.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// Whether the range is empty.
+    #[inline(always)]
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// The word at `index`. Panics when it lies outside of the range.
+    #[inline(always)]
+    pub fn word(self, index: usize) -> Word<'r> {
+        assert!(index < self.len.div_ceil(8));
+        // SAFETY: inside the range by the assertion, aligned because the range is.
+        unsafe { Word::new(self.address.add(index)) }
+    }
+
+    /// Copies `into.len()` bytes from `from` bytes into the range; racing stores may tear them.
+    /// Panics when the range is shorter.
+    #[inline(always)]
+    pub fn copy_out(self, from: usize, into: &mut [u8]) {
+        // SAFETY: a slice of bytes is a slice of maybe-initialised bytes; only bytes are stored.
+        let into = unsafe { &mut *(into as *mut [u8] as *mut [std::mem::MaybeUninit<u8>]) };
+        self.copy_out_uninit(from, into);
+    }
+
+    /// As `copy_out`, into memory that need not be initialised; afterwards all of it is.
+    #[inline(always)]
+    pub fn copy_out_uninit(self, from: usize, into: &mut [std::mem::MaybeUninit<u8>]) {
+        let end = from.checked_add(into.len()).expect("range");
+        assert!(end <= self.len);
+        #[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
+        // SAFETY: source inside the range by the assertion; destination is ours.
+        unsafe {
+            opaque::copy((self.address as *const u8).add(from), into.as_mut_ptr().cast(), into.len())
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
+        self.copy_out_words(from, into);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
+    fn copy_out_words(self, from: usize, into: &mut [std::mem::MaybeUninit<u8>]) {
+        let mut index = from / 8;
+        let mut skip = from % 8;
+        let mut rest = into;
+        while !rest.is_empty() {
+            let bytes = self.word(index).load(Ordering::Relaxed).to_ne_bytes();
+            let take = rest.len().min(8 - skip);
+            for (to, byte) in rest[..take].iter_mut().zip(&bytes[skip..]) {
+                to.write(*byte);
+            }
+            rest = &mut rest[take..];
+            index += 1;
+            skip = 0;
+        }
+    }
+
+    /// Whether the first `key.len()` bytes from word `first` on equal `key`. Loads whole words.
+    #[inline(always)]
+    pub fn equals(self, first: usize, key: &[u8]) -> bool {
+        assert!(first * 8 + key.len() <= self.len.next_multiple_of(8));
+        let mut chunks = key.chunks_exact(8);
+        let mut index = first;
+        for chunk in &mut chunks {
+            let ours = u64::from_ne_bytes(chunk.try_into().expect("8 bytes"));
+            if self.word(index).load(Ordering::Relaxed) != ours {
+                return false;
+            }
+            index += 1;
+        }
+        let rest = chunks.remainder();
+        if rest.is_empty() {
+            return true;
+        }
+        let mut ours = [0u8; 8];
+        ours[..rest.len()].copy_from_slice(rest);
+        let theirs = self.word(index).load(Ordering::Relaxed).to_ne_bytes();
+        theirs[..rest.len()] == ours[..rest.len()]
+    }
+
+    /// Stores `parts` one after the other from the start of the range on, whole words, the last
+    /// padded with zero bytes. Crash points: before the first word, in the middle, after the last.
+    ///
+    /// The range is not published, but readers that lost a race may still be looking at it.
+    #[inline(always)]
+    pub fn store_parts(self, parts: [&[u8]; 3]) {
+        let total: usize = parts.iter().map(|part| part.len()).sum();
+        assert!(total <= self.len);
+        crash::step();
+        let mut word = [0u8; 8];
+        let mut filled = 0;
+        let mut index = 0;
+        for (number, part) in parts.into_iter().enumerate() {
+            let mut part = part;
+            if number == 2 {
+                crash::step();
+            }
+            if filled != 0 {
+                let take = part.len().min(8 - filled);
+                word[filled..filled + take].copy_from_slice(&part[..take]);
+                filled += take;
+                part = &part[take..];
+                if filled < 8 {
+                    continue;
+                }
+                self.put(index, u64::from_ne_bytes(word));
+                index += 1;
+            }
+            let mut chunks = part.chunks_exact(8);
+            for chunk in &mut chunks {
+                self.put(index, u64::from_ne_bytes(chunk.try_into().expect("8 bytes")));
+                index += 1;
+            }
+            filled = chunks.remainder().len();
+            word[..filled].copy_from_slice(chunks.remainder());
+        }
+        if filled != 0 {
+            word[filled..].fill(0);
+            self.put(index, u64::from_ne_bytes(word));
+        }
+        crash::step();
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Stores one word of a range that is not published. Not a crash point of its own.
+    #[inline(always)]
+    fn put(self, index: usize, value: u64) {
+        self.word(index).cell().store(value, Ordering::Relaxed);
+    }
+}
+
+/// Copies by instructions that the compiler does not look into, so that bytes which another
+/// process changes meanwhile are no data race of the language; the caller validates them.
+#[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
+mod opaque {
+    use std::arch::asm;
+
+    /// From this length on `rep movsb` beats the 16-byte loop on current processors.
+    const REP_FROM_BYTES: usize = 1024;
+
+    /// # Safety
+    /// `len` bytes are readable at `from`, which others may be writing, and writable at `into`,
+    /// which is private to the caller.
+    #[inline(always)]
+    pub unsafe fn copy(from: *const u8, into: *mut u8, len: usize) {
+        // SAFETY: each piece stays within `len` bytes of either end.
+        unsafe {
+            if len >= REP_FROM_BYTES {
+                repeat(from, into, len);
+            } else if len >= 16 {
+                let mut at = 0;
+                while at + 16 < len {
+                    sixteen(from.add(at), into.add(at));
+                    at += 16;
+                }
+                sixteen(from.add(len - 16), into.add(len - 16));
+            } else if len >= 8 {
+                eight(from, into);
+                eight(from.add(len - 8), into.add(len - 8));
+            } else {
+                for at in 0..len {
+                    one(from.add(at), into.add(at));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn repeat(from: *const u8, into: *mut u8, len: usize) {
+        // SAFETY: as `copy`; the direction flag is clear by the calling convention.
+        unsafe {
+            asm!("rep movsb", inout("rcx") len => _, inout("rsi") from => _,
+                 inout("rdi") into => _, options(nostack, preserves_flags));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sixteen(from: *const u8, into: *mut u8) {
+        // SAFETY: as `copy`, for 16 bytes.
+        unsafe {
+            asm!("movdqu {x}, [{f}]", "movdqu [{t}], {x}", x = out(xmm_reg) _, f = in(reg) from,
+                 t = in(reg) into, options(nostack, preserves_flags));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn eight(from: *const u8, into: *mut u8) {
+        // SAFETY: as `copy`, for 8 bytes.
+        unsafe {
+            asm!("mov {x}, [{f}]", "mov [{t}], {x}", x = out(reg) _, f = in(reg) from,
+                 t = in(reg) into, options(nostack, preserves_flags));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn one(from: *const u8, into: *mut u8) {
+        // SAFETY: as `copy`, for one byte.
+        unsafe {
+            asm!("mov {x}, byte ptr [{f}]", "mov byte ptr [{t}], {x}", x = out(reg_byte) _,
+                 f = in(reg) from, t = in(reg) into, options(nostack, preserves_flags));
+        }
+    }
+}
+
+/// The model checker's atomics stand beside the memory, keyed by address: they are objects of
+/// their own size and cannot live in the mapped words.
+#[cfg(loom)]
+pub mod model {
+    use loom::sync::atomic::AtomicU64;
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    thread_local! {
+        // loom runs all threads of a model as coroutines of one thread.
+        static CELLS: RefCell<HashMap<usize, Arc<AtomicU64>>> = RefCell::new(HashMap::new());
+    }
+
+    /// Forgets the atomics of the last execution; call first in every model.
+    pub fn reset() {
+        CELLS.with(|cells| cells.borrow_mut().clear());
+    }
+
+    pub(super) fn cell(address: usize, initial: impl FnOnce() -> u64) -> Arc<AtomicU64> {
+        CELLS.with(|cells| {
+            let mut cells = cells.borrow_mut();
+            cells.entry(address).or_insert_with(|| Arc::new(AtomicU64::new(initial()))).clone()
+        })
+    }
+}

@@ -1,0 +1,243 @@
+//! The errors of opening a map and of using one, and the stable codes that cross the C++ border.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A stable number for each kind of outcome; never renumbered, only added to.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// Done.
+    Ok = 0,
+    /// The key is not in the map. Not an error.
+    Absent = 1,
+    /// An argument is outside what the call takes.
+    InvalidArgument = 2,
+    /// The map's name is not a plain file name.
+    InvalidName = 3,
+    /// There is no such map or folder.
+    NotFound = 4,
+    /// The map exists already.
+    AlreadyExists = 5,
+    /// The operating system denies the access.
+    PermissionDenied = 6,
+    /// The file system is not one that maps are safe on.
+    UnsupportedFileSystem = 7,
+    /// File system, memory limit or the map's maximum is used up.
+    NoSpace = 8,
+    /// The file is not a map, or a map of another version, layout, byte order or length.
+    Incompatible = 9,
+    /// The map's contents contradict themselves.
+    Corrupt = 10,
+    /// Running writers or a stopped one kept the operation from finishing within its bound.
+    Busy = 11,
+    /// The value has another type than the operation needs.
+    WrongType = 12,
+    /// The map is open for reading only.
+    ReadOnly = 13,
+    /// Key and value are longer than the map can hold.
+    TooLarge = 14,
+    /// The caller's buffer is too small; nothing was written to it.
+    BufferTooSmall = 15,
+    /// The process is out of private memory.
+    OutOfMemory = 16,
+    /// All process slots of the map are taken.
+    TooManyProcesses = 17,
+    /// Too many keys share all bits of their hash.
+    HashCollisions = 18,
+    /// The operating system failed in a way that has no code of its own.
+    System = 19,
+    /// The handle is not attached to a map.
+    NotAttached = 20,
+    /// The library itself failed; please report it.
+    Internal = 21,
+    /// A number would leave the range of its type.
+    Overflow = 22,
+}
+
+/// Why a map could not be created or opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// `name` is not a plain file name; `reason` says what is wrong with it.
+    InvalidName { name: String, reason: &'static str },
+    /// A creation option is outside its range.
+    InvalidOption { option: &'static str, expected: String, found: String },
+    /// No such file or folder.
+    NotFound { path: PathBuf },
+    /// The map exists already and creation was asked for.
+    AlreadyExists { path: PathBuf },
+    /// The operating system denies `wanted` access.
+    PermissionDenied { path: PathBuf, wanted: &'static str },
+    /// The folder lies on a file system that maps are not safe on.
+    UnsupportedFileSystem { path: PathBuf, f_type: u64 },
+    /// The first bytes of the map could not be made real.
+    NoSpace { path: PathBuf, needed_bytes: u64 },
+    /// A field of the file does not say what this library expects.
+    Incompatible { path: PathBuf, field: &'static str, expected: String, found: String },
+    /// The address space has no room for the mapping.
+    AddressSpace { needed_bytes: u64 },
+    /// All process slots are taken.
+    TooManyProcesses { slots: u32 },
+    /// Any other failure of a system call.
+    System { path: PathBuf, call: &'static str, errno: i32 },
+}
+
+/// Why an operation on an open map failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpError {
+    /// Key and value need more bytes than one shard can hold; `option` names what to raise.
+    TooLarge { needed_bytes: u64, limit_bytes: u64, option: &'static str },
+    /// File system, memory limit or the map's maximum is used up.
+    NoSpace { needed_bytes: u64, max_bytes: u64 },
+    /// The bound on waiting or on retries was reached.
+    Busy,
+    /// The stored value has another type.
+    WrongType { expected: &'static str, found: &'static str },
+    /// A number would leave the range of a signed 64-bit integer.
+    Overflow { value: i64, delta: i64 },
+    /// The handle may not write.
+    ReadOnly,
+    /// The shard contradicts itself at `offset` bytes into the file.
+    Corrupt { shard: u32, offset: u64, what: &'static str },
+    /// Too many keys share all bits of their hash.
+    HashCollisions { shard: u32 },
+    /// Private memory is used up.
+    OutOfMemory { bytes: u64 },
+    /// The caller's buffer is too small for the value; nothing was written.
+    BufferTooSmall { needed_bytes: u64, found_bytes: u64 },
+    /// All process slots are taken.
+    TooManyProcesses { slots: u32 },
+    /// A system call failed.
+    System { call: &'static str, errno: i32 },
+}
+
+impl OpenError {
+    /// The stable code of this error.
+    pub fn status(&self) -> Status {
+        match self {
+            OpenError::InvalidName { .. } => Status::InvalidName,
+            OpenError::InvalidOption { .. } => Status::InvalidArgument,
+            OpenError::NotFound { .. } => Status::NotFound,
+            OpenError::AlreadyExists { .. } => Status::AlreadyExists,
+            OpenError::PermissionDenied { .. } => Status::PermissionDenied,
+            OpenError::UnsupportedFileSystem { .. } => Status::UnsupportedFileSystem,
+            OpenError::NoSpace { .. } => Status::NoSpace,
+            OpenError::Incompatible { .. } => Status::Incompatible,
+            OpenError::AddressSpace { .. } => Status::OutOfMemory,
+            OpenError::TooManyProcesses { .. } => Status::TooManyProcesses,
+            OpenError::System { .. } => Status::System,
+        }
+    }
+}
+
+impl OpError {
+    /// The stable code of this error.
+    pub fn status(&self) -> Status {
+        match self {
+            OpError::TooLarge { .. } => Status::TooLarge,
+            OpError::NoSpace { .. } => Status::NoSpace,
+            OpError::Busy => Status::Busy,
+            OpError::WrongType { .. } => Status::WrongType,
+            OpError::Overflow { .. } => Status::Overflow,
+            OpError::ReadOnly => Status::ReadOnly,
+            OpError::Corrupt { .. } => Status::Corrupt,
+            OpError::HashCollisions { .. } => Status::HashCollisions,
+            OpError::OutOfMemory { .. } => Status::OutOfMemory,
+            OpError::BufferTooSmall { .. } => Status::BufferTooSmall,
+            OpError::TooManyProcesses { .. } => Status::TooManyProcesses,
+            OpError::System { .. } => Status::System,
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::InvalidName { name, reason } => {
+                write!(f, "invalid map name {name:?}: {reason}")
+            }
+            OpenError::InvalidOption { option, expected, found } => {
+                write!(f, "option {option}: expected {expected}, found {found}")
+            }
+            OpenError::NotFound { path } => write!(f, "{}: no such map or folder", path.display()),
+            OpenError::AlreadyExists { path } => {
+                write!(f, "{}: the map exists already", path.display())
+            }
+            OpenError::PermissionDenied { path, wanted } => {
+                write!(f, "{}: permission denied, {wanted} access is needed", path.display())
+            }
+            OpenError::UnsupportedFileSystem { path, f_type } => write!(
+                f,
+                "{}: expected tmpfs, ext4 or xfs, found file system type {f_type:#x} \
+                 (option allow_any_file_system overrides)",
+                path.display()
+            ),
+            OpenError::NoSpace { path, needed_bytes } => {
+                write!(f, "{}: no space for the first {needed_bytes} bytes", path.display())
+            }
+            OpenError::Incompatible { path, field, expected, found } => {
+                write!(f, "{}: {field}: expected {expected}, found {found}", path.display())
+            }
+            OpenError::AddressSpace { needed_bytes } => {
+                write!(f, "no room in the address space for a mapping of {needed_bytes} bytes")
+            }
+            OpenError::TooManyProcesses { slots } => {
+                write!(f, "all {slots} process slots of the map are taken")
+            }
+            OpenError::System { path, call, errno } => {
+                write!(f, "{}: {call}: {}", path.display(), system_text(*errno))
+            }
+        }
+    }
+}
+
+impl fmt::Display for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpError::TooLarge { needed_bytes, limit_bytes, option } => write!(
+                f,
+                "key and value need {needed_bytes} bytes, at most {limit_bytes} fit \
+                 (option {option})"
+            ),
+            OpError::NoSpace { needed_bytes, max_bytes } => write!(
+                f,
+                "no space for {needed_bytes} more bytes: the file system, a memory limit or the \
+                 map's maximum of {max_bytes} bytes is used up"
+            ),
+            OpError::Busy => write!(f, "busy: other writers kept the operation from finishing"),
+            OpError::WrongType { expected, found } => {
+                write!(f, "wrong type: expected {expected}, found {found}")
+            }
+            OpError::Overflow { value, delta } => {
+                write!(f, "adding {delta} to {value} leaves the range of a 64-bit integer")
+            }
+            OpError::ReadOnly => write!(f, "the map is open for reading only"),
+            OpError::Corrupt { shard, offset, what } => {
+                write!(f, "corrupt map: shard {shard}, offset {offset}: {what}")
+            }
+            OpError::HashCollisions { shard } => {
+                write!(f, "shard {shard}: too many keys share all bits of their hash")
+            }
+            OpError::OutOfMemory { bytes } => {
+                write!(f, "out of memory: {bytes} bytes of private memory are needed")
+            }
+            OpError::BufferTooSmall { needed_bytes, found_bytes } => {
+                write!(f, "buffer too small: expected {needed_bytes} bytes, found {found_bytes}")
+            }
+            OpError::TooManyProcesses { slots } => {
+                write!(f, "all {slots} process slots of the map are taken")
+            }
+            OpError::System { call, errno } => write!(f, "{call}: {}", system_text(*errno)),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+impl std::error::Error for OpError {}
+
+fn system_text(errno: i32) -> String {
+    std::io::Error::from_raw_os_error(errno).to_string()
+}

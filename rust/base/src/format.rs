@@ -1,0 +1,171 @@
+//! The file header: magic, version, layout fingerprint, geometry, secret; and its verification.
+//!
+//! All fields are little-endian 8-byte words. `docs/format.md` lists every byte of the file.
+//!
+//! ```text
+//! 0   magic "\x89SHFMAP\n"        56  max_bytes          112 (reserved, zero)
+//! 8   byte order mark             64  secret             120 checksum of words 0..15
+//! 16  version                     72  creation time, ns  ...
+//! 24  layout fingerprint          80  shards             1024 boot id, low half   (mutable)
+//! 32  feature bits                88  slots              1032 boot id, high half  (mutable)
+//! 40  file_bytes                  96  (reserved, zero)   1040 device              (mutable)
+//! 48  window_bytes                104 (reserved, zero)   1048 inode               (mutable)
+//! ```
+
+use crate::atomic::Ordering::Relaxed;
+use crate::geometry::{self, Geometry};
+use crate::region::Region;
+
+/// The first eight bytes of every map.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
+/// Reads as something else on a machine of the other byte order.
+pub const BYTE_ORDER_MARK: u64 = 0x0102_0304_0506_0708;
+/// The version of the format that this library writes and reads.
+pub const VERSION: u64 = 1;
+/// Words that the checksum covers.
+const CHECKED_WORDS: usize = 15;
+/// Bytes of the immutable part, checksum included.
+pub const HEADER_BYTES: usize = (CHECKED_WORDS + 1) * 8;
+/// Offset of the identity words: boot id (two), device, inode.
+pub const IDENTITY_OFFSET: u64 = 1024;
+/// Offset of the lock's futex word, from the start of a shard header. A line that readers never load.
+pub const LOCK_OFFSET: u64 = 33 * 64;
+/// Offset of the word beside it that says: an owner died or panicked, look before you trust.
+pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
+
+/// What the layout fingerprint is computed from: every number that two builds must agree on.
+const LAYOUT: &str = "shf layout 1: page 4096, unit 8, slots 1024x64, shard header 4096, \
+    rings 127x64, descriptor 8, bucket 64 = 2 words + 12 references, table 64 buckets, \
+    reference 30 = cached hash bits + reference, displacement 2, tag 7 + access 1, \
+    overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \
+    bucket 7..13, directory 13..32, shard from the top";
+
+/// The immutable facts of a map, copied to private memory at attach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileHeader {
+    /// Where everything lies.
+    pub geometry: Geometry,
+    /// Maximum of real bytes.
+    pub max_bytes: u64,
+    /// Key of the hash.
+    pub secret: u64,
+    /// Nanoseconds since 1970 at creation.
+    pub created_ns: u64,
+}
+
+/// A header field that does not say what it must.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Name of the field.
+    pub field: &'static str,
+    /// What this library expects.
+    pub expected: String,
+    /// What the file says.
+    pub found: String,
+}
+
+impl FileHeader {
+    /// The bytes of the header.
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut words = [0u64; CHECKED_WORDS + 1];
+        words[0] = MAGIC;
+        words[1] = BYTE_ORDER_MARK;
+        words[2] = VERSION;
+        words[3] = fingerprint();
+        words[5] = self.geometry.file_bytes();
+        words[6] = self.geometry.window_bytes();
+        words[7] = self.max_bytes;
+        words[8] = self.secret;
+        words[9] = self.created_ns;
+        words[10] = self.geometry.shards().into();
+        words[11] = geometry::SLOTS.into();
+        words[CHECKED_WORDS] = checksum(&words[..CHECKED_WORDS]);
+        let mut bytes = [0; HEADER_BYTES];
+        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Reads and verifies the header of a file that is `file_bytes` long.
+    pub fn decode(bytes: &[u8; HEADER_BYTES], file_bytes: u64) -> Result<FileHeader, Mismatch> {
+        let mut words = [0u64; CHECKED_WORDS + 1];
+        for (word, from) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = u64::from_le_bytes(from.try_into().expect("8 bytes"));
+        }
+        expect_hex("magic", MAGIC, words[0])?;
+        expect_hex("byte order mark", BYTE_ORDER_MARK, words[1])?;
+        expect("version", VERSION, words[2])?;
+        expect_hex("layout fingerprint", fingerprint(), words[3])?;
+        expect_hex("header checksum", checksum(&words[..CHECKED_WORDS]), words[CHECKED_WORDS])?;
+        expect_hex("feature bits", 0, words[4])?;
+        expect("process slots", geometry::SLOTS.into(), words[11])?;
+        let shards = u32::try_from(words[10]).unwrap_or(0);
+        let geometry = Geometry::new(shards, words[6]).map_err(|bad| Mismatch {
+            field: bad.field,
+            expected: bad.expected.into(),
+            found: bad.found.to_string(),
+        })?;
+        expect("file_bytes in the header", geometry.file_bytes(), words[5])?;
+        expect("length of the file", geometry.file_bytes(), file_bytes)?;
+        Ok(FileHeader { geometry, max_bytes: words[7], secret: words[8], created_ns: words[9] })
+    }
+
+    /// Stores the header at the front of a region.
+    pub fn store(&self, region: &Region) {
+        let bytes = region.bytes(0, HEADER_BYTES as u64).expect("a region holds its header");
+        bytes.store_parts([&self.encode(), &[], &[]]);
+    }
+}
+
+/// What the file was when its locks were last valid: boot id, device, inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity(pub [u64; 4]);
+
+impl Identity {
+    /// The identity that the map recorded.
+    pub fn load(region: &Region) -> Identity {
+        Identity(std::array::from_fn(|i| {
+            region.word(IDENTITY_OFFSET + 8 * i as u64).map_or(0, |word| word.load(Relaxed))
+        }))
+    }
+
+    /// Records the identity.
+    pub fn store(&self, region: &Region) {
+        for (i, value) in self.0.into_iter().enumerate() {
+            if let Some(word) = region.word(IDENTITY_OFFSET + 8 * i as u64) {
+                word.store(value, Relaxed);
+            }
+        }
+    }
+}
+
+fn fingerprint() -> u64 {
+    xxhash_rust::xxh3::xxh3_64(LAYOUT.as_bytes())
+}
+
+fn checksum(words: &[u64]) -> u64 {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    xxhash_rust::xxh3::xxh3_64(&bytes)
+}
+
+fn expect(field: &'static str, expected: u64, found: u64) -> Result<(), Mismatch> {
+    let text = |value: u64| value.to_string();
+    compare(field, expected, found, text)
+}
+
+fn expect_hex(field: &'static str, expected: u64, found: u64) -> Result<(), Mismatch> {
+    compare(field, expected, found, |value| format!("{value:#018x}"))
+}
+
+fn compare(
+    field: &'static str,
+    expected: u64,
+    found: u64,
+    text: impl Fn(u64) -> String,
+) -> Result<(), Mismatch> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Mismatch { field, expected: text(expected), found: text(found) })
+}

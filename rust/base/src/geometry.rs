@@ -1,0 +1,218 @@
+//! Where every area of a map's file lies: configuration in, offsets out. Pure, checked arithmetic.
+//!
+//! ```text
+//! 0        4 KiB         68 KiB     68 KiB + ledger              align 64 KiB
+//! | header | slot records | ledger | shard header 0 | ... | S-1 | window 0 | ... | window S-1 |
+//!
+//! window:
+//! 0       8 KiB                 pages_offset                                    window_bytes
+//! | rings | page descriptors ... | record pages 0, 1, 2 -->     <-- 2, 1, 0 index pages |
+//! ```
+//!
+//! Records grow from the front of the page area, index pages from its end; each side has its own
+//! committed limit. Inside a window a record is named by a 30-bit reference in units of 8 bytes,
+//! so a window holds at most 8 GiB; the two remaining bits of an index slot say how far from its
+//! home bucket the key lies, and what the window does not need of the 30 bits caches hash bits.
+
+/// Bytes of a page, the unit in which memory is made real.
+pub const PAGE_BYTES: u64 = 4096;
+/// Bytes of a reference unit.
+pub const UNIT_BYTES: u64 = 8;
+/// Units in a page.
+pub const PAGE_UNITS: u64 = PAGE_BYTES / UNIT_BYTES;
+/// Process slots of a map.
+pub const SLOTS: u32 = 1024;
+/// Bytes of one slot record.
+pub const SLOT_RECORD_BYTES: u64 = 64;
+/// Bytes of a shard header.
+pub const SHARD_HEADER_BYTES: u64 = 4096;
+/// Bytes of the ring area in front of each window.
+pub const RINGS_BYTES: u64 = 8192;
+/// Largest number of shards.
+pub const SHARDS_MAX: u32 = 4096;
+/// Shards of a map whose creator does not say.
+pub const SHARDS_DEFAULT: u32 = 256;
+/// Smallest window.
+pub const WINDOW_BYTES_MIN: u64 = 256 << 10;
+/// Largest window: 30 bits of 8-byte units.
+pub const WINDOW_BYTES_MAX: u64 = 8 << 30;
+/// Apparent length that a map stays within unless its maximum asks for more.
+pub const APPARENT_BYTES_DEFAULT: u64 = 256 << 30;
+
+const SLOT_RECORDS_OFFSET: u64 = PAGE_BYTES;
+const LEDGER_OFFSET: u64 = SLOT_RECORDS_OFFSET + SLOTS as u64 * SLOT_RECORD_BYTES;
+const WINDOW_ALIGN: u64 = 64 << 10;
+
+/// The two numbers that fix the place of everything, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    shards: u32,
+    window_bytes: u64,
+}
+
+/// Why a pair of numbers is no geometry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadGeometry {
+    /// The field, by its name in the options.
+    pub field: &'static str,
+    /// What would have been right.
+    pub expected: &'static str,
+    /// What was there.
+    pub found: u64,
+}
+
+impl Geometry {
+    /// Checks that `shards` is a power of two from 1 to 4096 and `window_bytes` one from 256 KiB
+    /// to 8 GiB.
+    pub fn new(shards: u32, window_bytes: u64) -> Result<Geometry, BadGeometry> {
+        if !shards.is_power_of_two() || shards > SHARDS_MAX {
+            return Err(BadGeometry {
+                field: "shards",
+                expected: "a power of two from 1 to 4096",
+                found: shards.into(),
+            });
+        }
+        let range = WINDOW_BYTES_MIN..=WINDOW_BYTES_MAX;
+        if !window_bytes.is_power_of_two() || !range.contains(&window_bytes) {
+            return Err(BadGeometry {
+                field: "window_bytes",
+                expected: "a power of two from 256 KiB to 8 GiB",
+                found: window_bytes,
+            });
+        }
+        Ok(Geometry { shards, window_bytes })
+    }
+
+    /// The geometry for at most `max_bytes` of real memory: windows as large as a file of
+    /// `apparent_bytes` allows, but at least twice a shard's share, so that skew never matters.
+    pub fn choose(shards: u32, max_bytes: u64, apparent_bytes: u64) -> Result<Geometry, BadGeometry> {
+        Geometry::new(shards, WINDOW_BYTES_MIN)?;
+        let share = max_bytes.div_ceil(shards.into()).max(1);
+        let least = share.checked_mul(2).and_then(u64::checked_next_power_of_two);
+        let least = least.unwrap_or(u64::MAX).max(WINDOW_BYTES_MIN);
+        if least > WINDOW_BYTES_MAX {
+            return Err(BadGeometry {
+                field: "max_bytes",
+                expected: "at most 4 GiB a shard; raise the option shards or lower max_bytes",
+                found: max_bytes,
+            });
+        }
+        let room = (apparent_bytes / u64::from(shards)).max(1);
+        let window = (1 << room.ilog2()).clamp(least, WINDOW_BYTES_MAX.min(share.saturating_mul(64).next_power_of_two()).max(least));
+        Geometry::new(shards, window)
+    }
+
+    /// Number of shards, a power of two.
+    #[inline(always)]
+    pub fn shards(&self) -> u32 {
+        self.shards
+    }
+
+    /// Bytes of one window, a power of two.
+    #[inline(always)]
+    pub fn window_bytes(&self) -> u64 {
+        self.window_bytes
+    }
+
+    /// Bits that a reference in 8-byte units needs: 15 to 30.
+    #[inline(always)]
+    pub fn reference_bits(&self) -> u32 {
+        (self.window_bytes / UNIT_BYTES).ilog2()
+    }
+
+    /// Offset of the record of a process slot.
+    pub fn slot_record(&self, slot: u32) -> u64 {
+        assert!(slot < SLOTS);
+        SLOT_RECORDS_OFFSET + u64::from(slot) * SLOT_RECORD_BYTES
+    }
+
+    /// Offset of a shard's word in the ledger: its committed pages.
+    #[inline(always)]
+    pub fn ledger(&self, shard: u32) -> u64 {
+        debug_assert!(shard < self.shards);
+        LEDGER_OFFSET + u64::from(shard) * 8
+    }
+
+    /// Offset of a shard's header.
+    #[inline(always)]
+    pub fn shard_header(&self, shard: u32) -> u64 {
+        debug_assert!(shard < self.shards);
+        self.shard_headers() + u64::from(shard) * SHARD_HEADER_BYTES
+    }
+
+    #[inline(always)]
+    fn shard_headers(&self) -> u64 {
+        LEDGER_OFFSET + (u64::from(self.shards) * 8).next_multiple_of(PAGE_BYTES)
+    }
+
+    /// Bytes at the front of the file that are real from the start.
+    pub fn front_bytes(&self) -> u64 {
+        self.shard_headers() + u64::from(self.shards) * SHARD_HEADER_BYTES
+    }
+
+    /// Offset of a shard's window.
+    #[inline(always)]
+    pub fn window(&self, shard: u32) -> u64 {
+        debug_assert!(shard < self.shards);
+        self.front_bytes().next_multiple_of(WINDOW_ALIGN) + u64::from(shard) * self.window_bytes
+    }
+
+    /// Apparent length of the file.
+    pub fn file_bytes(&self) -> u64 {
+        self.window(self.shards - 1) + self.window_bytes
+    }
+
+    /// Offset of the page descriptors, from the start of a window.
+    #[inline(always)]
+    pub fn descriptors_offset(&self) -> u64 {
+        RINGS_BYTES
+    }
+
+    /// Offset of the page area, from the start of a window.
+    #[inline(always)]
+    pub fn pages_offset(&self) -> u64 {
+        let pages = self.window_bytes / PAGE_BYTES;
+        RINGS_BYTES + (pages * 8).next_multiple_of(PAGE_BYTES)
+    }
+
+    /// Pages that records and index share in a window.
+    #[inline(always)]
+    pub fn pages(&self) -> u64 {
+        (self.window_bytes - self.pages_offset()) / PAGE_BYTES
+    }
+
+    /// The geometry with windows of half the size, or `None` below twice the shards' share.
+    pub fn halved(&self, max_bytes: u64) -> Option<Geometry> {
+        let half = Geometry::new(self.shards, self.window_bytes / 2).ok()?;
+        let share = max_bytes.div_ceil(self.shards.into());
+        (half.window_bytes / 2 >= share).then_some(half)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn areas_follow_each_other_without_overlap() {
+        for shards in [1, 2, 256, 4096] {
+            for window in [WINDOW_BYTES_MIN, 1 << 30, WINDOW_BYTES_MAX] {
+                let g = Geometry::new(shards, window).unwrap();
+                assert!(g.slot_record(SLOTS - 1) + SLOT_RECORD_BYTES <= g.ledger(0));
+                assert!(g.ledger(shards - 1) + 8 <= g.shard_header(0));
+                assert_eq!(g.shard_header(shards - 1) + SHARD_HEADER_BYTES, g.front_bytes());
+                assert!(g.front_bytes() <= g.window(0));
+                assert!(g.pages() >= 50, "{g:?}");
+                assert_eq!(g.file_bytes(), g.window(0) + u64::from(shards) * window);
+            }
+        }
+    }
+
+    #[test]
+    fn a_maximum_beyond_the_windows_names_the_option_to_raise() {
+        let bad = Geometry::choose(1, 5 << 30, APPARENT_BYTES_DEFAULT).unwrap_err();
+        assert_eq!(bad.field, "max_bytes");
+        assert!(Geometry::choose(256, 24 << 30, APPARENT_BYTES_DEFAULT).unwrap().window_bytes() == 1 << 30);
+        assert!(Geometry::choose(3, 1 << 30, APPARENT_BYTES_DEFAULT).is_err());
+    }
+}

@@ -1,0 +1,135 @@
+//! A region of shared bytes: owns the mapping, and makes every reference into it, checked.
+//!
+//! A region is a mapped file, or zeroed private memory on the heap for tests under Miri and loom.
+//! Its base never moves and its length never changes for the life of the value.
+#![allow(unsafe_code)]
+
+use crate::atomic::{Bytes, Half, Word};
+use memmap2::MmapRaw;
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+
+/// Alignment of a heap region, that of a page.
+const HEAP_ALIGN: usize = 4096;
+
+enum Backing {
+    Mapped(#[allow(dead_code)] MmapRaw),
+    Heap(Layout),
+}
+
+/// A region of shared bytes.
+pub struct Region {
+    base: *mut u8,
+    len: u64,
+    writable: bool,
+    backing: Backing,
+}
+
+// SAFETY: the bytes are only reached through `Word`, `Half` and `Bytes`, which are atomic or opaque.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Takes over a shared mapping. `writable` says whether its pages may be stored to.
+    pub fn mapped(map: MmapRaw, writable: bool) -> Region {
+        Region {
+            base: map.as_mut_ptr(),
+            len: map.len() as u64,
+            writable,
+            backing: Backing::Mapped(map),
+        }
+    }
+
+    /// `len` zeroed bytes of private memory. `None` when there is not that much.
+    pub fn heap(len: u64) -> Option<Region> {
+        let layout = Layout::from_size_align(usize::try_from(len).ok()?, HEAP_ALIGN).ok()?;
+        if layout.size() == 0 {
+            return None;
+        }
+        // SAFETY: the layout is not empty.
+        let base = unsafe { alloc_zeroed(layout) };
+        if base.is_null() {
+            return None;
+        }
+        Some(Region { base, len, writable: true, backing: Backing::Heap(layout) })
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether the region is empty; it never is.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether stores are allowed. Storing into a region that is not writable is a fault.
+    pub fn writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Whether the bytes are private memory rather than a file.
+    pub fn is_heap(&self) -> bool {
+        matches!(self.backing, Backing::Heap(_))
+    }
+
+    /// The one bounds check: the address of `len` bytes at `offset`, or `None` outside.
+    #[inline(always)]
+    fn resolve(&self, offset: u64, len: u64, align: u64) -> Option<*mut u8> {
+        let inside = offset <= self.len && len <= self.len - offset && offset % align == 0;
+        // SAFETY: inside the region by the check.
+        if inside { Some(unsafe { self.base.add(offset as usize) }) } else { None }
+    }
+
+    /// The word at `offset` bytes, or `None` when it is outside or not aligned.
+    #[inline(always)]
+    pub fn word(&self, offset: u64) -> Option<Word<'_>> {
+        // SAFETY: inside and aligned by `resolve`; one width per location is the layout's rule.
+        self.resolve(offset, 8, 8).map(|address| unsafe { Word::new(address.cast()) })
+    }
+
+    /// The half word at `offset` bytes, or `None` when it is outside or not aligned.
+    #[inline(always)]
+    pub fn half(&self, offset: u64) -> Option<Half<'_>> {
+        // SAFETY: inside and aligned by `resolve`; one width per location is the layout's rule.
+        self.resolve(offset, 4, 4).map(|address| unsafe { Half::new(address.cast()) })
+    }
+
+    /// `len` bytes at `offset`, which is 8-byte aligned, or `None` when they are not all inside.
+    #[inline(always)]
+    pub fn bytes(&self, offset: u64, len: u64) -> Option<Bytes<'_>> {
+        let padded = len.checked_add(7)? & !7;
+        // SAFETY: whole words inside and aligned by `resolve`.
+        self.resolve(offset, padded, 8).map(|address| unsafe { Bytes::new(address.cast(), len as usize) })
+    }
+
+    /// The address of a page-aligned range, for the system calls that populate or advise it.
+    pub(crate) fn range(&self, offset: u64, len: u64) -> Option<*mut u8> {
+        self.resolve(offset, len, 4096)
+    }
+
+    /// Starts loading the cache line at `offset`; does nothing outside of the region.
+    #[inline(always)]
+    pub fn prefetch(&self, offset: u64) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if offset < self.len {
+            // SAFETY: a prefetch of an address inside the mapping has no effect on memory.
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T0>(self.base.add(offset as usize).cast());
+            }
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = offset;
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if let Backing::Heap(layout) = self.backing {
+            // SAFETY: allocated in `heap` with this layout, and freed once.
+            unsafe { dealloc(self.base, layout) }
+        }
+    }
+}

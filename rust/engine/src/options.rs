@@ -1,0 +1,49 @@
+//! What the creator of a map decides.
+
+use shf_base::error::OpenError;
+use shf_base::geometry::{SHARDS_DEFAULT, SHARDS_MAX};
+
+/// Options of creation. Opening an existing map takes everything from its file.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Shards, each with a lock and memory of its own: a power of two from 1 to 4096. Default:
+    /// 256, or what suits `expected_keys`.
+    pub shards: Option<u32>,
+    /// The most real memory that the map may take, in bytes, at least 64 KiB. Default: the least of free
+    /// file system, available memory and the memory limit of the control group.
+    pub max_bytes: Option<u64>,
+    /// Keys that the map will hold, roughly; chooses the number of shards when `shards` does not:
+    /// a small map gets few, so that it stays small, a huge one many.
+    pub expected_keys: Option<u64>,
+    /// Permission bits of the file, 0 to 0o777, taken as they are (the umask does not apply).
+    /// Default: 0o600.
+    pub mode: Option<u32>,
+    /// Create or open the map on a file system that is not known to be safe.
+    pub allow_any_file_system: bool,
+}
+
+/// Keys a shard should hold at least before another shard pays.
+const KEYS_PER_SHARD_MIN: u64 = 1024;
+/// Keys a shard should hold at most before more shards pay.
+const KEYS_PER_SHARD_MAX: u64 = 1 << 22;
+
+impl Options {
+    /// The number of shards that these options ask for, or the error that names the bad one.
+    pub fn shard_count(&self) -> Result<u32, OpenError> {
+        let (shards, keys) = (self.shards, self.expected_keys);
+        if let Some(shards) = shards {
+            if !shards.is_power_of_two() || shards > SHARDS_MAX {
+                return Err(OpenError::InvalidOption {
+                    option: "shards",
+                    expected: "a power of two from 1 to 4096".into(),
+                    found: shards.to_string(),
+                });
+            }
+            return Ok(shards);
+        }
+        let Some(keys) = keys else { return Ok(SHARDS_DEFAULT) };
+        let few = (keys / KEYS_PER_SHARD_MIN).clamp(1, SHARDS_DEFAULT.into());
+        let many = (keys / KEYS_PER_SHARD_MAX).clamp(1, SHARDS_MAX.into());
+        Ok(few.max(many).next_power_of_two() as u32)
+    }
+}
