@@ -173,6 +173,14 @@ impl<'r> Bytes<'r> {
         unsafe { Word::new(self.address.add(index)) }
     }
 
+    /// The half word at `index`, counted in half words. Panics when it lies outside of the range.
+    #[inline(always)]
+    pub fn half(self, index: usize) -> Half<'r> {
+        assert!(index < self.len / 4);
+        // SAFETY: inside the range by the assertion, aligned because the range is.
+        unsafe { Half::new(self.address.cast::<u32>().add(index)) }
+    }
+
     /// Copies `into.len()` bytes from `from` bytes into the range; racing stores may tear them.
     /// Panics when the range is shorter.
     #[inline(always)]

@@ -130,6 +130,14 @@ impl Identity {
         }))
     }
 
+    /// Whether locks that were valid for one are valid for the other. A boot id of zeros is one
+    /// that nobody could find out, and says nothing.
+    pub fn matches(&self, other: &Identity) -> bool {
+        let (ours, theirs) = (&self.0, &other.0);
+        let boot = ours[..2] == theirs[..2] || ours[..2] == [0, 0] || theirs[..2] == [0, 0];
+        boot && ours[2..] == theirs[2..]
+    }
+
     /// Records the identity.
     pub fn store(&self, region: &Region) {
         for (i, value) in self.0.into_iter().enumerate() {

@@ -9,7 +9,18 @@ pub mod atomic;
 pub mod region;
 pub mod format;
 pub mod geometry;
+mod limits;
+mod file_system;
+mod mapping;
+mod fork;
+mod byte_lock;
+mod lock_word;
 pub mod slot;
 pub mod robust_mutex;
 pub mod storage;
+mod place;
+mod attach;
+mod create;
 pub mod open;
+#[cfg(all(test, not(any(loom, miri))))]
+mod testing;

@@ -1,1 +1,65 @@
-//! placeholder
+//! The ways to get at a map: create, open, whichever applies, remove; or one on the heap.
+
+pub use crate::attach::{Access, Opened, open};
+pub use crate::create::{CreateOptions, create};
+use crate::error::OpenError;
+use crate::format::FileHeader;
+use crate::geometry::Geometry;
+use crate::place::Place;
+use crate::region::Region;
+use crate::slot::Presence;
+use crate::storage::Storage;
+use rustix::fs::{AtFlags, unlinkat};
+use std::path::Path;
+use std::sync::Arc;
+
+/// How often `open_or_create` starts again because others create and remove the map meanwhile.
+const ATTEMPTS: u32 = 100;
+/// The secret of maps on the heap, so that tests repeat.
+const HEAP_SECRET: u64 = 0x5eed_5eed_5eed_5eed;
+
+/// Opens the map for writing, or creates it where there is none. `options` only apply to creation.
+pub fn open_or_create(
+    folder: &Path,
+    name: &str,
+    options: &CreateOptions,
+) -> Result<Opened, OpenError> {
+    let mut result = open(folder, name, Access::ReadWrite, options.allow_any_file_system);
+    for _ in 0..ATTEMPTS {
+        result = match result {
+            Err(OpenError::NotFound { .. }) => create(folder, name, options),
+            Err(OpenError::AlreadyExists { .. }) => {
+                open(folder, name, Access::ReadWrite, options.allow_any_file_system)
+            }
+            other => return other,
+        };
+        if let Err(OpenError::NotFound { path }) = &result {
+            // Not the map but the folder is missing.
+            if path == folder {
+                break;
+            }
+        }
+    }
+    result
+}
+
+/// Removes the map's file. Processes that have the map open keep it until they close it.
+pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
+    let place = Place::new(folder, name)?;
+    unlinkat(&place.folder, &place.file_name, AtFlags::empty())
+        .map_err(|errno| place.error("unlink", errno))
+}
+
+/// A map on the heap, for tests under Miri and the model checker: one process, always real, with
+/// the same secret each time. Panics when the numbers are no geometry or memory is short.
+pub fn heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Opened {
+    let geometry = Geometry::new(shards, window_bytes).expect("a valid geometry");
+    let region = Region::heap(geometry.file_bytes()).expect("enough memory");
+    let header = FileHeader { geometry, max_bytes, secret: HEAP_SECRET, created_ns: 0 };
+    header.store(&region);
+    let storage = Storage::new(Arc::new(region), None);
+    Opened { storage, header, presence: Some(Presence::single()) }
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests;

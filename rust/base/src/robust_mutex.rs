@@ -1,1 +1,207 @@
-//! placeholder
+//! A mutex in shared memory that survives the death of its owner.
+//!
+//! The lock word names the slot of the process that holds it (see `lock_word`). Who waits first
+//! spins, on plain loads and with backoff, then sleeps a few milliseconds at a time; after each
+//! sleep that changed nothing it asks the kernel, through the byte lock of the owner's slot,
+//! whether the owner lives. Waiting for a living owner has no end but sleeps.
+//!
+//! Taking over from a dead owner, each step safe to die after:
+//!
+//! 1. hold the byte of the owner's slot, so that nobody can take that slot or take over as well;
+//! 2. see that the word still names it;
+//! 3. store `suspect`: from here on the next owner repairs, whoever that is;
+//! 4. put oneself into the word;
+//! 5. give the byte back.
+//!
+//! A suspicion too many costs a repair; one too few would cost the data, hence the order.
+
+use crate::atomic::Half;
+use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::atomic::spin_hint;
+use crate::error::OpError;
+use crate::lock_word::{self, FREE, WAITERS};
+use crate::slot::Presence;
+use std::time::Duration;
+
+/// How long a waiter sleeps before it looks whether the owner is alive.
+const PROBE_AFTER: Duration = Duration::from_millis(4);
+/// Tries of a waiter before it sleeps; the pauses between them double up to `SPINS_MAX`.
+const TRIES: u32 = if cfg!(any(loom, miri)) { 1 } else { 14 };
+/// Longest pause between two tries, in spin hints of some 10 to 40 ns each.
+const SPINS_MAX: u32 = 64;
+
+/// The lock of a shard: a word that names the owner, and one that says an owner died or panicked.
+#[derive(Clone, Copy)]
+pub struct RobustMutex<'r> {
+    lock: Half<'r>,
+    suspect: Half<'r>,
+}
+
+/// The lock, held by this thread; dropping it unlocks.
+pub struct Guard<'r> {
+    mutex: RobustMutex<'r>,
+    panicking: bool,
+}
+
+impl<'r> RobustMutex<'r> {
+    /// The mutex that lives in two half words, both zero in a new map.
+    #[inline(always)]
+    pub fn new(lock: Half<'r>, suspect: Half<'r>) -> RobustMutex<'r> {
+        RobustMutex { lock, suspect }
+    }
+
+    /// Locks: waits for a living owner, takes over from a dead one. Not reentrant. Fails only
+    /// where a forked child cannot get a slot of its own.
+    #[inline(always)]
+    pub fn lock(self, who: &'r Presence) -> Result<Guard<'r>, OpError> {
+        let me = lock_word::owned_by(who.slot()?);
+        if self.acquire(FREE, me).is_err() {
+            self.wait_and_acquire(who, me);
+        }
+        Ok(Guard::new(self))
+    }
+
+    /// Locks if that takes no waiting. A dead owner's lock is taken over, after one system call.
+    #[inline(always)]
+    pub fn try_lock(self, who: &'r Presence) -> Result<Option<Guard<'r>>, OpError> {
+        let me = lock_word::owned_by(who.slot()?);
+        let locked = match self.acquire(FREE, me) {
+            Ok(_) => true,
+            Err(FREE) => false,
+            Err(word) => self.take_over(who, word, me | (word & WAITERS)),
+        };
+        Ok(locked.then(|| Guard::new(self)))
+    }
+
+    /// Acquire pairs with the release of the unlocker, and with that of a sweep.
+    #[inline(always)]
+    fn acquire(self, expected: u32, mine: u32) -> Result<u32, u32> {
+        self.lock.compare_exchange(expected, mine, Acquire, Relaxed)
+    }
+
+    #[cold]
+    fn wait_and_acquire(self, who: &Presence, me: u32) {
+        let mut mine = me;
+        while !self.spin_and_acquire(mine) {
+            let word = self.lock.load(Relaxed);
+            let awaited = word | WAITERS;
+            if word == FREE || (word != awaited && self.acquire(word, awaited).is_err()) {
+                continue;
+            }
+            lock_word::wait(self.lock, awaited, PROBE_AFTER);
+            // Others may sleep as well: who has slept, wakes.
+            mine = me | WAITERS;
+            if self.lock.load(Relaxed) == awaited && self.take_over(who, awaited, mine) {
+                return;
+            }
+        }
+    }
+
+    /// Tries a bounded number of times, only when a plain load says that the lock is free: a
+    /// compare-and-swap that fails still takes the line away from the owner.
+    fn spin_and_acquire(self, mine: u32) -> bool {
+        let mut spins = 1;
+        for _ in 0..TRIES {
+            if self.lock.load(Relaxed) == FREE && self.acquire(FREE, mine).is_ok() {
+                return true;
+            }
+            for _ in 0..spins {
+                spin_hint();
+            }
+            spins = (2 * spins).min(SPINS_MAX);
+        }
+        false
+    }
+
+    /// Takes the lock that `word` names the owner of, if that owner is dead.
+    fn take_over(self, who: &Presence, word: u32, mine: u32) -> bool {
+        let Some(slot) = lock_word::owner(word) else { return self.seize(word, mine) };
+        // Held until the word names us.
+        let Some(_dead) = who.dead(slot) else { return false };
+        self.seize(word, mine)
+    }
+
+    fn seize(self, word: u32, mine: u32) -> bool {
+        if self.lock.load(Relaxed) != word {
+            return false;
+        }
+        self.suspect.store(1, Relaxed);
+        // Release: who sees the new owner in the word sees the suspicion. Acquire pairs with the
+        // unlocker before the dead owner; what the dead one stored came to memory with its death.
+        self.lock.compare_exchange(word, mine, AcqRel, Relaxed).is_ok()
+    }
+}
+
+impl<'r> Guard<'r> {
+    #[inline(always)]
+    fn new(mutex: RobustMutex<'r>) -> Guard<'r> {
+        Guard { mutex, panicking: std::thread::panicking() }
+    }
+
+    /// Whether an owner died or panicked since the last `clear_suspect`.
+    #[inline(always)]
+    pub fn suspect(&self) -> bool {
+        self.mutex.suspect.load(Relaxed) != 0
+    }
+
+    /// Says that what the lock protects is whole again.
+    pub fn clear_suspect(&self) {
+        // Release: the repair comes first.
+        self.mutex.suspect.store(0, Release);
+    }
+}
+
+impl Drop for Guard<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if std::thread::panicking() && !self.panicking {
+            self.mutex.suspect.store(1, Relaxed);
+        }
+        // Release pairs with the acquire of the next owner.
+        let word = self.mutex.lock.swap(FREE, Release);
+        if word & WAITERS != 0 {
+            lock_word::wake(self.mutex.lock, 1);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use crate::atomic::model::reset;
+    use crate::open::heap;
+    use std::sync::Arc;
+
+    #[test]
+    fn two_threads_exclude_each_other_in_every_order() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            reset();
+            let opened = Arc::new(heap(1, 256 << 10, 1 << 20));
+            let count = |opened: &crate::open::Opened| {
+                let region = opened.storage.region();
+                let [lock, suspect] = [64, 68].map(|offset| region.half(8192 + offset).unwrap());
+                let counter = region.word(8192).unwrap();
+                let who = opened.presence.as_ref().unwrap();
+                let guard = RobustMutex::new(lock, suspect).lock(who).unwrap();
+                counter.store(counter.load(Relaxed) + 1, Relaxed);
+                drop(guard);
+                counter.load(Relaxed)
+            };
+            // Once alone: the model's atomics are made at the first access, which must come before
+            // any other thread's.
+            count(&opened);
+            let other = opened.clone();
+            let thread = loom::thread::spawn(move || {
+                count(&other);
+            });
+            count(&opened);
+            thread.join().unwrap();
+            assert_eq!(count(&opened), 4);
+        });
+    }
+}

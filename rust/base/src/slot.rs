@@ -1,1 +1,309 @@
-//! placeholder
+//! A process's presence in a map: a slot whose byte lock dies with the process.
+//!
+//! Slot `i` belongs to the process that holds the lock on byte `i` of a range far behind the data
+//! (`byte_lock`), through an open file description of its own, which no child shares (`fork`). A
+//! lock word names a slot; whether its owner lives is asked of the kernel by trying that byte.
+//! PIDs play no part: two containers may well use the same ones.
+//!
+//! Taking a slot, under the lock of the attach byte:
+//! 1. where the file is not the one that the locks were last valid for (another boot, a copy),
+//!    and nobody is attached: all locks are reset, all shards marked suspect, the identity stored;
+//! 2. the first free byte is locked;
+//! 3. every lock word that names the slot is a dead owner's: it is marked suspect and freed.
+//!
+//! A child that inherits a handle takes a slot of its own at its first write. The state it
+//! inherited is left alone: its descriptor is closed already, its slot is the parent's.
+#![allow(unsafe_code)]
+
+use crate::atomic::Half;
+use crate::byte_lock::ByteRange;
+use crate::error::{OpError, OpenError};
+use crate::fork::{self, OwnDescriptor};
+use crate::format::{Identity, LOCK_OFFSET, SUSPECT_OFFSET};
+use crate::geometry::{Geometry, SLOTS};
+use crate::lock_word;
+use crate::region::Region;
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicPtr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long attaching waits for others that attach, before it is an error.
+const ATTACH_WAIT: Duration = Duration::from_secs(20);
+const ATTACH_PAUSE: Duration = Duration::from_micros(200);
+
+/// This process's slot in a map, or the one that it will take after a fork. Any thread may use it.
+pub struct Presence {
+    attachment: Option<Attachment>,
+    /// Never null, and never freed before `self`: older states hang off newer ones.
+    current: AtomicPtr<State>,
+}
+
+/// What it takes to take a slot.
+struct Attachment {
+    region: Arc<Region>,
+    file: Arc<File>,
+    path: PathBuf,
+    geometry: Geometry,
+    identity: Identity,
+}
+
+/// The slot that one process took.
+struct State {
+    generation: u64,
+    slot: u32,
+    /// None for a region on the heap.
+    descriptor: Option<OwnDescriptor>,
+    /// Whether a thread is trying the byte of another slot. All threads share one open file, whose
+    /// locks do not conflict with each other, so only one may try at a time.
+    probing: AtomicBool,
+    previous: *mut State,
+}
+
+/// Proof that the owner of a slot is dead; nobody can take the slot until it is dropped.
+pub struct DeadOwner<'p> {
+    state: &'p State,
+    slot: u32,
+}
+
+/// Why no slot could be taken.
+enum TakeError {
+    Full,
+    System { call: &'static str, errno: i32 },
+}
+
+impl Presence {
+    /// Takes a slot in the map that `file` and `region` are, frees what an earlier owner of that
+    /// slot left locked, and resets all locks first if they stem from another boot or another
+    /// file. `path` serves to open the file again where `/proc` is missing. Opening the file again
+    /// needs the permission to write to it, now and in forked children.
+    pub(crate) fn take(
+        region: &Arc<Region>,
+        file: &Arc<File>,
+        path: &Path,
+        geometry: Geometry,
+        identity: Identity,
+    ) -> Result<Presence, OpenError> {
+        let (region, file, path) = (region.clone(), file.clone(), path.to_path_buf());
+        let attachment = Attachment { region, file, path, geometry, identity };
+        match State::take(&attachment) {
+            Ok(state) => Ok(Presence::new(Some(attachment), state)),
+            Err(TakeError::Full) => Err(OpenError::TooManyProcesses { slots: SLOTS }),
+            Err(TakeError::System { call, errno }) => {
+                Err(OpenError::System { path: attachment.path, call, errno })
+            }
+        }
+    }
+
+    /// The presence in a region on the heap, which one process has for itself: slot 0, and nobody
+    /// ever dies.
+    pub fn single() -> Presence {
+        Presence::new(None, State::new(0, None))
+    }
+
+    fn new(attachment: Option<Attachment>, state: State) -> Presence {
+        Presence { attachment, current: AtomicPtr::new(Box::into_raw(Box::new(state))) }
+    }
+
+    /// Says that the file now lies at `path`.
+    pub(crate) fn moved(&mut self, path: &Path) {
+        if let Some(attachment) = &mut self.attachment {
+            attachment.path = path.to_path_buf();
+        }
+    }
+
+    /// The slot of this process, from 0 to `SLOTS - 1`. A forked child takes one of its own here,
+    /// at its first call; only that can fail.
+    #[inline(always)]
+    pub fn slot(&self) -> Result<u32, OpError> {
+        let state = self.current();
+        if state.generation == fork::generation() { Ok(state.slot) } else { self.renew() }
+    }
+
+    /// Proof that no living process owns `slot`, or `None`: it has an owner, or is this process's
+    /// own, or that cannot be found out at the moment. One system call.
+    pub fn dead(&self, slot: u32) -> Option<DeadOwner<'_>> {
+        let state = self.current();
+        let descriptor = state.descriptor.as_ref().filter(|own| !own.inherited())?;
+        if slot == state.slot || slot >= SLOTS {
+            return None;
+        }
+        state.probing.compare_exchange(false, true, Acquire, Relaxed).ok()?;
+        if matches!(ByteRange::slot(slot).try_lock(descriptor), Ok(true)) {
+            return Some(DeadOwner { state, slot });
+        }
+        state.probing.store(false, Release);
+        None
+    }
+
+    #[inline(always)]
+    fn current(&self) -> &State {
+        // SAFETY: never null, and freed only when `self` is dropped. Acquire pairs with `renew`.
+        unsafe { &*self.current.load(Acquire) }
+    }
+
+    /// In a forked child. Several threads may come here at once, and the process may fork again
+    /// meanwhile, so there is no lock: each takes a slot, and all but one give theirs back.
+    #[cold]
+    fn renew(&self) -> Result<u32, OpError> {
+        let Some(attachment) = &self.attachment else { return Ok(self.current().slot) };
+        let inherited = self.current.load(Acquire);
+        // SAFETY: as in `current`.
+        let state = unsafe { &*inherited };
+        if state.generation == fork::generation() {
+            return Ok(state.slot);
+        }
+        let mut state = State::take(attachment).map_err(|error| match error {
+            TakeError::Full => OpError::TooManyProcesses { slots: SLOTS },
+            TakeError::System { call, errno } => OpError::System { call, errno },
+        })?;
+        state.previous = inherited;
+        let state = Box::into_raw(Box::new(state));
+        match self.current.compare_exchange(inherited, state, AcqRel, Acquire) {
+            // SAFETY: published by this thread, and freed only when `self` is dropped.
+            Ok(_) => Ok(unsafe { (*state).slot }),
+            Err(_) => {
+                // SAFETY: made above and never published.
+                drop(unsafe { Box::from_raw(state) });
+                Ok(self.current().slot)
+            }
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let mut state = *self.current.get_mut();
+        while !state.is_null() {
+            // SAFETY: from `Box::into_raw`, reached once, and nobody borrows `self` any more.
+            let owned = unsafe { Box::from_raw(state) };
+            state = owned.previous;
+        }
+    }
+}
+
+impl State {
+    fn new(slot: u32, descriptor: Option<OwnDescriptor>) -> State {
+        let probing = AtomicBool::new(false);
+        let generation = fork::generation();
+        State { generation, slot, descriptor, probing, previous: ptr::null_mut() }
+    }
+
+    fn take(attachment: &Attachment) -> Result<State, TakeError> {
+        let own = OwnDescriptor::open(|| attachment.reopen()).map_err(failed("open"))?;
+        lock_attach_byte(&own)?;
+        let slot = attachment.settle_identity(&own).and_then(|()| first_free_slot(&own));
+        if let Ok(slot) = slot {
+            attachment.sweep(slot);
+        }
+        ByteRange::ATTACH.unlock(&own);
+        Ok(State::new(slot?, Some(own)))
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        let own = self.descriptor.as_ref().filter(|own| !own.inherited());
+        if let Some(own) = own {
+            // Closing would do, were it not for a fork between forgetting the descriptor and
+            // closing it, whose child keeps the open file.
+            ByteRange::slot(self.slot).unlock(own);
+        }
+    }
+}
+
+impl Drop for DeadOwner<'_> {
+    fn drop(&mut self) {
+        if let Some(own) = self.state.descriptor.as_ref().filter(|own| !own.inherited()) {
+            ByteRange::slot(self.slot).unlock(own);
+        }
+        self.state.probing.store(false, Release);
+    }
+}
+
+impl Attachment {
+    /// The same file through an open file description of its own.
+    fn reopen(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let link = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let opened = rustix::fs::open(link, flags, Mode::empty())
+            .or_else(|_| rustix::fs::open(&self.path, flags | OFlags::NOFOLLOW, Mode::empty()))?;
+        let [ours, found] = [rustix::fs::fstat(&self.file)?, rustix::fs::fstat(&opened)?];
+        if (ours.st_dev, ours.st_ino) != (found.st_dev, found.st_ino) {
+            return Err(io::Error::from_raw_os_error(libc::ESTALE));
+        }
+        Ok(opened)
+    }
+
+    /// Resets all locks if they stem from another boot or another file. Somebody attached proves
+    /// that they do not, whatever the numbers say: some containers are told a boot id of their own.
+    fn settle_identity(&self, own: &OwnDescriptor) -> Result<(), TakeError> {
+        if self.identity.matches(&Identity::load(&self.region)) {
+            return Ok(());
+        }
+        if ByteRange::ALL_SLOTS.held_elsewhere(own).map_err(failed("fcntl(F_OFD_GETLK)"))? {
+            return Ok(());
+        }
+        self.for_each_lock(|lock, suspect| {
+            suspect.store(1, Relaxed);
+            lock.store(lock_word::FREE, Relaxed);
+        });
+        // Last: a death before this one makes the next process do it all again.
+        self.identity.store(&self.region);
+        Ok(())
+    }
+
+    /// Frees what the dead owners of `slot` left locked.
+    fn sweep(&self, slot: u32) {
+        self.for_each_lock(|lock, suspect| lock_word::free_if_owned_by(slot, lock, suspect));
+    }
+
+    fn for_each_lock(&self, mut visit: impl FnMut(Half<'_>, Half<'_>)) {
+        for shard in 0..self.geometry.shards() {
+            let header = self.geometry.shard_header(shard);
+            let lock = self.region.half(header + LOCK_OFFSET);
+            let suspect = self.region.half(header + SUSPECT_OFFSET);
+            if let (Some(lock), Some(suspect)) = (lock, suspect) {
+                visit(lock, suspect);
+            }
+        }
+    }
+}
+
+fn failed(call: &'static str) -> impl Fn(io::Error) -> TakeError {
+    move |error| TakeError::System { call, errno: error.raw_os_error().unwrap_or(libc::EIO) }
+}
+
+/// Waits for other processes that attach, each for some microseconds.
+fn lock_attach_byte(own: &OwnDescriptor) -> Result<(), TakeError> {
+    let call = "fcntl(F_OFD_SETLK) on the attach byte";
+    let begun = Instant::now();
+    while !ByteRange::ATTACH.try_lock(own).map_err(failed(call))? {
+        if begun.elapsed() > ATTACH_WAIT {
+            return Err(TakeError::System { call, errno: libc::EAGAIN });
+        }
+        thread::sleep(ATTACH_PAUSE);
+    }
+    Ok(())
+}
+
+/// Locks the first free byte, looking from a place that differs between processes on.
+fn first_free_slot(own: &OwnDescriptor) -> Result<u32, TakeError> {
+    let start = std::process::id() % SLOTS;
+    for slot in (start..SLOTS).chain(0..start) {
+        if ByteRange::slot(slot).try_lock(own).map_err(failed("fcntl(F_OFD_SETLK)"))? {
+            return Ok(slot);
+        }
+    }
+    Err(TakeError::Full)
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests;

@@ -1,1 +1,197 @@
-//! placeholder
+//! The bytes of a map and the file behind them: makes pages real before use, gives them back after.
+//!
+//! A mapped page of a hole costs nothing until it is touched, and touching it when the file system
+//! is full is a SIGBUS. So whoever is about to use pages commits them first, which fails as an
+//! error; and releases them only when nobody can reach them any more.
+#![allow(unsafe_code)]
+
+use crate::crash;
+use crate::error::OpError;
+use crate::geometry::PAGE_BYTES;
+use crate::limits;
+use crate::region::Region;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+use rustix::mm::{Advice, madvise};
+use std::fs::File;
+use std::sync::Arc;
+
+/// Bytes that one `fallocate` asks for; a signal makes tmpfs drop the work of the whole call.
+const CHUNK_BYTES: u64 = 256 << 10;
+/// How often a chunk is tried again after a signal.
+const RETRIES: u32 = 10_000;
+
+/// A region and the file that it maps; no file for a region on the heap.
+///
+/// No lock is ever held on the open file description: children share it.
+pub struct Storage {
+    region: Arc<Region>,
+    file: Option<Arc<File>>,
+}
+
+impl Storage {
+    pub(crate) fn new(region: Arc<Region>, file: Option<Arc<File>>) -> Storage {
+        Storage { region, file }
+    }
+
+    /// The mapped bytes. Their address does not change as long as `self` lives.
+    #[inline(always)]
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Makes `len` bytes at `offset` real, both multiples of a page: afterwards touching them
+    /// cannot fail. Bytes that were a hole are zero. On failure the whole range is made a hole
+    /// again, so it must not hold anything yet. On the heap all bytes are real from the start.
+    ///
+    /// Errors: `NoSpace` (with a `max_bytes` of 0), or `System`.
+    pub fn commit(&self, offset: u64, len: u64) -> Result<(), OpError> {
+        self.ensure(offset, len).inspect_err(|_| self.release(offset, len))
+    }
+
+    /// As `commit`, of bytes that may be in use already: takes nothing back on failure.
+    pub(crate) fn ensure(&self, offset: u64, len: u64) -> Result<(), OpError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        debug_assert!(offset.is_multiple_of(PAGE_BYTES) && len.is_multiple_of(PAGE_BYTES));
+        let end = offset.saturating_add(len);
+        let no_space = OpError::NoSpace { needed_bytes: len, max_bytes: 0 };
+        // Within the file's length the kernel does not check this limit. Whoever set it meant it.
+        if end > self.region.len().min(limits::file_bytes_max()) {
+            return Err(no_space);
+        }
+        let mut at = offset;
+        while at < end {
+            let chunk = CHUNK_BYTES.min(end - at);
+            reserve(file, at, chunk).map_err(|errno| match errno {
+                Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::NOMEM => no_space.clone(),
+                errno => OpError::System { call: "fallocate", errno: errno.raw_os_error() },
+            })?;
+            at += chunk;
+        }
+        match self.populate(offset, len) {
+            Err(Errno::FAULT | Errno::NOMEM) => Err(no_space),
+            // Kernels before 5.14 do not know the advice; then the first touch maps the page.
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes `len` bytes at `offset` a hole again, both multiples of a page, as far as the file
+    /// system can. They read as zero afterwards, or as before. On the heap it does nothing.
+    pub fn release(&self, offset: u64, len: u64) {
+        let Some(file) = &self.file else { return };
+        crash::step();
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let _ = fallocate(file, flags, offset, len);
+    }
+
+    /// Maps the pages, so that the first stores need no page faults.
+    fn populate(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        let Some(address) = self.region.range(offset, len) else { return Err(Errno::FAULT) };
+        crash::step();
+        // SAFETY: the range lies inside the mapping, whose contents the advice does not change.
+        unsafe { madvise(address.cast(), len as usize, Advice::LinuxPopulateWrite) }
+    }
+}
+
+fn reserve(file: &File, offset: u64, len: u64) -> Result<(), Errno> {
+    let mut retries = RETRIES;
+    loop {
+        crash::step();
+        // Keeping the size: a file that somebody cut short must not grow again piecemeal.
+        match fallocate(file, FallocateFlags::KEEP_SIZE, offset, len) {
+            Err(Errno::INTR) if retries > 0 => retries -= 1,
+            result => return result,
+        }
+    }
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+    use crate::open::create;
+    use crate::testing::{Name, OPTIONS, fork, on_small_tmpfs};
+    use std::os::unix::fs::MetadataExt;
+
+    fn real_bytes(storage: &Storage) -> u64 {
+        storage.file.as_ref().unwrap().metadata().unwrap().blocks() * 512
+    }
+
+    #[test]
+    fn committed_pages_are_real_and_released_ones_are_not() {
+        let name = Name::new();
+        let opened = name.create();
+        let (storage, window) = (&opened.storage, opened.header.geometry.window(1));
+        let before = real_bytes(storage);
+        storage.commit(window, 3 * CHUNK_BYTES / 2).unwrap();
+        assert_eq!(real_bytes(storage), before + 3 * CHUNK_BYTES / 2);
+        storage.release(window + CHUNK_BYTES, CHUNK_BYTES / 2);
+        assert_eq!(real_bytes(storage), before + CHUNK_BYTES);
+        // Committing what is there already changes nothing.
+        storage.commit(window, CHUNK_BYTES).unwrap();
+        assert_eq!(real_bytes(storage), before + CHUNK_BYTES);
+    }
+
+    #[test]
+    fn a_full_file_system_is_an_error_and_leaves_nothing_behind() {
+        // Goal: no SIGBUS, and what a failed step took is given back. Method: a tmpfs of 3 MiB,
+        // of which a commit wants 4 MiB.
+        on_small_tmpfs(3 << 20, |folder| {
+            let opened = create(folder, "full", &OPTIONS).unwrap();
+            let (storage, window) = (&opened.storage, opened.header.geometry.window(0));
+            let before = real_bytes(storage);
+            let no_space = OpError::NoSpace { needed_bytes: 4 << 20, max_bytes: 0 };
+            assert_eq!(storage.commit(window, 4 << 20), Err(no_space));
+            assert_eq!(real_bytes(storage), before);
+            storage.commit(window, 1 << 20).unwrap();
+            assert_eq!(real_bytes(storage), before + (1 << 20));
+        });
+    }
+
+    #[test]
+    fn a_limit_on_file_lengths_is_an_error_and_no_signal() {
+        let name = Name::new();
+        let opened = name.create();
+        let window = opened.header.geometry.window(0);
+        fork(|| {
+            let limit = libc::rlimit { rlim_cur: window, rlim_max: window };
+            // SAFETY: sets a limit of this child.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+            let no_space = OpError::NoSpace { needed_bytes: 4096, max_bytes: 0 };
+            assert_eq!(opened.storage.commit(window, 4096), Err(no_space));
+        })
+        .join();
+        opened.storage.commit(window, 4096).unwrap();
+    }
+
+    #[test]
+    fn signals_only_delay_a_commit() {
+        // Goal: EINTR is tried again. Method: a timer that fires every 50 us while 64 MiB are
+        // committed and released several times.
+        extern "C" fn ignore(_: i32) {}
+        let name = Name::new();
+        let opened = name.create();
+        fork(|| {
+            let every = libc::timeval { tv_sec: 0, tv_usec: 50 };
+            let timer = libc::itimerval { it_interval: every, it_value: every };
+            let handler = ignore as extern "C" fn(i32) as libc::sighandler_t;
+            // SAFETY: a handler that does nothing, and a timer of this child.
+            unsafe {
+                libc::signal(libc::SIGALRM, handler);
+                assert_eq!(libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()), 0);
+            }
+            let (window, len) = (opened.header.geometry.window(2), 8 << 20);
+            for _ in 0..8 {
+                opened.storage.commit(window, len).unwrap();
+                opened.storage.release(window, len);
+            }
+        })
+        .join();
+    }
+
+    #[test]
+    fn the_heap_is_real_from_the_start() {
+        let opened = crate::open::heap(1, 256 << 10, 1 << 20);
+        opened.storage.commit(0, 4096).unwrap();
+        opened.storage.release(0, 4096);
+    }
+}

@@ -1,8 +1,42 @@
-//! A hash table in shared memory.
-pub mod map;
-pub mod options;
+//! A hash table in shared memory, for any number of processes and threads at once.
+//!
+//! One file, mapped once, holds a number of shards; each is a table of its own with its lock, its
+//! directory, its one-page tables and its record memory. Read in this order: `map` (the operations),
+//! `table` and `directory` (the index), `read` (gets without a lock), `shard` (mutations under the
+//! lock), `intent` and `repair` (what a killed process leaves behind), `arena` (record memory).
+//!
+//! Modules only use those above them in this list.
+#![deny(unsafe_code)]
+
+pub mod hash;
+pub mod group;
+pub mod class;
+pub mod slot_word;
+pub mod table;
+pub mod place;
+pub mod record;
+pub mod intent;
+pub mod directory;
+pub mod growth;
+pub mod run;
+pub mod ring;
+pub mod sweep;
+pub mod arena;
+pub mod split;
+pub mod locate;
+pub mod compaction;
+pub mod repair;
+pub mod shard;
+pub mod read;
+pub mod walk;
+pub mod check;
 pub mod stats;
-pub use map::{Map, Placed};
+pub mod options;
+pub mod map;
+
+pub use check::Violation;
+pub use map::Map;
 pub use options::Options;
+pub use shard::Placed;
 pub use shf_base::error::{OpError, OpenError, Status};
 pub use stats::Stats;

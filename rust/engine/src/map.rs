@@ -1,44 +1,317 @@
 //! A map: its file, its shards, and the operations on keys.
-#![allow(missing_docs, unused_variables)]
-use crate::{OpError, OpenError, Options, Stats};
+
+use crate::check::{self, Violation};
+use crate::growth::{self, Memory};
+use crate::hash::Hash;
+use crate::options::Options;
+use crate::place::{Field, Place};
+use crate::read::{self, Seen};
+use crate::record::{PAYLOAD_BYTES_MAX, Kind, Record, Shape};
+use crate::shard::{self, Locked, Placed};
+use crate::stats::Stats;
+use crate::table::BUCKETS;
+use crate::walk;
+use bumpalo::Bump;
+use shf_base::error::{OpError, OpenError};
+use shf_base::geometry::{Geometry, PAGE_BYTES};
+use shf_base::open::{self, Access, CreateOptions, Opened};
+use shf_base::slot::Presence;
+use shf_base::storage::Storage;
 use std::path::Path;
 
-pub struct Map;
-
-/// What a put did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placed {
-    /// Whether the key had a value before.
-    pub replaced: bool,
-    /// Where the key lies: shard, table, bucket and slot packed in 64 bits. Opaque.
-    pub position: u64,
+/// An open map. All methods may be called from any number of threads at once; any number of
+/// processes may have the same map open. A map inherited through `fork` works in the child.
+pub struct Map {
+    storage: Storage,
+    geometry: Geometry,
+    secret: u64,
+    max_bytes: u64,
+    presence: Option<Presence>,
 }
 
 impl Map {
-    pub fn create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> { todo!() }
-    pub fn open(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> { todo!() }
-    pub fn open_or_create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> { todo!() }
-    pub fn open_read_only(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> { todo!() }
-    /// Deletes the file; those attached keep the map until they detach.
-    pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> { todo!() }
+    /// Makes the map `<folder>/<name>.shf`; an error when it is there.
+    pub fn create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
+        Ok(Map::new(open::create(folder, name, &creation(options)?)?))
+    }
 
-    /// Inserts or replaces.
-    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<Placed, OpError> { todo!() }
-    /// Replaces the contents of `into` with the value. False: absent, `into` is emptied.
-    pub fn get(&self, key: &[u8], into: &mut Vec<u8>) -> Result<bool, OpError> { todo!() }
-    /// Copies the value to the front of `into`; returns its length. `BufferTooSmall` says the
-    /// length needed and writes nothing.
-    pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> { todo!() }
-    pub fn contains(&self, key: &[u8]) -> Result<bool, OpError> { todo!() }
-    pub fn delete(&self, key: &[u8]) -> Result<bool, OpError> { todo!() }
-    /// Adds to the signed 64-bit integer under `key`, which starts at 0; returns the sum.
-    pub fn add(&self, key: &[u8], delta: i64) -> Result<i64, OpError> { todo!() }
-    /// Keys in the map.
-    pub fn size(&self) -> u64 { todo!() }
-    /// Deletes every key that is there from beginning to end of the call; returns how many went.
-    pub fn clear(&self) -> Result<u64, OpError> { todo!() }
-    /// Every key and value... calls `visit` outside of any lock, on private copies.
-    pub fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), OpError> { todo!() }
-    pub fn stats(&self) -> Stats { todo!() }
-    pub fn is_read_only(&self) -> bool { todo!() }
+    /// Opens an existing map for reading and writing. Of the options only
+    /// `allow_any_file_system` matters.
+    pub fn open(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
+        let allow = options.allow_any_file_system;
+        Ok(Map::new(open::open(folder, name, Access::ReadWrite, allow)?))
+    }
+
+    /// Opens the map or creates it; processes that race get the same one.
+    pub fn open_or_create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
+        Ok(Map::new(open::open_or_create(folder, name, &creation(options)?)?))
+    }
+
+    /// Opens an existing map for reading; needs no write permission on the file.
+    pub fn open_read_only(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
+        let allow = options.allow_any_file_system;
+        Ok(Map::new(open::open(folder, name, Access::ReadOnly, allow)?))
+    }
+
+    /// A map in private memory, for tests under tools that know no shared mappings.
+    pub fn heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Map {
+        Map::new(open::heap(shards, window_bytes, max_bytes))
+    }
+
+    /// Deletes the file of a map; those who have it open keep it until they drop it.
+    pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
+        open::remove(folder, name)
+    }
+
+    fn new(opened: Opened) -> Map {
+        Map {
+            storage: opened.storage,
+            geometry: opened.header.geometry,
+            secret: opened.header.secret,
+            max_bytes: opened.header.max_bytes,
+            presence: opened.presence,
+        }
+    }
+
+    /// Inserts the key or replaces its value.
+    #[inline]
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
+        self.check_size(key, value.len() as u64)?;
+        let hash = self.hash(key);
+        self.lock(hash.shard(self.geometry.shards()))?.put(hash, key, value)
+    }
+
+    /// Replaces the contents of `into` with the value, reusing its memory. False: the key is not
+    /// there and `into` is empty.
+    #[inline]
+    pub fn get(&self, key: &[u8], into: &mut Vec<u8>) -> Result<bool, OpError> {
+        into.clear();
+        let mut failed = None;
+        let found = self.read(key, |seen, record| {
+            let len = record.shape.value_len as usize;
+            if len > into.capacity() {
+                // A length is acted upon only once it is known to be the record's.
+                if !seen.unchanged() {
+                    return None;
+                }
+                into.clear();
+                if into.try_reserve_exact(len).is_err() {
+                    failed = Some(OpError::OutOfMemory { bytes: len as u64 });
+                    return Some(());
+                }
+            }
+            into.resize(len, 0);
+            seen.copied(record, || record.copy_value(into)).then_some(())
+        });
+        match (found?, failed) {
+            (_, Some(error)) => Err(error),
+            (Some(()), None) => Ok(true),
+            (None, None) => {
+                into.clear();
+                Ok(false)
+            }
+        }
+    }
+
+    /// Copies the value to the front of `into` and returns its length; `None`: the key is not there.
+    /// `BufferTooSmall` says the length and leaves `into` as it was.
+    #[inline]
+    pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
+        let found = self.read(key, |seen, record| {
+            let len = record.shape.value_len;
+            match into.get_mut(..len as usize) {
+                // Racing bytes go to the buffer only once the length is known to be the record's,
+                // and are written again until they validate.
+                Some(into) => seen.copied(record, || record.copy_value(into)).then_some(Ok(len)),
+                None => seen.unchanged().then_some(Err(len)),
+            }
+        })?;
+        match found {
+            None => Ok(None),
+            Some(Ok(len)) => Ok(Some(len as usize)),
+            Some(Err(needed_bytes)) => {
+                let found_bytes = into.len() as u64;
+                Err(OpError::BufferTooSmall { needed_bytes, found_bytes })
+            }
+        }
+    }
+
+    /// Whether the key is there.
+    #[inline]
+    pub fn contains(&self, key: &[u8]) -> Result<bool, OpError> {
+        Ok(self.read(key, |seen, _| seen.unchanged().then_some(()))?.is_some())
+    }
+
+    /// Deletes the key; whether it was there.
+    #[inline]
+    pub fn delete(&self, key: &[u8]) -> Result<bool, OpError> {
+        let hash = self.hash(key);
+        self.lock(hash.shard(self.geometry.shards()))?.delete(hash, key)
+    }
+
+    /// Adds to the signed 64-bit integer under `key`, which starts at 0 when absent; returns the
+    /// sum. A value that was put as bytes is `WrongType`; a sum out of range is `Overflow` and
+    /// changes nothing. A get of such a key gives its 8 bytes, little-endian.
+    #[inline]
+    pub fn add(&self, key: &[u8], delta: i64) -> Result<i64, OpError> {
+        self.check_size(key, 8)?;
+        let hash = self.hash(key);
+        self.lock(hash.shard(self.geometry.shards()))?.add(hash, key, delta)
+    }
+
+    /// Keys in the map: exact when nobody writes, else off by at most the writes that overlap with
+    /// the call.
+    pub fn size(&self) -> u64 {
+        self.places().map(|place| place.load(Field::Keys)).fold(0, u64::wrapping_add)
+    }
+
+    /// Deletes every key that is there from the beginning to the end of the call, a bucket at a
+    /// time; keys put meanwhile may stay. Returns how many it deleted.
+    pub fn clear(&self) -> Result<u64, OpError> {
+        let mut erased = 0;
+        for place in self.places() {
+            walk::tables(place, |entry| {
+                for bucket in 0..BUCKETS {
+                    erased += self.lock(place.shard())?.clear_bucket(entry.table, bucket)?;
+                }
+                Ok(true)
+            })?;
+        }
+        Ok(erased)
+    }
+
+    /// Calls `visit` for each key and value, on private copies and outside of any lock, so that it
+    /// may use the map; stops when it returns false. A key that is there from beginning to end is
+    /// visited at least once, twice where its table splits meanwhile.
+    pub fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), OpError> {
+        let mut scratch = Bump::new();
+        for place in self.places() {
+            if !walk::pairs(place, &mut scratch, visit)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The counters of all shards.
+    pub fn stats(&self) -> Stats {
+        let sum = |field| self.places().map(|place| place.load(field)).fold(0, u64::wrapping_add);
+        Stats {
+            keys: self.size(),
+            committed_bytes: growth::committed_bytes(self.place(0)),
+            max_bytes: self.max_bytes,
+            dead_bytes: sum(Field::Dead).wrapping_mul(8),
+            free_bytes: sum(Field::FreePages).wrapping_mul(PAGE_BYTES),
+            tables: sum(Field::Tables),
+            splits: sum(Field::Splits),
+            repairs: sum(Field::Repairs),
+            moved_records: sum(Field::Moved),
+        }
+    }
+
+    /// Checks every invariant of every shard, one shard's lock at a time.
+    pub fn check(&self) -> Result<Vec<Violation>, OpError> {
+        let mut violations = Vec::new();
+        for place in self.places() {
+            let locked = self.lock(place.shard())?;
+            violations.append(&mut check::shard(locked.place()));
+        }
+        Ok(violations)
+    }
+
+    /// Whether this handle may only read.
+    pub fn is_read_only(&self) -> bool {
+        self.presence.is_none()
+    }
+
+    /// The numbers that fix where everything in the file lies.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Gets without a lock; against writers that never pause, once more under the lock if it is
+    /// free at that moment.
+    #[inline(always)]
+    fn read<T>(
+        &self,
+        key: &[u8],
+        mut take: impl FnMut(&Seen<'_>, &Record<'_>) -> Option<T>,
+    ) -> Result<Option<T>, OpError> {
+        let hash = self.hash(key);
+        let place = self.place(hash.shard(self.geometry.shards()));
+        match read::get(place, hash, key, &mut take) {
+            Err(OpError::Busy) => self.read_locked(place, hash, key, take),
+            other => other,
+        }
+    }
+
+    #[cold]
+    fn read_locked<T>(
+        &self,
+        place: Place<'_>,
+        hash: Hash,
+        key: &[u8],
+        take: impl FnMut(&Seen<'_>, &Record<'_>) -> Option<T>,
+    ) -> Result<Option<T>, OpError> {
+        let Some(presence) = &self.presence else { return Err(OpError::Busy) };
+        match shard::try_lock(self.memory(place), presence)? {
+            Some(_locked) => read::get(place, hash, key, take),
+            None => Err(OpError::Busy),
+        }
+    }
+
+    #[inline(always)]
+    fn hash(&self, key: &[u8]) -> Hash {
+        Hash::of(key, self.secret)
+    }
+
+    #[inline(always)]
+    fn place(&self, shard: u32) -> Place<'_> {
+        Place::new(self.storage.region(), &self.geometry, self.secret, shard)
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        (0..self.geometry.shards()).map(|shard| self.place(shard))
+    }
+
+    #[inline(always)]
+    fn memory<'m>(&'m self, place: Place<'m>) -> Memory<'m> {
+        Memory { place, storage: &self.storage, max_bytes: self.max_bytes }
+    }
+
+    #[inline(always)]
+    fn lock(&self, shard: u32) -> Result<Locked<'_>, OpError> {
+        let Some(presence) = &self.presence else { return Err(OpError::ReadOnly) };
+        shard::lock(self.memory(self.place(shard)), presence)
+    }
+
+    /// Refuses what can never fit, naming what to raise.
+    #[inline(always)]
+    fn check_size(&self, key: &[u8], value_len: u64) -> Result<(), OpError> {
+        let key_len = key.len() as u64;
+        let payload = key_len.saturating_add(value_len);
+        // The last page is the least that the index takes.
+        let window_bytes = (self.geometry.pages() - 2) * PAGE_BYTES;
+        let too_large = |limit_bytes, option| {
+            Err(OpError::TooLarge { needed_bytes: payload, limit_bytes, option })
+        };
+        if payload > PAYLOAD_BYTES_MAX {
+            return too_large(PAYLOAD_BYTES_MAX, "none: this is the format's limit");
+        }
+        let bytes = Shape { key_len, value_len, kind: Kind::Bytes }.bytes();
+        if bytes > window_bytes.min(self.max_bytes) {
+            return too_large(window_bytes.min(self.max_bytes), "max_bytes");
+        }
+        Ok(())
+    }
+}
+
+/// The part of the options that the file needs, checked.
+fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
+    Ok(CreateOptions {
+        shards: options.shard_count()?,
+        max_bytes: options.max_bytes,
+        mode: options.mode.unwrap_or(0o600),
+        allow_any_file_system: options.allow_any_file_system,
+    })
 }

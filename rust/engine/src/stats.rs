@@ -12,6 +12,8 @@ pub struct Stats {
     pub max_bytes: u64,
     /// Bytes of deleted and replaced records whose memory has not been used again.
     pub dead_bytes: u64,
+    /// Real bytes of record memory in free runs, ready to be used again.
+    pub free_bytes: u64,
     /// One-page tables in the index.
     pub tables: u64,
     /// Table splits since creation.

@@ -1,0 +1,236 @@
+//! Creates the file of a map: made without a name, completed, then linked into its place, so that
+//! nobody ever sees half a map. A process that dies on the way leaves nothing behind.
+
+use crate::attach::{Opened, check_file_system, ensure_front};
+use crate::error::OpenError;
+use crate::file_system;
+use crate::format::FileHeader;
+use crate::geometry::{
+    APPARENT_BYTES_DEFAULT, BadGeometry, Geometry, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
+};
+use crate::limits;
+use crate::mapping;
+use crate::place::Place;
+use crate::region::Region;
+use crate::slot::Presence;
+use crate::storage::Storage;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{access, fchmod, fstatfs, ftruncate, linkat, openat, statat, unlinkat};
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Smallest maximum of real bytes.
+const MAX_BYTES_MIN: u64 = 64 << 10;
+/// All permission bits that a map can have.
+const MODE_MAX: u32 = 0o777;
+/// Names tried for a file that has to have one from the start.
+const TEMPORARY_NAMES: u32 = 16;
+
+/// What the creator of a map decides.
+#[derive(Clone, Debug)]
+pub struct CreateOptions {
+    /// Shards: a power of two from 1 to 4096.
+    pub shards: u32,
+    /// The most real memory that the map may take, in bytes, from 64 KiB to 4 GiB a shard.
+    /// Default: the least of what file system, machine and control groups leave.
+    pub max_bytes: Option<u64>,
+    /// Permission bits of the file, 0 to 0o777, taken as they are: the umask does not apply.
+    pub mode: u32,
+    /// Create the map on a file system that is not known to be safe.
+    pub allow_any_file_system: bool,
+}
+
+/// Creates the map `name` in `folder`, which must exist, and opens it for writing.
+/// `AlreadyExists` when somebody else was faster.
+pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Opened, OpenError> {
+    options.check()?;
+    let place = Place::new(folder, name)?;
+    check_file_system(&place, &place.folder, options.allow_any_file_system)?;
+    if statat(&place.folder, &place.file_name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        return Err(OpenError::AlreadyExists { path: place.path });
+    }
+    let max_bytes = match options.max_bytes {
+        Some(bytes) => bytes,
+        None => default_max_bytes(&place, options.shards)?,
+    };
+    let draft = Draft::new(&place).map_err(|errno| place.error("open", errno))?;
+    let (geometry, region) = map_whole(&place, &draft.file, options.shards, max_bytes)?;
+    let (file, region) = (draft.file.clone(), Arc::new(region));
+    let storage = Storage::new(region.clone(), Some(file.clone()));
+    ensure_front(&place, &storage, &geometry)?;
+
+    let secret = random().map_err(|errno| place.error("getrandom", errno))?;
+    let header = FileHeader { geometry, max_bytes, secret, created_ns: now_ns() };
+    header.store(&region);
+    let identity = file_system::identity(&file).map_err(|error| place.error("fstat", error))?;
+    identity.store(&region);
+    let mut presence = Presence::take(&region, &file, &draft.path(&place), geometry, identity)?;
+    // Only now: taking the slot opens the file again, which the final mode may not allow.
+    let mode = Mode::from_raw_mode(options.mode);
+    fchmod(&file, mode).map_err(|errno| place.error("fchmod", errno))?;
+    draft.link(&place).map_err(|errno| place.error("link", errno))?;
+    presence.moved(&place.path);
+    Ok(Opened { storage, header, presence: Some(presence) })
+}
+
+impl CreateOptions {
+    fn check(&self) -> Result<(), OpenError> {
+        Geometry::new(self.shards, WINDOW_BYTES_MIN).map_err(invalid)?;
+        if let Some(max_bytes) = self.max_bytes {
+            if max_bytes < MAX_BYTES_MIN {
+                return Err(OpenError::InvalidOption {
+                    option: "max_bytes",
+                    expected: format!("at least {MAX_BYTES_MIN}"),
+                    found: max_bytes.to_string(),
+                });
+            }
+            Geometry::choose(self.shards, max_bytes, APPARENT_BYTES_DEFAULT).map_err(invalid)?;
+        }
+        if self.mode > MODE_MAX {
+            return Err(OpenError::InvalidOption {
+                option: "mode",
+                expected: format!("at most {MODE_MAX:#o}"),
+                found: format!("{:#o}", self.mode),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn invalid(bad: BadGeometry) -> OpenError {
+    OpenError::InvalidOption {
+        option: bad.field,
+        expected: bad.expected.into(),
+        found: bad.found.to_string(),
+    }
+}
+
+/// The least of free file system, available memory and control group limits; a control group kills
+/// rather than refuse, so its limit is one of the map.
+fn default_max_bytes(place: &Place, shards: u32) -> Result<u64, OpenError> {
+    let found = fstatfs(&place.folder).map_err(|errno| place.error("fstatfs", errno))?;
+    let bytes = file_system::free_bytes(&found).min(limits::memory_bytes_available());
+    Ok(bytes.clamp(MAX_BYTES_MIN, u64::from(shards) * (WINDOW_BYTES_MAX / 2)))
+}
+
+/// Gives the file its length and maps it; with smaller windows where the file system, a limit on
+/// files or the address space does not take the usual ones.
+fn map_whole(
+    place: &Place,
+    file: &File,
+    shards: u32,
+    max_bytes: u64,
+) -> Result<(Geometry, Region), OpenError> {
+    let mut geometry =
+        Geometry::choose(shards, max_bytes, APPARENT_BYTES_DEFAULT).map_err(invalid)?;
+    loop {
+        let len = geometry.file_bytes();
+        let error = match set_length(file, len) {
+            Ok(()) => match mapping::map(file, len, true) {
+                Ok(region) => return Ok((geometry, region)),
+                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => {
+                    OpenError::AddressSpace { needed_bytes: len }
+                }
+                Err(error) => return Err(place.error("mmap", error)),
+            },
+            Err(Errno::FBIG) => OpenError::NoSpace { path: place.path.clone(), needed_bytes: len },
+            Err(errno) => return Err(place.error("ftruncate", errno)),
+        };
+        geometry = geometry.halved(max_bytes).ok_or(error)?;
+    }
+}
+
+fn set_length(file: &File, len: u64) -> Result<(), Errno> {
+    // The kernel answers this with SIGXFSZ.
+    if len > limits::file_bytes_max() {
+        return Err(Errno::FBIG);
+    }
+    ftruncate(file, len)
+}
+
+fn random() -> Result<u64, Errno> {
+    let mut bytes = [0; 8];
+    getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+fn now_ns() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.as_nanos() as u64
+}
+
+/// A file that is being made. Where the file system has none without a name, or `/proc` is
+/// missing, through which one gets its name, it has a random one, removed again at the end.
+struct Draft<'p> {
+    place: &'p Place,
+    file: Arc<File>,
+    temporary: Option<String>,
+}
+
+impl<'p> Draft<'p> {
+    fn new(place: &'p Place) -> Result<Draft<'p>, Errno> {
+        // The owner can open it again whatever the umask says.
+        let mode = Mode::RUSR | Mode::WUSR;
+        let (file, temporary) = match open_unnamed(place, mode) {
+            Ok(file) => (file, None),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {
+                let (file, name) = open_named(place, mode)?;
+                (file, Some(name))
+            }
+            Err(errno) => return Err(errno),
+        };
+        let draft = Draft { place, file: Arc::new(File::from(file)), temporary };
+        fchmod(&draft.file, mode)?;
+        Ok(draft)
+    }
+
+    /// Where the file can be opened until it is linked.
+    fn path(&self, place: &Place) -> PathBuf {
+        place.path.with_file_name(self.temporary.as_deref().unwrap_or(&place.file_name))
+    }
+
+    /// Gives the finished file its name, unless that is taken.
+    fn link(&self, place: &Place) -> Result<(), Errno> {
+        let (folder, name) = (&place.folder, &place.file_name);
+        match &self.temporary {
+            Some(temporary) => linkat(folder, temporary, folder, name, AtFlags::empty()),
+            None => linkat(CWD, magic_link(&*self.file), folder, name, AtFlags::SYMLINK_FOLLOW),
+        }
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = &self.temporary {
+            let _ = unlinkat(&self.place.folder, name, AtFlags::empty());
+        }
+    }
+}
+
+fn magic_link(file: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn open_unnamed(place: &Place, mode: Mode) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = openat(&place.folder, ".", flags, mode)?;
+    access(magic_link(&file), rustix::fs::Access::EXISTS)?;
+    Ok(file)
+}
+
+fn open_named(place: &Place, mode: Mode) -> Result<(OwnedFd, String), Errno> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+    for _ in 0..TEMPORARY_NAMES {
+        let name = format!(".shf-{:016x}.tmp", random()?);
+        match openat(&place.folder, &name, flags, mode) {
+            Err(Errno::EXIST) => continue,
+            file => return Ok((file?, name)),
+        }
+    }
+    Err(Errno::EXIST)
+}

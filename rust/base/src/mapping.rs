@@ -1,0 +1,40 @@
+//! Maps a file once, whole, without touching a page of it.
+#![allow(unsafe_code)]
+
+use crate::region::Region;
+use memmap2::{Advice, MmapOptions};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use std::fs::File;
+use std::io;
+
+/// Maps `len` bytes of `file`, which is that long, shared, without reserving swap for them.
+///
+/// A process that called `mlockall(MCL_FUTURE)` has the kernel touch every page of a new mapping,
+/// which on tmpfs would fill every hole. Therefore the range is first mapped behind the end of the
+/// file, where there is nothing to touch, then replaced by the file without any access right,
+/// unlocked, and only then opened up. (`mlockall(MCL_CURRENT)` by a process that has a map open
+/// does fill it; nothing here can prevent that.)
+pub(crate) fn map(file: &File, len: u64, writable: bool) -> io::Result<Region> {
+    let size = usize::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
+    let behind_the_end = len.next_multiple_of(1 << 21);
+    let map = MmapOptions::new()
+        .offset(behind_the_end)
+        .len(size)
+        .no_reserve_swap()
+        .map_raw_read_only(file)?;
+    let address = map.as_mut_ptr().cast();
+    let flags = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED;
+    // SAFETY: replaces exactly the mapping made above, which nobody has a reference into yet and
+    // which `map` goes on to own.
+    unsafe { rustix::mm::mmap(address, size, ProtFlags::empty(), flags, file, 0)? };
+    // SAFETY: as above. Fails where there was no lock to undo, which is as good.
+    let _ = unsafe { rustix::mm::munlock(address, size) };
+    let mut access = MprotectFlags::READ;
+    access.set(MprotectFlags::WRITE, writable);
+    // SAFETY: as above.
+    unsafe { rustix::mm::mprotect(address, size, access)? };
+    // Both only help: a smaller core dump, and huge pages where the mount has them.
+    let _ = map.advise(Advice::DontDump);
+    let _ = map.advise(Advice::HugePage);
+    Ok(Region::mapped(map, writable))
+}

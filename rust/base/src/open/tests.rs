@@ -1,0 +1,387 @@
+//! Tests of creating, opening and removing.
+#![allow(unsafe_code)]
+
+use super::*;
+use crate::error::OpenError;
+use crate::format::{HEADER_BYTES, Identity};
+use crate::testing::{Name, OPTIONS, fork, on_small_tmpfs, say, without_proc};
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+
+fn read_only(name: &Name) -> Result<Opened, OpenError> {
+    open(name.folder(), name.name(), Access::ReadOnly, false)
+}
+
+fn read_write(name: &Name) -> Result<Opened, OpenError> {
+    open(name.folder(), name.name(), Access::ReadWrite, false)
+}
+
+fn wrong_field(result: Result<Opened, OpenError>) -> (&'static str, String, String) {
+    match result.err() {
+        Some(OpenError::Incompatible { field, expected, found, .. }) => (field, expected, found),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn secret(opened: &Opened) -> u64 {
+    opened.header.secret
+}
+
+#[test]
+fn a_created_map_can_be_opened_and_says_the_same() {
+    let name = Name::new();
+    let created = name.create();
+    let opened = name.open();
+    assert_eq!(created.header, opened.header);
+    assert_eq!(opened.header.max_bytes, 1 << 20);
+    assert_eq!(opened.header.geometry.shards(), 4);
+    assert_eq!(opened.storage.region().len(), opened.header.geometry.file_bytes());
+    assert_eq!(
+        Identity::load(opened.storage.region()).0[3],
+        fs::metadata(name.path()).unwrap().ino()
+    );
+    let other = Name::new();
+    assert_ne!(secret(&created), secret(&other.create()));
+}
+
+#[test]
+fn what_one_handle_stores_another_one_sees() {
+    let name = Name::new();
+    let (one, two) = (name.create(), name.open());
+    let reader = read_only(&name).unwrap();
+    let window = one.header.geometry.window(3);
+    one.storage.commit(window, 4096).unwrap();
+    let word = |opened: &Opened| {
+        opened.storage.region().word(window).unwrap().load(std::sync::atomic::Ordering::Acquire)
+    };
+    one.storage.region().word(window).unwrap().store(42, std::sync::atomic::Ordering::Release);
+    assert_eq!((word(&two), word(&reader)), (42, 42));
+    assert!(!reader.storage.region().writable());
+    assert!(reader.presence.is_none());
+}
+
+#[test]
+fn an_empty_map_of_the_default_shape_is_small() {
+    let name = Name::new();
+    let options = CreateOptions { shards: 256, max_bytes: None, ..OPTIONS };
+    let opened = create(name.folder(), name.name(), &options).unwrap();
+    let real = fs::metadata(name.path()).unwrap().blocks() * 512;
+    assert!(real < 2 << 20, "{real}");
+    assert!(opened.header.max_bytes > 64 << 10);
+    assert!(opened.header.geometry.file_bytes() > opened.header.max_bytes);
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_refused() {
+    let long = "x".repeat(251);
+    for name in ["", "a/b", "/", "..", "a..b", "a\0b", &long] {
+        let folder = Path::new("/dev/shm");
+        let refused = |result: Result<Opened, OpenError>| {
+            assert!(matches!(result.err(), Some(OpenError::InvalidName { .. })), "{name:?}");
+        };
+        refused(create(folder, name, &OPTIONS));
+        refused(open(folder, name, Access::ReadOnly, false));
+        refused(open_or_create(folder, name, &OPTIONS));
+        assert!(matches!(remove(folder, name), Err(OpenError::InvalidName { .. })), "{name:?}");
+    }
+    let longest = "y".repeat(250);
+    create(Path::new("/dev/shm"), &longest, &OPTIONS).unwrap();
+    remove(Path::new("/dev/shm"), &longest).unwrap();
+}
+
+#[test]
+fn what_is_missing_is_not_found_and_what_is_there_is_not_created_again() {
+    let name = Name::new();
+    let path = name.path();
+    assert_eq!(read_write(&name).err(), Some(OpenError::NotFound { path: path.clone() }));
+    assert_eq!(remove(name.folder(), name.name()), Err(OpenError::NotFound { path: path.clone() }));
+    let folder = Path::new("/dev/shm/there-is-no-such-folder");
+    let missing = Some(OpenError::NotFound { path: folder.into() });
+    assert_eq!(create(folder, "map", &OPTIONS).err(), missing);
+    assert_eq!(open_or_create(folder, "map", &OPTIONS).err(), missing);
+    let first = open_or_create(name.folder(), name.name(), &OPTIONS).unwrap();
+    let again = create(name.folder(), name.name(), &OPTIONS).err();
+    assert_eq!(again, Some(OpenError::AlreadyExists { path }));
+    let second = open_or_create(name.folder(), name.name(), &OPTIONS).unwrap();
+    assert_eq!(secret(&first), secret(&second));
+    remove(name.folder(), name.name()).unwrap();
+    assert!(read_only(&name).is_err());
+    assert_ne!(secret(&first), secret(&name.create()));
+}
+
+#[test]
+fn options_out_of_range_are_named() {
+    let name = Name::new();
+    let bad =
+        |options: CreateOptions, option: &str| match create(name.folder(), name.name(), &options)
+            .err()
+        {
+            Some(OpenError::InvalidOption { option: named, .. }) => assert_eq!(named, option),
+            other => panic!("{other:?}"),
+        };
+    bad(CreateOptions { shards: 3, ..OPTIONS }, "shards");
+    bad(CreateOptions { shards: 0, ..OPTIONS }, "shards");
+    bad(CreateOptions { shards: 8192, ..OPTIONS }, "shards");
+    bad(CreateOptions { max_bytes: Some((64 << 10) - 1), ..OPTIONS }, "max_bytes");
+    bad(CreateOptions { max_bytes: Some(u64::MAX), ..OPTIONS }, "max_bytes");
+    bad(CreateOptions { shards: 1, max_bytes: Some(5 << 30), ..OPTIONS }, "max_bytes");
+    bad(CreateOptions { mode: 0o1000, ..OPTIONS }, "mode");
+    assert!(read_only(&name).is_err());
+}
+
+#[test]
+fn one_of_many_creators_wins_and_all_get_its_map() {
+    // Goal: nobody sees half a map, no two get different ones. Method: processes of several
+    // threads race to open or create, again and again; all secrets of a round must agree.
+    let names: Vec<Name> = (0..10).map(|_| Name::new()).collect();
+    let race = || {
+        for name in &names {
+            let secrets: Vec<u64> = std::thread::scope(|scope| {
+                let open =
+                    || secret(&open_or_create(name.folder(), name.name(), &OPTIONS).unwrap());
+                let threads: Vec<_> = (0..3).map(|_| scope.spawn(open)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(secrets.iter().all(|each| *each == secret(&name.open())));
+        }
+    };
+    let children: Vec<_> = (0..4).map(|_| fork(race)).collect();
+    children.into_iter().for_each(|child| child.join());
+}
+
+#[test]
+fn a_creator_killed_on_the_way_leaves_nothing() {
+    let before = fs::read_dir("/dev/shm").unwrap().count();
+    let name = Name::new();
+    for pause_us in 0..40 {
+        let child = fork(|| drop(open_or_create(name.folder(), name.name(), &OPTIONS)));
+        std::thread::sleep(std::time::Duration::from_micros(10 * pause_us));
+        drop(child);
+        // Either there is no map, or a whole one.
+        match read_write(&name) {
+            Ok(_) => remove(name.folder(), name.name()).unwrap(),
+            Err(error) => assert!(matches!(error, OpenError::NotFound { .. }), "{error}"),
+        }
+    }
+    let temporary = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().ends_with(".tmp");
+    let left = fs::read_dir("/dev/shm").unwrap().flatten().filter(temporary).count();
+    assert_eq!(left, 0, "{before} files before");
+}
+
+#[test]
+fn foreign_truncated_and_changed_files_are_refused_with_what_was_expected() {
+    let name = Name::new();
+    let created = name.create();
+    let whole = fs::OpenOptions::new().write(true).open(name.path()).unwrap();
+    let mut original = [0; HEADER_BYTES];
+    fs::File::open(name.path()).unwrap().read_exact_at(&mut original, 0).unwrap();
+    let with = |offset: u64, bytes: &[u8]| {
+        whole.write_all_at(&original, 0).unwrap();
+        whole.write_all_at(bytes, offset).unwrap();
+        let wrong = wrong_field(read_write(&name));
+        assert_eq!(wrong, wrong_field(read_only(&name)));
+        wrong
+    };
+    assert_eq!(with(0, b"not a map").0, "magic");
+    assert_eq!(with(8, &0x0807_0605_0403_0201u64.to_le_bytes()).0, "byte order mark");
+    assert_eq!(with(16, &9u64.to_le_bytes()), ("version", "1".into(), "9".into()));
+    assert_eq!(with(24, &0u64.to_le_bytes()).0, "layout fingerprint");
+    assert_eq!(with(56, &0u64.to_le_bytes()).0, "header checksum");
+    whole.write_all_at(&original, 0).unwrap();
+    read_write(&name).unwrap();
+
+    let len = created.header.geometry.file_bytes();
+    whole.set_len(len - 4096).unwrap();
+    let found = (len - 4096).to_string();
+    assert_eq!(wrong_field(read_write(&name)), ("length of the file", len.to_string(), found));
+    for len in [0, 1, HEADER_BYTES as u64 - 1] {
+        whole.set_len(len).unwrap();
+        assert_eq!(wrong_field(read_write(&name)).0, "length of the file");
+    }
+}
+
+#[test]
+fn what_is_not_a_regular_file_is_refused() {
+    let name = Name::new();
+    let path = name.path();
+    let refused = || {
+        assert_eq!(wrong_field(read_only(&name)).0, "type of the file");
+        assert!(matches!(
+            read_write(&name).err(),
+            Some(OpenError::Incompatible { field: "type of the file", .. })
+        ));
+        assert!(matches!(
+            create(name.folder(), name.name(), &OPTIONS).err(),
+            Some(OpenError::AlreadyExists { .. })
+        ));
+    };
+    fs::create_dir(&path).unwrap();
+    refused();
+    fs::remove_dir(&path).unwrap();
+
+    std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
+    refused();
+    fs::remove_file(&path).unwrap();
+
+    let pipe = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: a string that outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
+    refused();
+}
+
+#[test]
+fn unsafe_file_systems_are_refused_unless_overridden() {
+    let found = create(Path::new("/proc"), "map", &OPTIONS).err();
+    assert!(matches!(found, Some(OpenError::UnsupportedFileSystem { f_type: 0x9fa0, .. })));
+    let options = CreateOptions { allow_any_file_system: true, ..OPTIONS };
+    let found = create(Path::new("/proc"), "map", &options).err();
+    assert!(!matches!(found, None | Some(OpenError::UnsupportedFileSystem { .. })));
+}
+
+#[test]
+fn the_mode_is_taken_as_it_is_and_a_reader_needs_no_more_than_reading() {
+    let name = Name::new();
+    let options = CreateOptions { mode: 0o644, ..OPTIONS };
+    fork(|| {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o777));
+        drop(create(name.folder(), name.name(), &options).unwrap());
+    })
+    .join();
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(name.path()), 0o644);
+    if !rustix::process::geteuid().is_root() {
+        say("skipped: becoming another user needs root");
+        return;
+    }
+    let as_nobody = |body: &dyn Fn()| {
+        fork(|| {
+            // SAFETY: changes the user of this child, which has one thread.
+            assert_eq!(unsafe { libc::setgid(65534) | libc::setuid(65534) }, 0);
+            body();
+        })
+        .join();
+    };
+    as_nobody(&|| {
+        assert!(read_only(&name).is_ok());
+        let denied = OpenError::PermissionDenied { path: name.path(), wanted: "write" };
+        assert_eq!(read_write(&name).err(), Some(denied));
+    });
+    fs::set_permissions(name.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    as_nobody(&|| {
+        let denied = OpenError::PermissionDenied { path: name.path(), wanted: "read" };
+        assert_eq!(read_only(&name).err(), Some(denied));
+        // A map that its own creator may not write to afterwards.
+        let other = Name::new();
+        let options = CreateOptions { mode: 0o400, ..OPTIONS };
+        let created = create(other.folder(), other.name(), &options).unwrap();
+        assert!(created.presence.unwrap().slot().is_ok());
+        remove(other.folder(), other.name()).unwrap();
+    });
+}
+
+#[test]
+fn a_file_system_without_room_for_the_front_is_an_error_and_stays_empty() {
+    on_small_tmpfs(64 << 10, |folder| {
+        let options = CreateOptions { shards: 256, ..OPTIONS };
+        let found = create(folder, "map", &options).err();
+        assert!(matches!(found, Some(OpenError::NoSpace { .. })), "{found:?}");
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+        assert_eq!(rustix::fs::statfs(folder).unwrap().f_bfree, 16);
+    });
+}
+
+#[test]
+fn a_small_address_space_gets_smaller_windows_or_an_error() {
+    let name = Name::new();
+    fork(|| {
+        // What other tests have mapped counts as well.
+        let pages = fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+        let bytes = pages * 4096 + (1 << 30);
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        // SAFETY: sets a limit of this child.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+        let options = CreateOptions { shards: 64, max_bytes: Some(64 << 20), ..OPTIONS };
+        let opened = create(name.folder(), name.name(), &options).unwrap();
+        assert!(opened.header.geometry.file_bytes() < 1 << 30);
+        let options = CreateOptions { shards: 64, max_bytes: Some(8 << 30), ..OPTIONS };
+        let found = create(name.folder(), "never-made", &options).err();
+        assert!(matches!(found, Some(OpenError::AddressSpace { .. })), "{found:?}");
+    })
+    .join();
+}
+
+#[test]
+fn a_limit_on_file_lengths_gets_smaller_windows_and_no_signal() {
+    let name = Name::new();
+    fork(|| {
+        let limit = libc::rlimit { rlim_cur: 1 << 30, rlim_max: 1 << 30 };
+        // SAFETY: sets a limit of this child.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+        let options = CreateOptions { shards: 64, max_bytes: Some(64 << 20), ..OPTIONS };
+        let opened = create(name.folder(), name.name(), &options).unwrap();
+        assert!(opened.header.geometry.file_bytes() < 1 << 30);
+        let options = CreateOptions { shards: 64, max_bytes: Some(8 << 30), ..OPTIONS };
+        let found = create(name.folder(), "never-made", &options).err();
+        assert!(matches!(found, Some(OpenError::NoSpace { .. })), "{found:?}");
+    })
+    .join();
+}
+
+#[test]
+fn locking_all_future_memory_does_not_fill_the_file() {
+    let name = Name::new();
+    drop(name.create());
+    fork(|| {
+        // SAFETY: asks the kernel to touch all memory mapped from now on, in this child.
+        if unsafe { libc::mlockall(libc::MCL_FUTURE) } != 0 {
+            say("skipped: this process may not lock memory");
+            return;
+        }
+        let real = || fs::metadata(name.path()).unwrap().blocks() * 512;
+        let before = real();
+        let (_writer, _reader) = (name.open(), read_only(&name).unwrap());
+        assert_eq!(real(), before);
+        let other = Name::new();
+        let _created = other.create();
+        let other_real = fs::metadata(other.path()).unwrap().blocks() * 512;
+        assert!(other_real < 1 << 20, "{other_real}");
+        let _ = remove(other.folder(), other.name());
+    })
+    .join();
+}
+
+#[test]
+fn a_hundred_maps_fit_into_one_process() {
+    let names: Vec<Name> = (0..100).map(|_| Name::new()).collect();
+    let options = CreateOptions { shards: 256, max_bytes: None, ..OPTIONS };
+    let open = |name: &Name| create(name.folder(), name.name(), &options).unwrap();
+    let maps: Vec<Opened> = names.iter().map(open).collect();
+    assert_eq!(maps.len(), 100);
+}
+
+#[test]
+fn everything_works_where_proc_is_missing() {
+    // Goal: a chroot without /proc can create, open and inherit maps, and knows no boot id, which
+    // resets nobody's locks. Method: unmount it in a child.
+    let (name, known) = (Name::new(), Name::new());
+    let opened = known.create();
+    let identity = Identity::load(opened.storage.region());
+    without_proc(|| {
+        let created = name.create();
+        assert_eq!(Identity::load(created.storage.region()).0[..2], [0, 0]);
+        let slot = created.presence.as_ref().unwrap().slot().unwrap();
+        fork(|| {
+            assert_ne!(created.presence.as_ref().unwrap().slot().unwrap(), slot);
+            assert!(created.presence.as_ref().unwrap().dead(slot).is_none());
+        })
+        .join();
+        drop(known.open());
+        let again = create(name.folder(), name.name(), &OPTIONS).err();
+        assert!(matches!(again, Some(OpenError::AlreadyExists { .. })));
+    });
+    assert_eq!(Identity::load(opened.storage.region()), identity);
+    let temporary = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().ends_with(".tmp");
+    assert_eq!(fs::read_dir("/dev/shm").unwrap().flatten().filter(temporary).count(), 0);
+}

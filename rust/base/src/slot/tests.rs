@@ -1,0 +1,176 @@
+//! Tests of slots: who has one, who is seen as dead, and what forks do to them.
+
+use super::*;
+use crate::open::Opened;
+use crate::testing::{Name, fork, sleep_until_killed, wait_until};
+
+fn slot(opened: &Opened) -> u32 {
+    opened.presence.as_ref().unwrap().slot().unwrap()
+}
+
+fn attachment(opened: &Opened) -> &Attachment {
+    opened.presence.as_ref().unwrap().attachment.as_ref().unwrap()
+}
+
+/// An open file of its own on the same map.
+fn stranger(opened: &Opened) -> OwnedFd {
+    attachment(opened).reopen().unwrap()
+}
+
+#[test]
+fn a_slot_is_taken_while_its_handle_lives() {
+    let name = Name::new();
+    let first = name.create();
+    let second = name.open();
+    assert_ne!(slot(&first), slot(&second));
+    let watcher = first.presence.as_ref().unwrap();
+    let theirs = slot(&second);
+    assert!(watcher.dead(theirs).is_none());
+    drop(second);
+    let dead = watcher.dead(theirs).expect("given back");
+    // While one thread has the byte, another one cannot have it through the same open file.
+    assert!(watcher.dead(theirs).is_none());
+    drop(dead);
+    assert!(watcher.dead(theirs).is_some());
+    assert!(watcher.dead(slot(&first)).is_none(), "one's own");
+    assert!(watcher.dead(SLOTS).is_none());
+    assert!(watcher.dead(u32::MAX).is_none());
+}
+
+#[test]
+fn a_forked_child_takes_a_slot_of_its_own_with_any_number_of_threads() {
+    let name = Name::new();
+    let opened = name.create();
+    let ours = slot(&opened);
+    let child = || {
+        let slots: Vec<u32> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| slot(&opened))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(slots.iter().all(|slot| *slot == slots[0] && *slot != ours), "{slots:?}");
+        assert!(opened.presence.as_ref().unwrap().dead(ours).is_none(), "the parent lives");
+        // And so does a grandchild.
+        fork(|| assert!(![ours, slots[0]].contains(&slot(&opened)))).join();
+        assert_eq!(slot(&opened), slots[0]);
+    };
+    let children: Vec<_> = (0..24).map(|_| fork(child)).collect();
+    children.into_iter().for_each(|child| child.join());
+    assert_eq!(slot(&opened), ours);
+    let taken = ByteRange::ALL_SLOTS.held_elsewhere(stranger(&opened)).unwrap();
+    assert!(taken);
+    drop(opened.presence);
+    let file = rustix::fs::open(name.path(), OFlags::RDWR, Mode::empty()).unwrap();
+    assert!(!ByteRange::ALL_SLOTS.held_elsewhere(&file).unwrap(), "all were given back");
+}
+
+#[test]
+fn an_inherited_handle_dropped_by_a_child_leaves_the_parents_slot_alone() {
+    let name = Name::new();
+    let opened = name.create();
+    let ours = slot(&opened);
+    let presence = std::cell::Cell::new(opened.presence);
+    fork(|| drop(presence.take())).join();
+    let watcher = name.open();
+    assert!(watcher.presence.as_ref().unwrap().dead(ours).is_none());
+    drop(presence.take());
+    assert!(watcher.presence.as_ref().unwrap().dead(ours).is_some());
+}
+
+#[test]
+fn forks_beside_threads_that_attach_keep_no_slot_alive() {
+    // Goal: no descriptor slips into a child unnoticed. Method: one thread forks children that
+    // stay, another one opens and closes the map; afterwards no slot may be held.
+    let name = Name::new();
+    drop(name.create());
+    let children: Vec<_> = thread::scope(|scope| {
+        let opener = scope.spawn(|| {
+            for _ in 0..300 {
+                drop(name.open());
+            }
+        });
+        let mut children = Vec::new();
+        while !opener.is_finished() && children.len() < 100 {
+            children.push(fork(|| sleep_until_killed()));
+        }
+        children
+    });
+    let file = rustix::fs::open(name.path(), OFlags::RDWR, Mode::empty()).unwrap();
+    // A child closes what it inherited as soon as it runs, which may take a moment.
+    wait_until(|| !ByteRange::ALL_SLOTS.held_elsewhere(&file).unwrap());
+    assert!(!children.is_empty());
+}
+
+#[test]
+fn all_slots_taken_is_an_error() {
+    let name = Name::new();
+    let opened = name.create();
+    let all = stranger(&opened);
+    drop(opened);
+    assert!(ByteRange::ALL_SLOTS.try_lock(&all).unwrap());
+    let open =
+        || crate::open::open(name.folder(), name.name(), crate::open::Access::ReadWrite, false);
+    assert_eq!(open().err(), Some(OpenError::TooManyProcesses { slots: SLOTS }));
+    // Not by closing it: a child of another test may have inherited the descriptor.
+    ByteRange::ALL_SLOTS.unlock(&all);
+    assert!(open().is_ok());
+}
+
+#[test]
+fn who_takes_a_slot_frees_what_its_dead_owner_left_locked() {
+    // Goal: nobody waits for a lock that the new owner of a slot never took. Method: words
+    // that name each slot in turn; the slot that is taken must be gone from all of them.
+    let name = Name::new();
+    let opened = name.create();
+    let next = slot(&opened) + 1;
+    let words = || {
+        let mut words = Vec::new();
+        attachment(&opened).for_each_lock(|lock, suspect| {
+            words.push((lock.load(Relaxed), suspect.load(Relaxed)));
+        });
+        words
+    };
+    attachment(&opened)
+        .for_each_lock(|lock, _| lock.store(lock_word::owned_by(next % SLOTS), Relaxed));
+    let second = name.open();
+    assert_eq!(slot(&second), next % SLOTS);
+    assert!(words().iter().all(|word| *word == (lock_word::FREE, 1)), "{:?}", words());
+}
+
+#[test]
+fn locks_of_another_boot_are_reset_unless_somebody_is_attached() {
+    let name = Name::new();
+    let opened = name.create();
+    let other = Identity([1, 2, 3, 4]);
+    other.store(opened.storage.region());
+    attachment(&opened).for_each_lock(|lock, _| lock.store(77, Relaxed));
+    let check = |expected: (u32, u32)| {
+        let second = name.open();
+        attachment(&second).for_each_lock(|lock, suspect| {
+            assert_eq!((lock.load(Relaxed), suspect.load(Relaxed)), expected);
+        });
+        Identity::load(second.storage.region())
+    };
+    assert_eq!(check((77, 0)), other);
+    let (identity, storage) = (attachment(&opened).identity, opened.storage);
+    drop(opened.presence);
+    assert_eq!(check((lock_word::FREE, 1)), identity);
+    // Now that the identity is right, nothing is reset again.
+    storage
+        .region()
+        .half(opened.header.geometry.shard_header(0) + SUSPECT_OFFSET)
+        .unwrap()
+        .store(0, Relaxed);
+    let third = name.open();
+    let header = third.header.geometry.shard_header(0);
+    let suspect = third.storage.region().half(header + SUSPECT_OFFSET).unwrap();
+    assert_eq!(suspect.load(Relaxed), 0);
+}
+
+#[test]
+fn an_unknown_boot_id_matches_any() {
+    let known = Identity([1, 2, 3, 4]);
+    assert!(known.matches(&Identity([0, 0, 3, 4])));
+    assert!(Identity([0, 0, 3, 4]).matches(&known));
+    assert!(!known.matches(&Identity([1, 3, 3, 4])));
+    assert!(!known.matches(&Identity([0, 0, 3, 5])));
+}

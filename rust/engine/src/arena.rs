@@ -1,0 +1,193 @@
+//! The record memory of a shard: where new records go, and what becomes of retired ones.
+//!
+//! Small records lie in blocks of their size class (`class`), one after the other in log runs of
+//! up to 16 pages; `head` is the run that fresh blocks come from. A retired block goes to the ring
+//! of its class (`ring`) and is the next one used, so that updates in a steady state neither grow
+//! the map nor move anything. Blocks whose ring is full stay dead in their run. A run with nothing
+//! live in it is free at once; `compaction` empties sparse ones, and when memory has run out
+//! `sweep` finds dead blocks again. Large records have runs of their
+//! own, exact to the page.
+//!
+//! Invariants, whenever no intent is pending:
+//! - for each log run, live = units of the blocks in it that the index refers to <= used
+//! - dead = sum of used - live over all log runs
+//! - free pages = sum of the pages of free runs; the runs tile pages 0..top
+//! - a block in a ring lies in a log run and no slot refers to it
+
+use crate::class;
+use crate::growth::Memory;
+use crate::intent::Intent;
+use crate::place::{Field, Place, pair, unpair};
+use crate::record::{Record, Shape};
+use crate::ring;
+use crate::run::{self, Run};
+use crate::sweep;
+use shf_base::atomic::{Ordering, fence};
+use shf_base::error::OpError;
+use shf_base::geometry::PAGE_UNITS;
+
+/// Pages of a log run, at most.
+const LOG_PAGES_MAX: u32 = 16;
+/// A new log run is this fraction of the pages in use, so that small shards stay small.
+const LOG_FRACTION: u32 = 32;
+/// More than this fraction of the used record memory is much to be dead.
+const DEAD_FRACTION: u64 = 12;
+/// And at least this many units, 8 KiB.
+const DEAD_UNITS_MIN: u64 = 1024;
+/// A log run holds at least this many blocks of the size that made it.
+const LOG_BLOCKS_MIN: u32 = 4;
+
+/// Will allocate memory for a record of `shape`; returns its reference. The block may be written
+/// at once: nothing that is published refers to it.
+#[inline(always)]
+pub fn allocate<'m>(
+    intent: &mut Intent<'m>,
+    memory: Memory<'m>,
+    shape: Shape,
+) -> Result<u32, OpError> {
+    let reference = if shape.is_large() {
+        allocate_large(intent, memory, shape)?
+    } else {
+        allocate_small(intent, memory, class::of_bytes(shape.bytes()))?
+    };
+    // Pairs with the fence of readers: who sees a byte written from here on also sees the version
+    // (or `reused`) that took the block's last record away.
+    fence(Ordering::Release);
+    Ok(reference)
+}
+
+fn allocate_large<'m>(
+    intent: &mut Intent<'m>,
+    memory: Memory<'m>,
+    shape: Shape,
+) -> Result<u32, OpError> {
+    let pages = shape.pages() as u32;
+    let (page, _) = run::take(intent, memory, pages, pages)?;
+    run::set(intent, memory.place, page, Run::Large { pages });
+    Ok(memory.place.page_unit(page))
+}
+
+#[inline(always)]
+fn allocate_small<'m>(
+    intent: &mut Intent<'m>,
+    memory: Memory<'m>,
+    class: usize,
+) -> Result<u32, OpError> {
+    let place = memory.place;
+    // Before the first growth the rings are not real yet.
+    if place.load(Field::Limits) as u32 != 0
+        && let Some(reference) = ring::pop(intent, place, class)
+    {
+        return Ok(reference);
+    }
+    let units = class::units(class);
+    if much_is_dead(place)
+        && let Some(reference) = ring::pop_larger(intent, place, class)
+    {
+        return Ok(reference);
+    }
+    if let Some(page) = (intent.field(Field::Head) as u32).checked_sub(1)
+        && let Run::Log { pages, live, used } = run::at(intent, place, page)
+        && used + units <= pages * PAGE_UNITS as u32
+    {
+        let run = Run::Log { pages, live: live + units, used: used + units };
+        run::set(intent, place, page, run);
+        return Ok(place.page_unit(page) + used);
+    }
+    match start_log(intent, memory, units) {
+        Err(OpError::NoSpace { needed_bytes, max_bytes }) if sweep::sweep(intent, place, class) => {
+            ring::pop(intent, place, class).ok_or(OpError::NoSpace { needed_bytes, max_bytes })
+        }
+        other => other,
+    }
+}
+
+/// Whether so much of the record memory is dead that using it again is worth some effort.
+#[inline(always)]
+pub fn much_is_dead(place: Place<'_>) -> bool {
+    let dead = place.load(Field::Dead);
+    if dead < DEAD_UNITS_MIN {
+        return false;
+    }
+    let (top, _) = unpair(place.load(Field::Tops));
+    let used = u64::from(top).saturating_sub(place.load(Field::FreePages)) * PAGE_UNITS;
+    dead > used / DEAD_FRACTION
+}
+
+/// Opens a log run and allocates its first block.
+#[cold]
+fn start_log<'m>(
+    intent: &mut Intent<'m>,
+    memory: Memory<'m>,
+    units: u32,
+) -> Result<u32, OpError> {
+    let place = memory.place;
+    let (top, _) = unpair(intent.field(Field::Tops));
+    let comfortable = (units * LOG_BLOCKS_MIN).div_ceil(PAGE_UNITS as u32);
+    let pages = (top / LOG_FRACTION).max(comfortable).clamp(1, LOG_PAGES_MAX);
+    let least = units.div_ceil(PAGE_UNITS as u32);
+    let (page, pages) = run::take(intent, memory, least.min(pages), pages)?;
+    for back in 1..pages {
+        run::set(intent, place, page + back, Run::Inside { back });
+    }
+    run::set(intent, place, page, Run::Log { pages, live: units, used: units });
+    if let Some(old) = (intent.field(Field::Head) as u32).checked_sub(1)
+        && let Run::Log { pages, live: 0, used } = run::at(intent, place, old)
+    {
+        free_log(intent, place, old, pages, used);
+    }
+    intent.set_field(Field::Head, u64::from(page) + 1);
+    Ok(place.page_unit(page))
+}
+
+/// Will give a record's memory back. The same intent takes its slot away, before.
+#[inline(always)]
+pub fn retire(
+    intent: &mut Intent<'_>,
+    place: Place<'_>,
+    reference: u32,
+    record: Record<'_>,
+) -> Result<(), OpError> {
+    if record.shape.is_large() {
+        return retire_large(intent, place, reference);
+    }
+    let class = class::of_bytes(record.shape.bytes());
+    let units = class::units(class);
+    let (page, run) = run::log_of(intent, place, reference)?;
+    let Run::Log { pages, live, used } = run else { unreachable!("log_of answers log runs") };
+    let Some(live) = live.checked_sub(units) else {
+        return Err(place.corrupt(place.descriptor_offset(page), "run with too few live units"));
+    };
+    run::set(intent, place, page, Run::Log { pages, live, used });
+    intent.set_field(Field::Dead, intent.field(Field::Dead) + u64::from(units));
+    let first = u64::from(page) + 1;
+    if live == 0 && intent.field(Field::Head) != first {
+        free_log(intent, place, page, pages, used);
+    } else if intent.field(Field::Evacuation) as u32 as u64 != first {
+        ring::push(intent, place, class, reference);
+    }
+    Ok(())
+}
+
+#[cold]
+fn retire_large(intent: &mut Intent<'_>, place: Place<'_>, reference: u32) -> Result<(), OpError> {
+    let page = place.unit_page(reference);
+    match page.map(|page| (page, run::at(intent, place, page))) {
+        Some((page, Run::Large { pages })) => {
+            run::free(intent, place, page, pages);
+            Ok(())
+        }
+        _ => Err(place.corrupt(place.unit_offset(reference), "large record without its run")),
+    }
+}
+
+/// Will free a log run in which nothing is live.
+fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, used: u32) {
+    ring::purge(place, place.page_unit(page), pages * PAGE_UNITS as u32);
+    let dead = intent.field(Field::Dead);
+    intent.set_field(Field::Dead, dead.saturating_sub(used.into()));
+    if intent.field(Field::Evacuation) as u32 == page + 1 {
+        intent.set_field(Field::Evacuation, pair(0, 0));
+    }
+    run::free(intent, place, page, pages);
+}

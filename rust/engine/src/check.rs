@@ -1,0 +1,233 @@
+//! The checker: walks a shard under its lock and names every invariant that does not hold.
+//!
+//! It ships with the library, and the tests run it after everything they do to a map. It trusts
+//! nothing: whatever the bytes say, it ends and stays inside the mapping.
+
+use crate::class;
+use crate::directory::{self, Entry};
+use crate::growth;
+use crate::intent::Intent;
+use crate::place::{Field, Place, unpair};
+use crate::record::Record;
+use crate::ring;
+use crate::run::{self, Run};
+use crate::split;
+use crate::table::{BUCKETS, REACH, bucket_at};
+use hashbrown::{HashMap, HashSet};
+use shf_base::error::OpError;
+use shf_base::geometry::PAGE_UNITS;
+
+/// One invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The shard.
+    pub shard: u32,
+    /// Bytes into the file, where something was found that contradicts `what`.
+    pub offset: u64,
+    /// The invariant, and what was found.
+    pub what: String,
+}
+
+/// What the walk over the index collects.
+struct Walk<'m> {
+    place: Place<'m>,
+    violations: Vec<Violation>,
+    /// Units that the index refers to, by the first page of their log run.
+    live: HashMap<u32, u64>,
+    /// First pages of large records.
+    large: HashSet<u32>,
+    /// References in use.
+    references: HashSet<u32>,
+    keys: u64,
+    tables: u64,
+}
+
+/// Checks a shard. The caller holds its lock and nothing is pending.
+pub fn shard(place: Place<'_>) -> Vec<Violation> {
+    let mut walk = Walk {
+        place,
+        violations: Vec::new(),
+        live: HashMap::new(),
+        large: HashSet::new(),
+        references: HashSet::new(),
+        keys: 0,
+        tables: 0,
+    };
+    if let Err(error) = walk.index() {
+        walk.report(place.field_offset(Field::Root), error.to_string());
+    }
+    walk.memory();
+    walk.counters();
+    walk.violations
+}
+
+impl<'m> Walk<'m> {
+    fn report(&mut self, offset: u64, what: impl Into<String>) {
+        self.violations.push(Violation { shard: self.place.shard(), offset, what: what.into() });
+    }
+
+    fn index(&mut self) -> Result<(), OpError> {
+        let depth = directory::depth(self.place)?;
+        for index in 0..1u32 << depth {
+            let Some(entry) = directory::entry(self.place, index)? else { continue };
+            let offset = entry.table.low_offset(0);
+            if index >> entry.depth != 0 || entry.depth > depth {
+                self.report(offset, format!("table of depth {} at index {index}", entry.depth));
+            }
+            self.tables += 1;
+            self.table(entry);
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, entry: Entry<'m>) {
+        let mut overflow = [0u8; BUCKETS];
+        for bucket in 0..BUCKETS {
+            let occupied = entry.table.head(bucket).occupied();
+            split::count_overflow(self.place, entry.table, bucket, occupied.0, &mut overflow);
+            for slot in occupied {
+                self.slot(entry, bucket, slot);
+            }
+        }
+        for (bucket, expected) in overflow.into_iter().enumerate() {
+            let found = entry.table.head(bucket).overflow();
+            if found != u64::from(expected) {
+                let what = format!("bucket {bucket}: overflow {found}, {expected} keys passed it");
+                self.report(entry.table.low_offset(bucket), what);
+            }
+        }
+    }
+
+    fn slot(&mut self, entry: Entry<'m>, bucket: usize, slot: usize) {
+        self.keys += 1;
+        let (place, format) = (self.place, self.place.slot_format());
+        let offset = entry.table.slot_offset(bucket, slot);
+        let word = entry.table.slot(bucket, slot);
+        let reference = format.reference(word);
+        let Some(record) = Record::at(place, reference) else {
+            return self.report(offset, format!("slot without a record at unit {reference}"));
+        };
+        if !self.references.insert(reference) {
+            self.report(offset, format!("unit {reference} has two slots"));
+        }
+        let Some(hash) = record.hash(place.secret()) else {
+            return self.report(offset, "no private memory to check a long key");
+        };
+        let distance = format.distance(word);
+        let right = hash.shard(place.geometry().shards()) == place.shard()
+            && hash.directory() & ((1 << entry.depth) - 1) == entry.index
+            && distance < REACH
+            && bucket_at(hash.bucket(), distance) == bucket
+            && entry.table.head(bucket).tag(slot) == hash.tag()
+            && format.pack(reference, distance, hash, entry.depth) == word;
+        if !right {
+            let what = format!("bucket {bucket} slot {slot}: not where its key's hash belongs");
+            self.report(offset, what);
+        }
+        self.count_memory(reference, record);
+    }
+
+    fn count_memory(&mut self, reference: u32, record: Record<'m>) {
+        let place = self.place;
+        if record.shape.is_large() {
+            let page = place.unit_page(reference).unwrap_or(u32::MAX);
+            self.large.insert(page);
+            if place.page_unit(page) != reference {
+                self.report(place.unit_offset(reference), "large record inside of a page");
+            }
+            return;
+        }
+        let units = class::units(class::of_bytes(record.shape.bytes()));
+        match run::log_of(&Intent::begin(place), place, reference) {
+            Ok((page, Run::Log { used, .. })) => {
+                if reference - place.page_unit(page) + units > used {
+                    self.report(place.unit_offset(reference), "record beyond the used units");
+                }
+                *self.live.entry(page).or_default() += u64::from(units);
+            }
+            _ => self.report(place.unit_offset(reference), "record outside of a log run"),
+        }
+    }
+
+    fn memory(&mut self) {
+        let place = self.place;
+        let intent = Intent::begin(place);
+        let (top, _) = unpair(place.load(Field::Tops));
+        let (mut dead, mut free, mut page) = (0, 0, 0);
+        while page < top {
+            let run = run::at(&intent, place, page);
+            let offset = place.descriptor_offset(page);
+            match run {
+                Run::Log { pages, live, used } => {
+                    let expected = self.live.remove(&page).unwrap_or(0);
+                    if expected != u64::from(live) {
+                        let what = format!("page {page}: {live} units live, {expected} referred to");
+                        self.report(offset, what);
+                    }
+                    if live > used || u64::from(used) > u64::from(pages) * PAGE_UNITS {
+                        self.report(offset, format!("page {page}: {live} of {used} units"));
+                    }
+                    dead += u64::from(used.saturating_sub(live));
+                }
+                Run::Large { .. } => {
+                    if !self.large.remove(&page) {
+                        self.report(offset, format!("page {page}: large run without a key"));
+                    }
+                }
+                Run::Free { pages, .. } => free += u64::from(pages),
+                Run::Inside { .. } => {
+                    self.report(offset, format!("page {page}: no run starts here"));
+                    return;
+                }
+            }
+            page += run.pages().max(1);
+        }
+        self.expect("pages of all runs", page.into(), top.into(), Field::Tops);
+        self.expect("dead units", dead, place.load(Field::Dead), Field::Dead);
+        self.expect("free pages", free, place.load(Field::FreePages), Field::FreePages);
+        if let Some(page) = self.large.iter().next().copied() {
+            self.report(place.descriptor_offset(page), format!("page {page}: record without its run"));
+        }
+        self.rings();
+    }
+
+    fn rings(&mut self) {
+        let place = self.place;
+        if place.load(Field::Limits) as u32 == 0 {
+            return;
+        }
+        let mut seen = HashSet::new();
+        for (class, reference) in ring::waiting(place) {
+            let inside = matches!(
+                run::log_of(&Intent::begin(place), place, reference),
+                Ok((page, Run::Log { used, .. }))
+                    if reference - place.page_unit(page) + class::units(class) <= used
+            );
+            if !inside || self.references.contains(&reference) || !seen.insert(reference) {
+                let what = format!("unit {reference} waits for class {class} but is not free");
+                self.report(place.ring_offset(class), what);
+            }
+        }
+    }
+
+    fn counters(&mut self) {
+        let place = self.place;
+        self.expect("keys", self.keys, place.load(Field::Keys), Field::Keys);
+        self.expect("tables", self.tables, place.load(Field::Tables), Field::Tables);
+        let (records, index) = unpair(place.load(Field::Limits));
+        let ledger = place.ledger(place.shard()).load(shf_base::atomic::Ordering::Acquire);
+        self.expect("ledger", growth::ledger(records, index), ledger, Field::Limits);
+        let (top, used) = unpair(place.load(Field::Tops));
+        if top > records || used > index {
+            let what = format!("tops {top}, {used} beyond the limits {records}, {index}");
+            self.report(place.field_offset(Field::Tops), what);
+        }
+    }
+
+    fn expect(&mut self, what: &str, counted: u64, said: u64, field: Field) {
+        if counted != said {
+            let what = format!("{what}: {counted} counted, the header says {said}");
+            self.report(self.place.field_offset(field), what);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Bounded compaction: emptying sparse log runs, a few records with each put.
+//!
+//! When much of the record memory is dead (`arena::much_is_dead`), the sparsest of some log runs becomes
+//! the victim: its blocks leave the rings, and each put moves the next few live records out of it,
+//! each by an intent of its own that copies the record, swaps its slot and retires the old block.
+//! The last retirement frees the run. A record keeps its slot, so readers and positions do not
+//! notice; a reader that copied from the old block sees its bucket's version change.
+
+use crate::arena;
+use crate::class;
+use crate::growth::Memory;
+use crate::intent::Intent;
+use crate::locate;
+use crate::place::{Field, Place, pair, unpair};
+use crate::record::Record;
+use crate::ring;
+use crate::run::{self, Run};
+use shf_base::error::OpError;
+use shf_base::geometry::PAGE_UNITS;
+
+/// A run is worth emptying when more than this fraction of it is dead.
+const SPARSE_FRACTION: u32 = 16;
+/// Runs that the choice of a victim looks at.
+const CANDIDATES: usize = 64;
+/// Blocks of the victim that one step looks at.
+const BLOCKS_PER_STEP: usize = 32;
+/// Live records that one step moves.
+const MOVES_PER_STEP: usize = 8;
+
+/// One step, if there is anything to do. The caller holds the lock and nothing is pending.
+#[inline(always)]
+pub fn step(memory: Memory<'_>) -> Result<(), OpError> {
+    let place = memory.place;
+    if place.load(Field::Evacuation) != 0 || arena::much_is_dead(place) {
+        work(memory)?;
+    }
+    Ok(())
+}
+
+#[cold]
+fn work(memory: Memory<'_>) -> Result<(), OpError> {
+    let place = memory.place;
+    let (victim, mut done) = unpair(place.load(Field::Evacuation));
+    let Some(page) = victim.checked_sub(1) else {
+        choose(place);
+        return Ok(());
+    };
+    let mut moves = 0;
+    for _ in 0..BLOCKS_PER_STEP {
+        let Run::Log { used, .. } = run::at(&Intent::begin(place), place, page) else {
+            return Ok(());
+        };
+        let reference = place.page_unit(page) + done;
+        let record = if done < used { Record::at(place, reference) } else { None };
+        let Some(record) = record.filter(|record| !record.shape.is_large()) else {
+            // The end, or bytes that are no record: leave the run to its own retirements.
+            place.store(Field::Evacuation, 0);
+            return Ok(());
+        };
+        done += class::units(class::of_bytes(record.shape.bytes()));
+        if !record.is_dead() && relocate(memory, reference, record)? {
+            moves += 1;
+        }
+        if place.load(Field::Evacuation) as u32 != victim {
+            return Ok(());
+        }
+        place.store(Field::Evacuation, pair(victim, done));
+        if moves == MOVES_PER_STEP {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Moves a record if a slot refers to it.
+fn relocate(memory: Memory<'_>, reference: u32, record: Record<'_>) -> Result<bool, OpError> {
+    let place = memory.place;
+    let Some(hash) = record.hash(place.secret()) else {
+        return Err(OpError::OutOfMemory { bytes: record.shape.key_len });
+    };
+    let Some((position, word)) = locate::reference(place, hash, reference)? else {
+        return Ok(false);
+    };
+    let mut intent = Intent::begin(place);
+    let target = arena::allocate(&mut intent, memory, record.shape)?;
+    record.copy_to(place, target)?;
+    let word = place.slot_format().with_reference(word, target);
+    let table = position.entry.table;
+    intent.set_half(table.slot_offset(position.bucket, position.slot), word);
+    intent.set(table.high_offset(position.bucket), position.head.bumped().high);
+    arena::retire(&mut intent, place, reference, record)?;
+    intent.set_field(Field::Moved, intent.field(Field::Moved) + 1);
+    intent.commit()?;
+    Ok(true)
+}
+
+/// Makes the sparsest of the next runs the victim, if one is sparse enough to be worth it.
+fn choose(place: Place<'_>) {
+    let (top, _) = unpair(place.load(Field::Tops));
+    let (fit, rotor) = unpair(place.load(Field::Rotors));
+    let head = place.load(Field::Head) as u32;
+    let intent = Intent::begin(place);
+    let mut page = if rotor < top { rotor } else { 0 };
+    let mut best: Option<(u32, u32, u32, u32)> = None;
+    for _ in 0..CANDIDATES {
+        let run = run::at(&intent, place, page);
+        if let Run::Log { pages, live, used } = run
+            && page + 1 != head
+            && used - live.min(used) > used / SPARSE_FRACTION
+            && best.is_none_or(|(_, _, l, u)| u64::from(live) * u64::from(u) < u64::from(l) * u64::from(used))
+        {
+            best = Some((page, pages, live, used));
+        }
+        let pages = run.pages();
+        page = if pages == 0 || page + pages >= top { 0 } else { page + pages };
+    }
+    place.store(Field::Rotors, pair(fit, page));
+    if let Some((page, pages, ..)) = best {
+        ring::purge(place, place.page_unit(page), pages * PAGE_UNITS as u32);
+        place.store(Field::Evacuation, pair(page + 1, 0));
+    }
+}

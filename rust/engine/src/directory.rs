@@ -1,0 +1,121 @@
+//! A shard's directory: from hash bits to tables, growing without ever being copied.
+//!
+//! Two levels: 512 half words in the shard header name index pages of 1024 entries each. An entry
+//! holds the index page of a table plus one, and the table's local depth:
+//!
+//! ```text
+//! bit 31          27            0
+//!     | depth: 5  | page + 1    |      0: absent
+//! ```
+//!
+//! A table of local depth d has the index p = directory bits 0..d of its keys, and splits into p and
+//! p | 1 << d. Entries for longer prefixes are absent: a lookup starts with as many bits as the
+//! root says, and while the entry is absent it clears the highest set bit and looks again. The
+//! first present one is right: an entry p' with a higher bit b set exists only if the table with
+//! the bits below b was split at b, and then no key with those bits is left in it.
+//!
+//! So a split stores one new entry (and the table's own new depth), deepening stores the root.
+
+use crate::hash::DIRECTORY_BITS;
+use crate::intent::Intent;
+use crate::place::{Field, Place};
+use crate::table::Table;
+use shf_base::atomic::Ordering::Acquire;
+use shf_base::error::OpError;
+
+const ENTRIES: u32 = 1024;
+const PAGE_MASK: u32 = (1 << 27) - 1;
+
+/// A table as the directory knows it.
+#[derive(Clone, Copy)]
+pub struct Entry<'m> {
+    /// The table.
+    pub table: Table<'m>,
+    /// Directory bits that all keys of the table share.
+    pub depth: u32,
+    /// The table's place in the directory.
+    pub index: u32,
+}
+
+/// The number of directory bits that lookups start with.
+#[inline(always)]
+pub fn depth(place: Place<'_>) -> Result<u32, OpError> {
+    let depth = place.load(Field::Root);
+    if depth > DIRECTORY_BITS.into() {
+        return Err(place.corrupt(place.field_offset(Field::Root), "directory too deep"));
+    }
+    Ok(depth as u32)
+}
+
+/// The table for some directory bits; `None` while the shard has no table.
+#[inline(always)]
+pub fn find(place: Place<'_>, bits: u32) -> Result<Option<Entry<'_>>, OpError> {
+    let mut index = bits & ((1 << depth(place)?) - 1);
+    loop {
+        if let Some(entry) = entry(place, index)? {
+            return Ok(Some(entry));
+        }
+        if index == 0 {
+            return Ok(None);
+        }
+        index &= !(1 << index.ilog2());
+    }
+}
+
+/// The table at an index of the directory, if there is one.
+#[inline(always)]
+pub fn entry(place: Place<'_>, index: u32) -> Result<Option<Entry<'_>>, OpError> {
+    let level = place.level_offset(index / ENTRIES);
+    let Some(page) = half(place, level)?.checked_sub(1) else { return Ok(None) };
+    let Some(bytes) = place.index_bytes(page) else {
+        return Err(place.corrupt(level, "directory page beyond the limit"));
+    };
+    let value = bytes.half((index % ENTRIES) as usize).load(Acquire);
+    if value == 0 {
+        return Ok(None);
+    }
+    let (page, depth) = ((value & PAGE_MASK).wrapping_sub(1), value >> 27);
+    let at = place.index_page(page);
+    let Some(bytes) = place.index_bytes(page) else {
+        return Err(place.corrupt(entry_offset(place, level, index)?, "table beyond the limit"));
+    };
+    if depth > DIRECTORY_BITS {
+        return Err(place.corrupt(at, "table too deep"));
+    }
+    Ok(Some(Entry { table: Table::new(bytes, at, page), depth, index }))
+}
+
+/// Will enter a table. `new_page` gives an empty index page when a page of entries is missing.
+pub fn enter<'m>(
+    intent: &mut Intent<'m>,
+    place: Place<'m>,
+    index: u32,
+    table_page: u32,
+    table_depth: u32,
+    new_page: &mut dyn FnMut(&mut Intent<'m>) -> Result<u32, OpError>,
+) -> Result<(), OpError> {
+    let level = place.level_offset(index / ENTRIES);
+    let page = match half(place, level)?.checked_sub(1) {
+        Some(page) => page,
+        None => {
+            let page = new_page(intent)?;
+            intent.set_half(level, page + 1);
+            page
+        }
+    };
+    let offset = place.index_page(page) + u64::from(index % ENTRIES) * 4;
+    intent.set_half(offset, table_page + 1 | table_depth << 27);
+    Ok(())
+}
+
+fn entry_offset(place: Place<'_>, level: u64, index: u32) -> Result<u64, OpError> {
+    Ok(place.index_page(half(place, level)?.wrapping_sub(1)) + u64::from(index % ENTRIES) * 4)
+}
+
+#[inline(always)]
+fn half(place: Place<'_>, offset: u64) -> Result<u32, OpError> {
+    match place.region().half(offset) {
+        Some(half) => Ok(half.load(Acquire)),
+        None => Err(place.corrupt(offset, "directory outside of the file")),
+    }
+}

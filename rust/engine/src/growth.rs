@@ -1,0 +1,143 @@
+//! Making pages of a shard real, in bounded steps, before anything points at them.
+//!
+//! Order: the storage first, then the ledger, then the limit that readers check. A process killed
+//! between two of these leaves pages beyond the limit, which repair gives back, or a ledger that
+//! is too high, which repair and the next step of the shard set right: both are absolute values.
+//!
+//! The ledger holds each shard's committed pages; their sum, taken at each step, is held against
+//! the map's maximum. Steps that several shards take at the same moment may exceed it by one step
+//! for each; a step is at most 64 KiB beyond what a single record needs.
+
+use crate::place::{Field, Place, pair, unpair};
+use shf_base::atomic::Ordering::{Relaxed, Release};
+use shf_base::error::OpError;
+use shf_base::geometry::{PAGE_BYTES, RINGS_BYTES};
+use shf_base::storage::Storage;
+
+/// Largest step beyond what is needed, in pages.
+const STEP_PAGES_MAX: u32 = 16;
+/// A step is this fraction of what is there already.
+const STEP_FRACTION: u32 = 32;
+/// Descriptors in a page.
+const DESCRIPTORS: u32 = (PAGE_BYTES / 8) as u32;
+
+/// A shard's place with the means to grow it.
+#[derive(Clone, Copy)]
+pub struct Memory<'m> {
+    /// The shard's place.
+    pub place: Place<'m>,
+    /// Where pages come from.
+    pub storage: &'m Storage,
+    /// Most real bytes of the map.
+    pub max_bytes: u64,
+}
+
+impl Memory<'_> {
+    /// Makes at least `pages` record pages real.
+    pub fn need_records(self, pages: u32) -> Result<(), OpError> {
+        let (records, index) = unpair(self.place.load(Field::Limits));
+        if pages <= records {
+            return Ok(());
+        }
+        let step = (records / STEP_FRACTION).clamp(1, STEP_PAGES_MAX);
+        self.grow(pages, records, step, index, |this, target| {
+            let place = this.place;
+            let (old, new) = (descriptor_pages(records), descriptor_pages(target));
+            if records == 0 {
+                this.storage.commit(place.window(), RINGS_BYTES)?;
+            }
+            if new > old {
+                let start = place.descriptor_offset(old * DESCRIPTORS);
+                this.storage.commit(start, u64::from(new - old) * PAGE_BYTES)?;
+            }
+            let bytes = u64::from(target - records) * PAGE_BYTES;
+            this.storage.commit(place.record_page(records), bytes)?;
+            Ok((target, index))
+        })
+    }
+
+    /// Makes at least `pages` index pages real.
+    pub fn need_index(self, pages: u32) -> Result<(), OpError> {
+        let (records, index) = unpair(self.place.load(Field::Limits));
+        if pages <= index {
+            return Ok(());
+        }
+        let step = (index / STEP_FRACTION).clamp(1, STEP_PAGES_MAX);
+        self.grow(pages, index, step, records, |this, target| {
+            let bytes = u64::from(target - index) * PAGE_BYTES;
+            this.storage.commit(this.place.index_page(target - 1), bytes)?;
+            Ok((records, target))
+        })
+    }
+
+    /// Tries a comfortable target first and the least one after; raises ledger and limits.
+    fn grow(
+        self,
+        least: u32,
+        now: u32,
+        step: u32,
+        other_side: u32,
+        commit: impl Fn(Self, u32) -> Result<(u32, u32), OpError>,
+    ) -> Result<(), OpError> {
+        let mut result = Err(self.no_space(least));
+        for target in [least.max(now.saturating_add(step)), least] {
+            let pages = u64::from(target) + u64::from(other_side);
+            if pages > self.place.geometry().pages() || !self.affordable(target - now) {
+                continue;
+            }
+            result = commit(self, target);
+            if result.is_ok() {
+                break;
+            }
+        }
+        let (records, index) = result.map_err(|error| match error {
+            OpError::NoSpace { .. } => self.no_space(least),
+            other => other,
+        })?;
+        self.place.ledger(self.place.shard()).store(ledger(records, index), Release);
+        self.place.store(Field::Limits, pair(records, index));
+        Ok(())
+    }
+
+    /// Whether `more` pages, with the descriptors and rings that may come with them, fit in.
+    fn affordable(self, more: u32) -> bool {
+        let overhead = RINGS_BYTES / PAGE_BYTES + u64::from(descriptor_pages(more));
+        let step = (u64::from(more) + overhead) * PAGE_BYTES;
+        committed_bytes(self.place).saturating_add(step) <= self.max_bytes
+    }
+
+    #[cold]
+    fn no_space(self, pages: u32) -> OpError {
+        OpError::NoSpace {
+            needed_bytes: u64::from(pages) * PAGE_BYTES,
+            max_bytes: self.max_bytes,
+        }
+    }
+
+    /// For repair: sets the ledger right and gives back what lies beyond the limits.
+    pub fn settle(self) {
+        let (records, index) = unpair(self.place.load(Field::Limits));
+        self.place.ledger(self.place.shard()).store(ledger(records, index), Release);
+        let all = self.place.geometry().pages();
+        let beyond = all.saturating_sub(u64::from(records) + u64::from(index));
+        self.storage.release(self.place.record_page(records), beyond * PAGE_BYTES);
+    }
+}
+
+/// Real bytes of the whole map.
+pub fn committed_bytes(place: Place<'_>) -> u64 {
+    let pages: u64 = (0..place.geometry().shards())
+        .map(|shard| place.ledger(shard).load(Relaxed))
+        .fold(0, u64::saturating_add);
+    place.geometry().front_bytes().saturating_add(pages.saturating_mul(PAGE_BYTES))
+}
+
+/// Committed pages of a shard: rings and descriptors, records, index.
+pub fn ledger(records: u32, index: u32) -> u64 {
+    let rings = if records == 0 { 0 } else { RINGS_BYTES / PAGE_BYTES };
+    rings + u64::from(descriptor_pages(records)) + u64::from(records) + u64::from(index)
+}
+
+fn descriptor_pages(records: u32) -> u32 {
+    records.div_ceil(DESCRIPTORS)
+}

@@ -1,0 +1,52 @@
+//! The hash of a key and the parts of it that choose shard, directory entry, bucket and tag.
+//!
+//! ```text
+//! bit 63          52            32                 13        7        0
+//!     | shard ... | (not used)  | directory bits   | bucket  | tag    |
+//! ```
+//!
+//! The hash is XXH3-64 seeded with the map's secret, by the crate `xxhash-rust`.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Bits of the hash that a shard's directory can use.
+pub const DIRECTORY_BITS: u32 = 19;
+const TAG_BITS: u32 = 7;
+const BUCKET_BITS: u32 = 6;
+
+/// The hash of a key under a map's secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hash(pub u64);
+
+impl Hash {
+    /// Hashes `key` with the map's secret.
+    #[inline(always)]
+    pub fn of(key: &[u8], secret: u64) -> Hash {
+        Hash(xxh3_64_with_seed(key, secret))
+    }
+
+    /// The shard, among `shards`, a power of two.
+    #[inline(always)]
+    pub fn shard(self, shards: u32) -> u32 {
+        ((self.0 >> 52) as u32) & (shards - 1)
+    }
+
+    /// The directory bits, lowest first.
+    #[inline(always)]
+    pub fn directory(self) -> u32 {
+        ((self.0 >> (TAG_BITS + BUCKET_BITS)) & ((1 << DIRECTORY_BITS) - 1)) as u32
+    }
+
+    /// The home bucket in a table, 0 to 63.
+    #[inline(always)]
+    pub fn bucket(self) -> usize {
+        ((self.0 >> TAG_BITS) & ((1 << BUCKET_BITS) - 1)) as usize
+    }
+
+    /// The tag, 1 to 127; 0 is an empty slot.
+    #[inline(always)]
+    pub fn tag(self) -> u8 {
+        let tag = (self.0 & 0x7f) as u8;
+        if tag == 0 { 0x40 } else { tag }
+    }
+}

@@ -1,0 +1,97 @@
+//! Finding a key's slot, or the slot that it would get, under the shard's lock.
+
+use crate::directory::{self, Entry};
+use crate::hash::Hash;
+use crate::place::Place;
+use crate::record::Record;
+use crate::table::{Head, REACH, bucket_at};
+use shf_base::error::OpError;
+
+/// A slot of a table.
+#[derive(Clone, Copy)]
+pub struct Position<'m> {
+    /// The table.
+    pub entry: Entry<'m>,
+    /// The bucket.
+    pub bucket: usize,
+    /// The slot in it.
+    pub slot: usize,
+    /// Buckets after the home bucket.
+    pub distance: usize,
+    /// The bucket's head when it was looked at.
+    pub head: Head,
+}
+
+/// What a search under the lock found.
+pub enum Located<'m> {
+    /// The key's slot, what it holds, and the record.
+    Found(Position<'m>, u32, Record<'m>),
+    /// The key is not there; this slot is free for it.
+    Free(Position<'m>),
+    /// The key is not there and its buckets are full: the table has to split.
+    Full(Entry<'m>),
+    /// The shard has no table yet.
+    NoTable,
+}
+
+/// Looks for a key. The caller holds the lock.
+#[inline(always)]
+pub fn key<'m>(place: Place<'m>, hash: Hash, key: &[u8]) -> Result<Located<'m>, OpError> {
+    let found = |_, record: &Record<'m>| record.key_is(key);
+    search(place, hash, found)
+}
+
+/// Looks for the slot that refers to a record. The caller holds the lock.
+pub fn reference<'m>(
+    place: Place<'m>,
+    hash: Hash,
+    reference: u32,
+) -> Result<Option<(Position<'m>, u32)>, OpError> {
+    match search(place, hash, |found, _| found == reference)? {
+        Located::Found(position, word, _) => Ok(Some((position, word))),
+        _ => Ok(None),
+    }
+}
+
+#[inline(always)]
+fn search<'m>(
+    place: Place<'m>,
+    hash: Hash,
+    is_it: impl Fn(u32, &Record<'m>) -> bool,
+) -> Result<Located<'m>, OpError> {
+    let Some(entry) = directory::find(place, hash.directory())? else {
+        return Ok(Located::NoTable);
+    };
+    let format = place.slot_format();
+    let mut free = None;
+    let mut passed = true;
+    for distance in 0..REACH {
+        let bucket = bucket_at(hash.bucket(), distance);
+        let head = entry.table.head(bucket);
+        if passed {
+            for slot in head.matching(hash.tag()) {
+                let word = entry.table.slot(bucket, slot);
+                if format.distance(word) != distance {
+                    continue;
+                }
+                let reference = format.reference(word);
+                let Some(record) = Record::at(place, reference) else {
+                    let at = entry.table.slot_offset(bucket, slot);
+                    return Err(place.corrupt(at, "slot without a record"));
+                };
+                if is_it(reference, &record) {
+                    let position = Position { entry, bucket, slot, distance, head };
+                    return Ok(Located::Found(position, word, record));
+                }
+            }
+            passed = head.overflow() != 0;
+        }
+        if free.is_none() {
+            free = head.empty().first().map(|slot| Position { entry, bucket, slot, distance, head });
+        }
+        if !passed && free.is_some() {
+            break;
+        }
+    }
+    Ok(free.map_or(Located::Full(entry), Located::Free))
+}

@@ -1,0 +1,269 @@
+//! The place of one shard in the mapped file: its header's words, its window, its index pages.
+//!
+//! ```text
+//! shard header, bytes
+//!    0  root: directory depth                       read by gets; written by splits only
+//!    8  limits: record pages | index pages << 32    read by gets; written by growth only
+//!   16  directory, first level: 512 half words      read by gets; written by splits only
+//! 2112  lock (half), suspect (half), pending intent entries
+//! 2176  keys, dead units, splits, repairs, moved records, tables
+//! 2240  head, tops, free pages, rotors, evacuation, retired, reused, sweep
+//! 2304  intent: 96 entries of address and value
+//! ```
+
+use crate::slot_word::SlotFormat;
+use shf_base::atomic::Ordering::{Acquire, Release};
+use shf_base::atomic::{Bytes, Half, Word};
+use shf_base::error::OpError;
+use shf_base::format::{LOCK_OFFSET, SUSPECT_OFFSET};
+use shf_base::geometry::{Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, UNIT_BYTES};
+use shf_base::region::Region;
+
+/// Entries of the first level of a directory.
+pub const LEVEL_ENTRIES: u32 = 512;
+/// Entries that an intent can hold.
+pub const INTENT_ENTRIES: u64 = 96;
+
+/// A word of the shard header, by its offset in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Field {
+    /// Directory depth.
+    Root = 0,
+    /// Committed record pages, and committed index pages in the upper half.
+    Limits = 8,
+    /// Committed entries of the intent; 0 when nothing is pending.
+    Pending = LOCK_OFFSET + 8,
+    /// Keys in the shard.
+    Keys = 2176,
+    /// Units of records that are deleted or replaced and not used again.
+    Dead = 2184,
+    /// Splits since creation.
+    Splits = 2192,
+    /// Repairs since creation.
+    Repairs = 2200,
+    /// Records moved by compaction since creation.
+    Moved = 2208,
+    /// Tables.
+    Tables = 2216,
+    /// Page of the run that new records go to, plus one; 0: none yet.
+    Head = 2240,
+    /// Record pages handed out so far, and index pages in the upper half.
+    Tops = 2248,
+    /// Pages in free runs.
+    FreePages = 2256,
+    /// Where the search for free runs goes on, and that for sparse runs in the upper half.
+    Rotors = 2264,
+    /// Page of the run being evacuated plus one, and units done in the upper half; 0: none.
+    Evacuation = 2272,
+    /// Runs freed since creation.
+    Retired = 2280,
+    /// The largest number that a run used again got when it was freed.
+    Reused = 2288,
+    /// Page where the next sweep for dead blocks begins.
+    Sweep = 2296,
+}
+
+const LEVEL_OFFSET: u64 = 16;
+const INTENT_OFFSET: u64 = 2304;
+const _: () = assert!(LEVEL_OFFSET + LEVEL_ENTRIES as u64 * 4 <= LOCK_OFFSET);
+const _: () = assert!(INTENT_OFFSET + INTENT_ENTRIES * 16 <= SHARD_HEADER_BYTES);
+
+/// One shard's part of a region. Cheap to copy.
+#[derive(Clone, Copy)]
+pub struct Place<'m> {
+    region: &'m Region,
+    geometry: &'m Geometry,
+    secret: u64,
+    shard: u32,
+    header: u64,
+    window: u64,
+}
+
+/// Two 32-bit numbers in one word.
+#[inline(always)]
+pub fn pair(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
+/// The two numbers of `pair`.
+#[inline(always)]
+pub fn unpair(word: u64) -> (u32, u32) {
+    (word as u32, (word >> 32) as u32)
+}
+
+impl<'m> Place<'m> {
+    /// The place of shard number `shard`, which MUST be below the geometry's.
+    #[inline(always)]
+    pub fn new(region: &'m Region, geometry: &'m Geometry, secret: u64, shard: u32) -> Place<'m> {
+        let (header, window) = (geometry.shard_header(shard), geometry.window(shard));
+        Place { region, geometry, secret, shard, header, window }
+    }
+
+    /// The map's secret, the key of its hash.
+    #[inline(always)]
+    pub fn secret(self) -> u64 {
+        self.secret
+    }
+
+    /// How the slots of this map are packed.
+    #[inline(always)]
+    pub fn slot_format(self) -> SlotFormat {
+        SlotFormat::new(self.geometry.reference_bits())
+    }
+
+    /// Number of the shard.
+    #[inline(always)]
+    pub fn shard(self) -> u32 {
+        self.shard
+    }
+
+    /// Where everything lies.
+    #[inline(always)]
+    pub fn geometry(self) -> &'m Geometry {
+        self.geometry
+    }
+
+    /// The region that holds the map.
+    #[inline(always)]
+    pub fn region(self) -> &'m Region {
+        self.region
+    }
+
+    /// File offset of a header word.
+    #[inline(always)]
+    pub fn field_offset(self, field: Field) -> u64 {
+        self.header + field as u64
+    }
+
+    /// A header word.
+    #[inline(always)]
+    pub fn field(self, field: Field) -> Word<'m> {
+        self.front_word(self.field_offset(field))
+    }
+
+    /// Loads a header word (acquire, with the release of the intent that stored it).
+    #[inline(always)]
+    pub fn load(self, field: Field) -> u64 {
+        self.field(field).load(Acquire)
+    }
+
+    /// Stores a header word that changes on its own, outside of any intent.
+    #[inline(always)]
+    pub fn store(self, field: Field, value: u64) {
+        self.field(field).store(value, Release);
+    }
+
+    /// The lock's half word and the suspicion beside it.
+    pub fn lock_words(self) -> (Half<'m>, Half<'m>) {
+        let half = |offset| self.region.half(self.header + offset).expect("the front is mapped");
+        (half(LOCK_OFFSET), half(SUSPECT_OFFSET))
+    }
+
+    /// File offset of an entry of the directory's first level.
+    #[inline(always)]
+    pub fn level_offset(self, entry: u32) -> u64 {
+        debug_assert!(entry < LEVEL_ENTRIES);
+        self.header + LEVEL_OFFSET + u64::from(entry) * 4
+    }
+
+    /// The two words of an intent entry.
+    #[inline(always)]
+    pub fn intent_entry(self, entry: u64) -> (Word<'m>, Word<'m>) {
+        debug_assert!(entry < INTENT_ENTRIES);
+        let at = self.header + INTENT_OFFSET + entry * 16;
+        (self.front_word(at), self.front_word(at + 8))
+    }
+
+    /// The ledger word of this shard, and of any other.
+    #[inline(always)]
+    pub fn ledger(self, shard: u32) -> Word<'m> {
+        self.front_word(self.geometry.ledger(shard))
+    }
+
+    /// File offset of the window.
+    #[inline(always)]
+    pub fn window(self) -> u64 {
+        self.window
+    }
+
+    /// File offset of a record page, which MAY be beyond the limit.
+    #[inline(always)]
+    pub fn record_page(self, page: u32) -> u64 {
+        self.window + self.geometry.pages_offset() + u64::from(page) * PAGE_BYTES
+    }
+
+    /// File offset of an index page; index pages are counted from the end of the window.
+    #[inline(always)]
+    pub fn index_page(self, page: u32) -> u64 {
+        self.window + self.geometry.window_bytes() - (u64::from(page) + 1) * PAGE_BYTES
+    }
+
+    /// The bytes of index page `page`, if it is committed.
+    #[inline(always)]
+    pub fn index_bytes(self, page: u32) -> Option<Bytes<'m>> {
+        let (_, limit) = unpair(self.load(Field::Limits));
+        if page >= limit || u64::from(limit) > self.geometry.pages() {
+            return None;
+        }
+        self.region.bytes(self.index_page(page), PAGE_BYTES)
+    }
+
+    /// File offset of the page descriptor of a record page.
+    #[inline(always)]
+    pub fn descriptor_offset(self, page: u32) -> u64 {
+        self.window + self.geometry.descriptors_offset() + u64::from(page) * 8
+    }
+
+    /// File offset of a ring, which MUST be below the number of classes.
+    #[inline(always)]
+    pub fn ring_offset(self, class: usize) -> u64 {
+        self.window + class as u64 * 64
+    }
+
+    /// File offset of a reference, in units from the start of the window.
+    #[inline(always)]
+    pub fn unit_offset(self, unit: u32) -> u64 {
+        self.window + u64::from(unit) * UNIT_BYTES
+    }
+
+    /// The reference of the first unit of a record page.
+    #[inline(always)]
+    pub fn page_unit(self, page: u32) -> u32 {
+        ((self.geometry.pages_offset() + u64::from(page) * PAGE_BYTES) / UNIT_BYTES) as u32
+    }
+
+    /// The record page that a reference lies in, or `None` before the first.
+    #[inline(always)]
+    pub fn unit_page(self, unit: u32) -> Option<u32> {
+        let at = (u64::from(unit) * UNIT_BYTES).checked_sub(self.geometry.pages_offset())?;
+        Some((at / PAGE_BYTES) as u32)
+    }
+
+    /// A word inside the window or the front of the file, by its file offset.
+    #[inline(always)]
+    pub fn word(self, offset: u64) -> Option<Word<'m>> {
+        self.region.word(offset)
+    }
+
+    /// Whether a file offset belongs to this shard: its header, its window or its ledger word.
+    pub fn owns(self, offset: u64, bytes: u64) -> bool {
+        let inside = |start: u64, len: u64| {
+            offset.checked_sub(start).is_some_and(|at| at <= len && bytes <= len - at)
+        };
+        inside(self.header, LOCK_OFFSET)
+            || inside(self.header + Field::Keys as u64, INTENT_OFFSET - Field::Keys as u64)
+            || inside(self.window, self.geometry.window_bytes())
+    }
+
+    /// The error that this shard contradicts itself at a file offset.
+    #[cold]
+    pub fn corrupt(self, offset: u64, what: &'static str) -> OpError {
+        OpError::Corrupt { shard: self.shard, offset, what }
+    }
+
+    #[inline(always)]
+    fn front_word(self, offset: u64) -> Word<'m> {
+        self.region.word(offset).expect("the front of the file is mapped and aligned")
+    }
+}

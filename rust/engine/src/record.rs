@@ -1,0 +1,270 @@
+//! A record: key and value with their lengths and type, out of line, immutable once published.
+//!
+//! ```text
+//! header word                                        then
+//! bit 0       14       28     32     33     64       bytes:   | key | value |
+//!     | key   | value  | type | dead | large | 0 |   integer: | value: 8 bytes | key |
+//! ```
+//!
+//! With `large` the two lengths in the header are 0 and the words after it hold them. A value of
+//! type integer is 8-byte aligned and may be changed in place by one atomic store under the lock.
+//! `dead` is a hint for compaction, set after the record was retired; readers ignore it. The bits
+//! above, zero today, are for what later versions keep per record.
+
+use crate::class;
+use crate::hash::Hash;
+use crate::place::{Field, Place, unpair};
+use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
+use shf_base::atomic::{Bytes, Word};
+use shf_base::error::OpError;
+use shf_base::geometry::{PAGE_BYTES, UNIT_BYTES};
+
+const LENGTH_BITS: u32 = 14;
+const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
+const KIND_SHIFT: u32 = 28;
+const DEAD: u64 = 1 << 32;
+const LARGE: u64 = 1 << 33;
+const SMALL_HEADER_BYTES: u64 = 8;
+const LARGE_HEADER_BYTES: u64 = 24;
+/// Keys up to this length are hashed without an allocation.
+const SHORT_KEY_BYTES: usize = 128;
+/// Key and value together, at most.
+pub const PAYLOAD_BYTES_MAX: u64 = 1 << 32;
+
+/// The type of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any bytes.
+    Bytes,
+    /// A signed 64-bit integer, little-endian, changed in place by `add`.
+    Integer,
+}
+
+impl Kind {
+    /// The name that errors use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Bytes => "bytes",
+            Kind::Integer => "integer",
+        }
+    }
+}
+
+/// The shape of a record: all that its size follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Bytes of the key.
+    pub key_len: u64,
+    /// Bytes of the value.
+    pub value_len: u64,
+    /// Type of the value.
+    pub kind: Kind,
+}
+
+impl Shape {
+    /// Bytes of the record, header included.
+    #[inline(always)]
+    pub fn bytes(self) -> u64 {
+        let small = SMALL_HEADER_BYTES + self.key_len + self.value_len;
+        if small <= class::SMALL_BYTES_MAX { small } else { small + LARGE_HEADER_BYTES - SMALL_HEADER_BYTES }
+    }
+
+    /// Whether the record gets a run of pages of its own.
+    #[inline(always)]
+    pub fn is_large(self) -> bool {
+        SMALL_HEADER_BYTES + self.key_len + self.value_len > class::SMALL_BYTES_MAX
+    }
+
+    /// Pages of a large record.
+    #[inline(always)]
+    pub fn pages(self) -> u64 {
+        self.bytes().div_ceil(PAGE_BYTES)
+    }
+
+    fn header(self) -> [u64; 3] {
+        let kind = (self.kind as u64) << KIND_SHIFT;
+        if self.is_large() {
+            [kind | LARGE, self.key_len, self.value_len]
+        } else {
+            [kind | self.key_len | self.value_len << LENGTH_BITS, 0, 0]
+        }
+    }
+}
+
+/// A record in its place, bounds-checked against the committed limit.
+#[derive(Clone, Copy)]
+pub struct Record<'m> {
+    /// Its shape, from one load of the header.
+    pub shape: Shape,
+    bytes: Bytes<'m>,
+}
+
+impl<'m> Record<'m> {
+    /// The record at a reference. `None` when it does not lie wholly within the committed pages or
+    /// its header makes no sense: the reference is stale, or the map is damaged.
+    #[inline(always)]
+    pub fn at(place: Place<'m>, reference: u32) -> Option<Record<'m>> {
+        let (pages, _) = unpair(place.load(Field::Limits));
+        let pages = u64::from(pages).min(place.geometry().pages());
+        let start = u64::from(reference) * UNIT_BYTES;
+        let end = place.geometry().pages_offset() + pages * PAGE_BYTES;
+        if start < place.geometry().pages_offset() || start >= end {
+            return None;
+        }
+        let offset = place.window() + start;
+        let header = place.word(offset)?.load(Relaxed);
+        let kind = match header >> KIND_SHIFT & 0xf {
+            0 => Kind::Bytes,
+            1 => Kind::Integer,
+            _ => return None,
+        };
+        let shape = if header & LARGE == 0 {
+            let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
+            Shape { key_len, value_len, kind }
+        } else {
+            let key_len = place.word(offset + 8)?.load(Relaxed);
+            let value_len = place.word(offset + 16)?.load(Relaxed);
+            if key_len > PAYLOAD_BYTES_MAX || value_len > PAYLOAD_BYTES_MAX {
+                return None;
+            }
+            Shape { key_len, value_len, kind }
+        };
+        let large = header & LARGE != 0;
+        let len = shape.bytes();
+        let fits = len <= end - start && shape.is_large() == large;
+        if !fits || kind == Kind::Integer && (shape.value_len != 8 || large) {
+            return None;
+        }
+        Some(Record { shape, bytes: place.region().bytes(offset, len)? })
+    }
+
+    /// Writes a record into memory that is allocated and not published. `value` of an integer is
+    /// its 8 bytes.
+    pub fn write(
+        place: Place<'m>,
+        reference: u32,
+        shape: Shape,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), OpError> {
+        let offset = place.unit_offset(reference);
+        let Some(bytes) = place.region().bytes(offset, shape.bytes()) else {
+            return Err(place.corrupt(offset, "allocation outside of the file"));
+        };
+        let header = shape.header();
+        if shape.is_large() {
+            let mut words = [0; LARGE_HEADER_BYTES as usize];
+            for (to, word) in words.chunks_exact_mut(8).zip(header) {
+                to.copy_from_slice(&word.to_ne_bytes());
+            }
+            bytes.store_parts([&words, key, value]);
+            return Ok(());
+        }
+        let word = header[0].to_ne_bytes();
+        match shape.kind {
+            Kind::Bytes => bytes.store_parts([&word, key, value]),
+            Kind::Integer => bytes.store_parts([&word, value, key]),
+        }
+        Ok(())
+    }
+
+    /// Makes a block that nothing refers to look like a retired record of its class: one store.
+    pub fn write_dead(place: Place<'_>, reference: u32, class: usize) {
+        let value_len = u64::from(class::units(class)) * UNIT_BYTES - SMALL_HEADER_BYTES;
+        let shape = Shape { key_len: 0, value_len, kind: Kind::Bytes };
+        if let Some(word) = place.word(place.unit_offset(reference)) {
+            word.store(shape.header()[0] | DEAD, Release);
+        }
+    }
+
+    #[inline(always)]
+    fn header_bytes(self) -> usize {
+        (if self.shape.is_large() { LARGE_HEADER_BYTES } else { SMALL_HEADER_BYTES }) as usize
+    }
+
+    #[inline(always)]
+    fn key_offset(self) -> usize {
+        self.header_bytes() + if self.shape.kind == Kind::Integer { 8 } else { 0 }
+    }
+
+    /// Whether the record's key is `key`.
+    #[inline(always)]
+    pub fn key_is(self, key: &[u8]) -> bool {
+        self.shape.key_len == key.len() as u64 && self.bytes.equals(self.key_offset() / 8, key)
+    }
+
+    /// The hash of the record's key; `None` when private memory for a long key runs out.
+    pub fn hash(self, secret: u64) -> Option<Hash> {
+        let len = self.shape.key_len as usize;
+        let mut short = [0; SHORT_KEY_BYTES];
+        if let Some(key) = short.get_mut(..len) {
+            self.copy_key(key);
+            return Some(Hash::of(key, secret));
+        }
+        let mut key = Vec::new();
+        key.try_reserve_exact(len).ok()?;
+        key.resize(len, 0);
+        self.copy_key(&mut key);
+        Some(Hash::of(&key, secret))
+    }
+
+    /// Copies the key; `into` has its length.
+    pub fn copy_key(self, into: &mut [u8]) {
+        self.bytes.copy_out(self.key_offset(), into);
+    }
+
+    /// Copies the value; `into` has its length. An integer is one atomic load (acquire, with the
+    /// release of `set_integer`).
+    #[inline(always)]
+    pub fn copy_value(self, into: &mut [u8]) {
+        match self.shape.kind {
+            Kind::Bytes => {
+                let from = self.header_bytes() + self.shape.key_len as usize;
+                self.bytes.copy_out(from, into);
+            }
+            Kind::Integer => into.copy_from_slice(&self.integer().to_le_bytes()),
+        }
+    }
+
+    /// The value of an integer record.
+    #[inline(always)]
+    pub fn integer(self) -> i64 {
+        self.bytes.word(1).load(Acquire) as i64
+    }
+
+    /// Changes the value of an integer record in place: one atomic store.
+    pub fn set_integer(self, value: i64) {
+        debug_assert!(self.shape.kind == Kind::Integer);
+        self.bytes.word(1).store(value as u64, Release);
+    }
+
+    /// Copies a small record to memory that is allocated and not published. The caller holds the
+    /// lock, so that nobody changes an integer meanwhile.
+    pub fn copy_to(self, place: Place<'m>, reference: u32) -> Result<(), OpError> {
+        let offset = place.unit_offset(reference);
+        let Some(target) = place.region().bytes(offset, self.bytes.len() as u64) else {
+            return Err(place.corrupt(offset, "allocation outside of the file"));
+        };
+        for word in 0..self.bytes.len().div_ceil(8) {
+            target.word(word).store(self.bytes.word(word).load(Relaxed), Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Whether the record was marked as retired.
+    pub fn is_dead(self) -> bool {
+        self.header().load(Relaxed) & DEAD != 0
+    }
+
+    /// Marks a record that was retired. A hint: a killed process may leave it out.
+    #[inline(always)]
+    pub fn mark_dead(self) {
+        let header = self.header();
+        header.store(header.load(Relaxed) | DEAD, Relaxed);
+    }
+
+    #[inline(always)]
+    fn header(self) -> Word<'m> {
+        self.bytes.word(0)
+    }
+}

@@ -1,0 +1,195 @@
+//! Runs: contiguous record pages with one purpose, described out of band.
+//!
+//! Every run has its description in the descriptor of its first page; all runs together tile the
+//! pages from 0 to the top. The other pages of a log run point back to the first.
+//!
+//! ```text
+//! bit 0    2        24          38          52
+//!     | 1  | pages  | live units | used units |     log: blocks of small records, in order
+//!     | 2  | pages  |                               large: one record
+//!     | 3  | pages  | number of its freeing  |      free
+//!     | 0  | pages back to the first |              inside of a log run; 0: never used
+//! ```
+//!
+//! A run that is used again raises `reused` to the number that its freeing had, before its first
+//! byte changes: a reader that noted `retired`, then saw its slot unchanged, and after its copy
+//! finds `reused` no larger, copied bytes that nobody had reused.
+
+use crate::growth::Memory;
+use crate::intent::Intent;
+use crate::place::{Field, Place, pair, unpair};
+use shf_base::error::OpError;
+
+/// Runs that one search looks at.
+const SEARCH_RUNS: usize = 64;
+
+/// What a page descriptor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// Not the first page of a run: `back` pages after it; 0 means never used.
+    Inside { back: u32 },
+    /// Blocks of small records: `used` units are handed out, `live` of them refer to keys.
+    Log { pages: u32, live: u32, used: u32 },
+    /// One large record.
+    Large { pages: u32 },
+    /// Free since freeing number `freed`.
+    Free { pages: u32, freed: u64 },
+}
+
+const PAGES_MASK: u64 = (1 << 22) - 1;
+const UNITS_MASK: u64 = (1 << 14) - 1;
+
+impl Run {
+    /// Unpacks a descriptor.
+    #[inline(always)]
+    pub fn decode(word: u64) -> Run {
+        let pages = (word >> 2 & PAGES_MASK) as u32;
+        let units = |shift: u32| (word >> shift & UNITS_MASK) as u32;
+        match word & 3 {
+            0 => Run::Inside { back: pages },
+            1 => Run::Log { pages, live: units(24), used: units(38) },
+            2 => Run::Large { pages },
+            _ => Run::Free { pages, freed: word >> 24 },
+        }
+    }
+
+    /// Packs a descriptor.
+    #[inline(always)]
+    pub fn encode(self) -> u64 {
+        match self {
+            Run::Inside { back } => u64::from(back) << 2,
+            Run::Log { pages, live, used } => {
+                1 | u64::from(pages) << 2 | u64::from(live) << 24 | u64::from(used) << 38
+            }
+            Run::Large { pages } => 2 | u64::from(pages) << 2,
+            Run::Free { pages, freed } => 3 | u64::from(pages) << 2 | freed << 24,
+        }
+    }
+
+    /// Pages of the run; 0 where none starts.
+    pub fn pages(self) -> u32 {
+        match self {
+            Run::Inside { .. } => 0,
+            Run::Log { pages, .. } | Run::Large { pages } | Run::Free { pages, .. } => pages,
+        }
+    }
+}
+
+/// The run that starts at a page, as it will be after the commit.
+#[inline(always)]
+pub fn at(intent: &Intent<'_>, place: Place<'_>, page: u32) -> Run {
+    Run::decode(intent.get(place.descriptor_offset(page)))
+}
+
+/// Will describe the run that starts at a page.
+#[inline(always)]
+pub fn set(intent: &mut Intent<'_>, place: Place<'_>, page: u32, run: Run) {
+    intent.set(place.descriptor_offset(page), run.encode());
+}
+
+/// The log run that holds a reference: its first page, and its live and used units.
+#[inline(always)]
+pub fn log_of(
+    intent: &Intent<'_>,
+    place: Place<'_>,
+    reference: u32,
+) -> Result<(u32, Run), OpError> {
+    let damaged = || place.corrupt(place.unit_offset(reference), "record outside of a log run");
+    let page = place.unit_page(reference).ok_or_else(damaged)?;
+    let (top, _) = unpair(intent.field(Field::Tops));
+    if page >= top {
+        return Err(damaged());
+    }
+    let (first, run) = match at(intent, place, page) {
+        Run::Inside { back } if back > 0 && back <= page => {
+            (page - back, at(intent, place, page - back))
+        }
+        run => (page, run),
+    };
+    match run {
+        Run::Log { pages, .. } if page - first < pages => Ok((first, run)),
+        _ => Err(damaged()),
+    }
+}
+
+/// Takes contiguous pages: as many as a free run has, from `least` to `most`, found by next fit, or
+/// else `most` fresh ones from the top, or else `least`. Returns the first and how many.
+pub fn take<'m>(
+    intent: &mut Intent<'m>,
+    memory: Memory<'m>,
+    least: u32,
+    most: u32,
+) -> Result<(u32, u32), OpError> {
+    let place = memory.place;
+    let free = intent.field(Field::FreePages);
+    if free >= u64::from(least)
+        && let Some((start, len, freed)) = search(intent, place, least, most)
+    {
+        let pages = len.min(most);
+        if freed > place.load(Field::Reused) {
+            place.store(Field::Reused, freed);
+        }
+        if len > pages {
+            set(intent, place, start + pages, Run::Free { pages: len - pages, freed });
+        }
+        let (_, sparse) = unpair(intent.field(Field::Rotors));
+        intent.set_field(Field::FreePages, free.saturating_sub(pages.into()));
+        intent.set_field(Field::Rotors, pair(start + pages, sparse));
+        return Ok((start, pages));
+    }
+    let (top, index) = unpair(intent.field(Field::Tops));
+    let pages = match memory.need_records(top.saturating_add(most)) {
+        Err(OpError::NoSpace { .. }) if least < most => {
+            memory.need_records(top.saturating_add(least))?;
+            least
+        }
+        other => other.map(|()| most)?,
+    };
+    intent.set_field(Field::Tops, pair(top + pages, index));
+    Ok((top, pages))
+}
+
+/// At least `least` free pages in a row, found by next fit; neighbouring free runs count as one up
+/// to `most`. First page, number, and the latest freeing among them.
+fn search(
+    intent: &Intent<'_>,
+    place: Place<'_>,
+    least: u32,
+    most: u32,
+) -> Option<(u32, u32, u64)> {
+    let (top, _) = unpair(intent.field(Field::Tops));
+    let (rotor, _) = unpair(intent.field(Field::Rotors));
+    let mut page = if rotor < top { rotor } else { 0 };
+    let (mut start, mut len, mut latest) = (page, 0, 0);
+    for _ in 0..SEARCH_RUNS {
+        let run = at(intent, place, page);
+        if let Run::Free { pages, freed } = run {
+            latest = if len == 0 { freed } else { latest.max(freed) };
+            start = if len == 0 { page } else { start };
+            len += pages;
+        }
+        page += run.pages();
+        let ends = !matches!(run, Run::Free { .. }) || page >= top;
+        if (len >= most || ends && len >= least) && start + len <= top {
+            return Some((start, len, latest));
+        }
+        if run.pages() == 0 {
+            return None;
+        }
+        if ends {
+            len = 0;
+        }
+        if page >= top {
+            page = 0;
+        }
+    }
+    None
+}
+
+/// Will free a run. The caller has made sure that nothing refers to it any more.
+pub fn free(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32) {
+    let freed = intent.field(Field::Retired) + 1;
+    intent.set_field(Field::Retired, freed);
+    set(intent, place, page, Run::Free { pages, freed });
+    intent.set_field(Field::FreePages, intent.field(Field::FreePages) + u64::from(pages));
+}

@@ -1,0 +1,260 @@
+//! A shard under its lock: put, add, delete, clear of one bucket. Gets need no lock, see `read`.
+//!
+//! Every mutation is one intent. The order of its stores is what readers without a lock rely on:
+//! - put of a new key: raised overflow counts of the buckets passed, slot, then tag and version;
+//! - replace: slot, then version; only then is the old record given back;
+//! - delete: tag and version, then lowered overflow counts; the slot keeps its old reference.
+//!
+//! A record is written before the commit into memory that nothing refers to.
+
+use crate::arena;
+use crate::compaction;
+use crate::growth::Memory;
+use crate::hash::Hash;
+use crate::intent::Intent;
+use crate::locate::{self, Located, Position};
+use crate::place::{Field, Place};
+use crate::record::{Kind, Record, Shape};
+use crate::repair;
+use crate::split;
+use crate::table::{Head, Table, bucket_at};
+use shf_base::error::OpError;
+use shf_base::robust_mutex::{Guard, RobustMutex};
+use shf_base::slot::Presence;
+
+/// Splits that one put may make. The second is needed once in a blue moon, when all keys of three
+/// neighbouring buckets went the same way; more only when hashes collide.
+const SPLITS_PER_PUT: usize = 2;
+
+/// What a put did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Whether the key had a value before.
+    pub replaced: bool,
+    /// Where the key lies: shard, directory bits, bucket and slot, packed. Opaque.
+    pub position: u64,
+}
+
+/// A shard whose lock this thread holds, with nothing pending.
+pub struct Locked<'m> {
+    memory: Memory<'m>,
+    _guard: Guard<'m>,
+}
+
+/// Takes the lock of a shard, and repairs it when its last owner left work behind.
+#[inline(always)]
+pub fn lock<'m>(memory: Memory<'m>, who: &'m Presence) -> Result<Locked<'m>, OpError> {
+    let guard = mutex(memory.place).lock(who)?;
+    settled(memory, guard)
+}
+
+/// Takes the lock only if it is free at once, or its owner is dead.
+pub fn try_lock<'m>(
+    memory: Memory<'m>,
+    who: &'m Presence,
+) -> Result<Option<Locked<'m>>, OpError> {
+    let guard = mutex(memory.place).try_lock(who)?;
+    guard.map(|guard| settled(memory, guard)).transpose()
+}
+
+fn mutex(place: Place<'_>) -> RobustMutex<'_> {
+    let (lock, suspect) = place.lock_words();
+    RobustMutex::new(lock, suspect)
+}
+
+#[inline(always)]
+fn settled<'m>(memory: Memory<'m>, guard: Guard<'m>) -> Result<Locked<'m>, OpError> {
+    if guard.suspect() || memory.place.load(Field::Pending) != 0 {
+        repair::repair(memory, &guard)?;
+    }
+    Ok(Locked { memory, _guard: guard })
+}
+
+impl<'m> Locked<'m> {
+    /// The shard's place.
+    pub fn place(&self) -> Place<'m> {
+        self.memory.place
+    }
+
+    /// Inserts or replaces.
+    #[inline(always)]
+    pub fn put(&self, hash: Hash, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
+        let shape = shape(key, value.len() as u64, Kind::Bytes);
+        self.put_shaped(hash, shape, key, value)
+    }
+
+    /// Adds to an integer in place, or inserts it.
+    #[inline(always)]
+    pub fn add(&self, hash: Hash, key: &[u8], delta: i64) -> Result<i64, OpError> {
+        match locate::key(self.memory.place, hash, key)? {
+            Located::Found(_, _, record) => {
+                if record.shape.kind != Kind::Integer {
+                    let found = record.shape.kind.name();
+                    return Err(OpError::WrongType { expected: Kind::Integer.name(), found });
+                }
+                let value = record.integer();
+                let sum = value.checked_add(delta).ok_or(OpError::Overflow { value, delta })?;
+                record.set_integer(sum);
+                Ok(sum)
+            }
+            _ => {
+                let shape = shape(key, 8, Kind::Integer);
+                self.put_shaped(hash, shape, key, &delta.to_le_bytes())?;
+                Ok(delta)
+            }
+        }
+    }
+
+    /// Deletes a key; whether it was there.
+    #[inline(always)]
+    pub fn delete(&self, hash: Hash, key: &[u8]) -> Result<bool, OpError> {
+        match locate::key(self.memory.place, hash, key)? {
+            Located::Found(position, word, record) => {
+                self.erase(position, word, record)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Deletes all keys of one bucket; how many there were.
+    pub fn clear_bucket(&self, table: Table<'m>, bucket: usize) -> Result<u64, OpError> {
+        let (place, format) = (self.memory.place, self.memory.place.slot_format());
+        let mut erased = 0;
+        for slot in table.head(bucket).occupied() {
+            let word = table.slot(bucket, slot);
+            let damaged = || place.corrupt(table.slot_offset(bucket, slot), "slot without a record");
+            let record = Record::at(place, format.reference(word)).ok_or_else(damaged)?;
+            let entry = crate::directory::Entry { table, depth: 0, index: 0 };
+            let (distance, head) = (format.distance(word), table.head(bucket));
+            self.erase(Position { entry, bucket, slot, distance, head }, word, record)?;
+            erased += 1;
+        }
+        Ok(erased)
+    }
+
+    #[inline(always)]
+    fn put_shaped(
+        &self,
+        hash: Hash,
+        shape: Shape,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Placed, OpError> {
+        match compaction::step(self.memory) {
+            // Without space there is nothing to move records to; the put itself will tell.
+            Ok(()) | Err(OpError::NoSpace { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        for _ in 0..=SPLITS_PER_PUT {
+            match locate::key(self.memory.place, hash, key)? {
+                Located::Found(position, word, record) => {
+                    return self.replace(position, word, record, shape, key, value);
+                }
+                Located::Free(position) => return self.insert(position, hash, shape, key, value),
+                Located::Full(entry) => split::split(self.memory, entry)?,
+                Located::NoTable => split::first_table(self.memory)?,
+            }
+        }
+        Err(OpError::HashCollisions { shard: self.memory.place.shard() })
+    }
+
+    #[inline(always)]
+    fn insert(
+        &self,
+        position: Position<'m>,
+        hash: Hash,
+        shape: Shape,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Placed, OpError> {
+        let place = self.memory.place;
+        let Position { entry, bucket, slot, distance, head } = position;
+        let mut intent = Intent::begin(place);
+        let reference = arena::allocate(&mut intent, self.memory, shape)?;
+        Record::write(place, reference, shape, key, value)?;
+        for passed in 0..distance {
+            let bucket = bucket_at(hash.bucket(), passed);
+            let head = entry.table.head(bucket);
+            let raised = head.with_overflow(head.overflow() + 1).bumped();
+            intent.set(entry.table.high_offset(bucket), raised.high);
+        }
+        let word = place.slot_format().pack(reference, distance, hash, entry.depth);
+        intent.set_half(entry.table.slot_offset(bucket, slot), word);
+        set_head(&mut intent, entry.table, bucket, head.with_tag(slot, hash.tag()).bumped(), head);
+        intent.set_field(Field::Keys, intent.field(Field::Keys) + 1);
+        intent.commit()?;
+        Ok(Placed { replaced: false, position: pack(place, position) })
+    }
+
+    #[inline(always)]
+    fn replace(
+        &self,
+        position: Position<'m>,
+        word: u32,
+        old: Record<'m>,
+        shape: Shape,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Placed, OpError> {
+        let place = self.memory.place;
+        let format = place.slot_format();
+        let Position { entry, bucket, slot, head, .. } = position;
+        let mut intent = Intent::begin(place);
+        let reference = arena::allocate(&mut intent, self.memory, shape)?;
+        Record::write(place, reference, shape, key, value)?;
+        let new = format.with_reference(word, reference);
+        intent.set_half(entry.table.slot_offset(bucket, slot), new);
+        intent.set(entry.table.high_offset(bucket), head.bumped().high);
+        arena::retire(&mut intent, place, format.reference(word), old)?;
+        intent.commit()?;
+        if !old.shape.is_large() {
+            old.mark_dead();
+        }
+        Ok(Placed { replaced: true, position: pack(place, position) })
+    }
+
+    #[inline(always)]
+    fn erase(&self, position: Position<'m>, word: u32, old: Record<'m>) -> Result<(), OpError> {
+        let place = self.memory.place;
+        let Position { entry, bucket, slot, distance, head } = position;
+        let table = entry.table;
+        let mut intent = Intent::begin(place);
+        set_head(&mut intent, table, bucket, head.with_tag(slot, 0).bumped(), head);
+        for before in 1..=distance {
+            let passed = bucket_at(bucket + crate::table::BUCKETS, crate::table::BUCKETS - before);
+            let head = table.head(passed);
+            let lowered = head.with_overflow(head.overflow().saturating_sub(1)).bumped();
+            intent.set(table.high_offset(passed), lowered.high);
+        }
+        let keys = intent.field(Field::Keys).saturating_sub(1);
+        intent.set_field(Field::Keys, keys);
+        arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
+        intent.commit()?;
+        if !old.shape.is_large() {
+            old.mark_dead();
+        }
+        Ok(())
+    }
+}
+
+/// Will store a changed head: the first word if it changed, and the version word, last.
+#[inline(always)]
+fn set_head(intent: &mut Intent<'_>, table: Table<'_>, bucket: usize, new: Head, old: Head) {
+    if new.low != old.low {
+        intent.set(table.low_offset(bucket), new.low);
+    }
+    intent.set(table.high_offset(bucket), new.high);
+}
+
+fn shape(key: &[u8], value_len: u64, kind: Kind) -> Shape {
+    Shape { key_len: key.len() as u64, value_len, kind }
+}
+
+/// A position in 64 bits: shard, directory bits, bucket, slot.
+fn pack(place: Place<'_>, position: Position<'_>) -> u64 {
+    u64::from(place.shard()) << 29
+        | u64::from(position.entry.index) << 10
+        | (position.bucket as u64) << 4
+        | position.slot as u64
+}

@@ -1,0 +1,80 @@
+//! The 32-bit slot of a bucket: the record's reference, how far from home it lies, hash bits.
+//!
+//! ```text
+//! bit 31             r+2       r        0        r = bits that a reference needs: 15 to 30
+//!     | cached bits  | distance | reference |
+//! ```
+//!
+//! What the window does not need of the 30 bits caches hash bits that splits ask for, so that a
+//! split does not touch its records. With s spare bits, a table of local depth d keeps directory
+//! bits e*s .. (e+1)*s in them, where e = d / s; when a split enters the next group, the bits are
+//! computed anew from the keys. Readers ignore the cached bits.
+
+use crate::hash::{DIRECTORY_BITS, Hash};
+
+/// How slots are packed in maps of one window size.
+#[derive(Clone, Copy)]
+pub struct SlotFormat {
+    reference_bits: u32,
+}
+
+impl SlotFormat {
+    /// The format for references of `reference_bits` bits, 15 to 30.
+    #[inline(always)]
+    pub fn new(reference_bits: u32) -> SlotFormat {
+        SlotFormat { reference_bits }
+    }
+
+    /// Packs a slot for a table of local depth `depth`.
+    #[inline(always)]
+    pub fn pack(self, reference: u32, distance: usize, hash: Hash, depth: u32) -> u32 {
+        debug_assert!(u64::from(reference) < 1 << self.reference_bits && distance < 4);
+        let cached = match self.spare() {
+            0 => 0,
+            spare => (hash.directory() >> (depth / spare * spare)) & ((1 << spare) - 1),
+        };
+        let low = u64::from(reference) | (distance as u64) << self.reference_bits;
+        (low | u64::from(cached) << (self.reference_bits + 2)) as u32
+    }
+
+    /// The same slot with another reference.
+    #[inline(always)]
+    pub fn with_reference(self, slot: u32, reference: u32) -> u32 {
+        let mask = ((1u64 << self.reference_bits) - 1) as u32;
+        slot & !mask | reference
+    }
+
+    /// The record, in units from the start of the window.
+    #[inline(always)]
+    pub fn reference(self, slot: u32) -> u32 {
+        slot & ((1u64 << self.reference_bits) - 1) as u32
+    }
+
+    /// Buckets between the home bucket and the one that the slot lies in, 0 to 3.
+    #[inline(always)]
+    pub fn distance(self, slot: u32) -> usize {
+        (slot >> self.reference_bits) as usize & 3
+    }
+
+    /// Directory bit `depth` of the key, if a table of local depth `depth` caches it.
+    #[inline(always)]
+    pub fn cached_bit(self, slot: u32, depth: u32) -> Option<bool> {
+        let spare = self.spare();
+        if spare == 0 {
+            return None;
+        }
+        let bit = self.reference_bits + 2 + depth % spare;
+        Some(slot >> bit & 1 == 1)
+    }
+
+    /// Whether slots of a table of local depth `depth` stay good at depth + 1.
+    #[inline(always)]
+    pub fn keeps_cache(self, depth: u32) -> bool {
+        let spare = self.spare();
+        spare == 0 || (depth + 1) / spare == depth / spare
+    }
+
+    fn spare(self) -> u32 {
+        (30 - self.reference_bits).min(DIRECTORY_BITS)
+    }
+}

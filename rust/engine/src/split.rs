@@ -1,0 +1,201 @@
+//! Splitting a table in two, each key keeping its bucket and slot.
+//!
+//! A table of local depth d gives the keys whose directory bit d is 1 to a new table, at the same
+//! bucket and slot. Order:
+//! 1. the new page is filled while nobody refers to it, its overflow counts with it;
+//! 2. the intent commits: directory entries, root, counters;
+//! 3. the old table loses the slots that the new one holds, its counts are lowered, its versions
+//!    raised (`finish`, the last entry of the intent).
+//!
+//! A reader that walked the old directory finds a moved key in its old slot until step 3 and loses
+//! it after, with the version that makes it walk again. `finish` can be made any number of times:
+//! which slots moved is what the new table holds, and that does not change before it is over.
+//!
+//! The cost is two pages and no record, except where a table enters a new group of cached hash
+//! bits (`slot_word`), which reads the keys of both tables once.
+
+use crate::directory::{self, Entry};
+use crate::growth::Memory;
+use crate::hash::{DIRECTORY_BITS, Hash};
+use crate::intent::Intent;
+use crate::place::{Field, Place, pair, unpair};
+use crate::record::Record;
+use crate::table::{BUCKETS, Head, Table, bucket_at};
+use shf_base::atomic::Ordering::Release;
+use shf_base::error::OpError;
+use shf_base::geometry::PAGE_BYTES;
+
+const PAGE_BITS: u32 = 22;
+const PAGE_MASK: u64 = (1 << PAGE_BITS) - 1;
+
+/// Gives a shard without tables its first one.
+#[cold]
+pub fn first_table(memory: Memory<'_>) -> Result<(), OpError> {
+    let place = memory.place;
+    let mut intent = Intent::begin(place);
+    let table = new_table(&mut intent, memory)?;
+    directory::enter(&mut intent, place, 0, table.page, 0, &mut |intent| {
+        new_directory_page(intent, memory)
+    })?;
+    intent.set_field(Field::Tables, intent.field(Field::Tables) + 1);
+    intent.commit()
+}
+
+/// Splits a table. The caller holds the lock.
+#[cold]
+pub fn split<'m>(memory: Memory<'m>, entry: Entry<'m>) -> Result<(), OpError> {
+    let place = memory.place;
+    if entry.depth >= DIRECTORY_BITS {
+        return Err(OpError::HashCollisions { shard: place.shard() });
+    }
+    let mut intent = Intent::begin(place);
+    let new = new_table(&mut intent, memory)?;
+    fill(place, entry, new);
+    let depth = entry.depth + 1;
+    let mut page = |intent: &mut Intent<'m>| new_directory_page(intent, memory);
+    let sibling = entry.index | 1 << entry.depth;
+    directory::enter(&mut intent, place, sibling, new.page, depth, &mut page)?;
+    directory::enter(&mut intent, place, entry.index, entry.table.page, depth, &mut page)?;
+    if intent.field(Field::Root) < depth.into() {
+        intent.set_field(Field::Root, depth.into());
+    }
+    intent.set_field(Field::Tables, intent.field(Field::Tables) + 1);
+    intent.set_field(Field::Splits, intent.field(Field::Splits) + 1);
+    let pages = u64::from(entry.table.page) | u64::from(new.page) << PAGE_BITS;
+    intent.finish_split(pages | u64::from(entry.depth) << (2 * PAGE_BITS));
+    intent.commit()
+}
+
+/// Takes out of the old table what the new one holds.
+pub fn finish(place: Place<'_>, pages: u64) -> Result<(), OpError> {
+    let old = table(place, (pages & PAGE_MASK) as u32)?;
+    let new = table(place, (pages >> PAGE_BITS & PAGE_MASK) as u32)?;
+    let depth = (pages >> (2 * PAGE_BITS)) as u32;
+    let stays = |bucket: usize| {
+        let moved = new.head(bucket).occupied().0;
+        old.head(bucket).occupied().0 & !moved
+    };
+    let mut overflow = [0u8; BUCKETS];
+    for bucket in 0..BUCKETS {
+        count_overflow(place, old, bucket, stays(bucket), &mut overflow);
+    }
+    let format = place.slot_format();
+    for bucket in 0..BUCKETS {
+        let kept = stays(bucket);
+        let mut head = old.head(bucket);
+        for slot in head.occupied() {
+            if kept >> slot & 1 == 0 {
+                head = head.with_tag(slot, 0);
+            } else if !format.keeps_cache(depth) {
+                let word = repack(place, old.slot(bucket, slot), depth + 1);
+                old.half(bucket, slot).store(word, Release);
+            }
+        }
+        old.store_head(bucket, head.with_overflow(overflow[bucket].into()).bumped());
+    }
+    Ok(())
+}
+
+/// Fills a page that nobody refers to with the keys that leave `entry`.
+fn fill(place: Place<'_>, entry: Entry<'_>, new: Table<'_>) {
+    let format = place.slot_format();
+    let mut heads = [Head { low: 0, high: 0 }; BUCKETS];
+    for (bucket, new_head) in heads.iter_mut().enumerate() {
+        let old_head = entry.table.head(bucket);
+        *new_head = new.head(bucket).emptied();
+        for slot in old_head.occupied() {
+            let word = entry.table.slot(bucket, slot);
+            if !moves(place, word, entry.depth) {
+                continue;
+            }
+            let word = match format.keeps_cache(entry.depth) {
+                true => word,
+                false => repack(place, word, entry.depth + 1),
+            };
+            new.half(bucket, slot).store(word, Release);
+            *new_head = new_head.with_tag(slot, old_head.tag(slot));
+        }
+    }
+    let mut overflow = [0u8; BUCKETS];
+    for (bucket, head) in heads.iter().enumerate() {
+        count_overflow(place, new, bucket, head.occupied().0, &mut overflow);
+    }
+    for (bucket, head) in heads.iter().enumerate() {
+        new.store_head(bucket, head.with_overflow(overflow[bucket].into()).bumped());
+    }
+}
+
+/// Adds the keys in some slots of a bucket to the counts of the buckets that they passed.
+pub fn count_overflow(
+    place: Place<'_>,
+    table: Table<'_>,
+    bucket: usize,
+    slots: u16,
+    overflow: &mut [u8; BUCKETS],
+) {
+    for slot in crate::group::SlotSet(slots) {
+        let distance = place.slot_format().distance(table.slot(bucket, slot));
+        for before in 1..=distance {
+            let passed = bucket_at(bucket + BUCKETS, BUCKETS - before);
+            overflow[passed] = overflow[passed].saturating_add(1);
+        }
+    }
+}
+
+/// Whether the key of a slot has directory bit `depth` set.
+fn moves(place: Place<'_>, word: u32, depth: u32) -> bool {
+    place.slot_format().cached_bit(word, depth).unwrap_or_else(|| {
+        hash_of(place, word).is_some_and(|hash| hash.directory() >> depth & 1 == 1)
+    })
+}
+
+/// The slot with the cached bits of another depth; as it is where its record makes no sense.
+fn repack(place: Place<'_>, word: u32, depth: u32) -> u32 {
+    let format = place.slot_format();
+    match hash_of(place, word) {
+        Some(hash) => format.pack(format.reference(word), format.distance(word), hash, depth),
+        None => word,
+    }
+}
+
+fn hash_of(place: Place<'_>, word: u32) -> Option<Hash> {
+    let record = Record::at(place, place.slot_format().reference(word))?;
+    record.hash(place.secret())
+}
+
+fn table(place: Place<'_>, page: u32) -> Result<Table<'_>, OpError> {
+    match place.index_bytes(page) {
+        Some(bytes) => Ok(Table::new(bytes, place.index_page(page), page)),
+        None => Err(place.corrupt(place.index_page(0), "split of a table beyond the limit")),
+    }
+}
+
+/// Takes an index page and empties it as a table, keeping its versions.
+fn new_table<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result<Table<'m>, OpError> {
+    let page = new_index_page(intent, memory)?;
+    let table = table(memory.place, page)?;
+    for bucket in 0..BUCKETS {
+        table.store_head(bucket, table.head(bucket).emptied().bumped());
+    }
+    Ok(table)
+}
+
+/// Takes an index page and clears it as a page of directory entries.
+fn new_directory_page<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result<u32, OpError> {
+    let page = new_index_page(intent, memory)?;
+    let place = memory.place;
+    let Some(bytes) = place.index_bytes(page) else {
+        return Err(place.corrupt(place.index_page(page), "index page beyond the limit"));
+    };
+    for entry in 0..PAGE_BYTES as usize / 4 {
+        bytes.half(entry).store(0, Release);
+    }
+    Ok(page)
+}
+
+fn new_index_page<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result<u32, OpError> {
+    let (records, index) = unpair(intent.field(Field::Tops));
+    memory.need_index(index.saturating_add(1))?;
+    intent.set_field(Field::Tops, pair(records, index + 1));
+    Ok(index)
+}

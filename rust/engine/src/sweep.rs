@@ -1,0 +1,62 @@
+//! Sweeping: finding dead blocks again that their ring had no room for, when memory has run out.
+//!
+//! The blocks of a log run follow each other, and each header tells its block's size; a retired one
+//! carries the dead mark. So when neither a ring nor a run has room and the map may not grow, a
+//! bounded walk over the next runs refills the ring of the class that is asked for.
+
+use crate::class;
+use crate::intent::Intent;
+use crate::place::{Field, Place, unpair};
+use crate::record::Record;
+use crate::ring;
+use crate::run::{self, Run};
+
+/// Runs that one sweep looks at.
+const RUNS: usize = 64;
+
+/// Refills the empty ring of a class; whether anything was found.
+#[cold]
+pub fn sweep(intent: &Intent<'_>, place: Place<'_>, wanted: usize) -> bool {
+    let (top, _) = unpair(intent.field(Field::Tops));
+    let victim = intent.field(Field::Evacuation) as u32;
+    let rotor = place.load(Field::Sweep) as u32;
+    let mut page = if rotor < top { rotor } else { 0 };
+    let mut found = false;
+    for _ in 0..RUNS {
+        let run = run::at(intent, place, page);
+        if let Run::Log { live, used, .. } = run
+            && page + 1 != victim
+            && live < used
+        {
+            let (some, full) = sweep_run(place, page, used, wanted);
+            found |= some;
+            if full {
+                break;
+            }
+        }
+        let pages = run.pages();
+        page = if pages == 0 || page + pages >= top { 0 } else { page + pages };
+    }
+    place.store(Field::Sweep, page.into());
+    found
+}
+
+/// Offers the dead blocks of one run to the ring: whether there were any, and whether it is full.
+fn sweep_run(place: Place<'_>, page: u32, used: u32, wanted: usize) -> (bool, bool) {
+    let (mut at, mut found) = (0, false);
+    while at < used {
+        let reference = place.page_unit(page) + at;
+        let Some(record) = Record::at(place, reference).filter(|r| !r.shape.is_large()) else {
+            break;
+        };
+        let class = class::of_bytes(record.shape.bytes());
+        at += class::units(class);
+        if class == wanted && record.is_dead() && at <= used {
+            if !ring::refill(place, class, reference) {
+                return (found, true);
+            }
+            found = true;
+        }
+    }
+    (found, false)
+}

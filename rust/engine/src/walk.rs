@@ -1,0 +1,111 @@
+//! Walking all keys while others write: one bucket at a time, validated like a get.
+//!
+//! The directory is walked by rising index. A split moves keys to a higher index, which is still to
+//! come, so a key that is there from beginning to end is seen at least once; it is seen twice when
+//! its table splits between its bucket's visit and the sibling's.
+
+use crate::directory::{self, Entry};
+use crate::place::Place;
+use crate::read::ATTEMPTS;
+use crate::record::Record;
+use crate::table::BUCKETS;
+use bumpalo::Bump;
+use bumpalo::collections::Vec;
+use shf_base::atomic::Ordering::Acquire;
+use shf_base::atomic::{fence, spin_hint};
+use shf_base::error::OpError;
+
+/// A key and its value, copied.
+pub type Pair<'s> = (&'s [u8], &'s [u8]);
+
+/// Calls `visit` for each table of a shard, with its place in the directory; stops on an error.
+pub fn tables<'m>(
+    place: Place<'m>,
+    mut visit: impl FnMut(Entry<'m>) -> Result<bool, OpError>,
+) -> Result<bool, OpError> {
+    let mut index = 0;
+    while index < 1u32 << directory::depth(place)? {
+        if let Some(entry) = directory::entry(place, index)?
+            && !visit(entry)?
+        {
+            return Ok(false);
+        }
+        index += 1;
+    }
+    Ok(true)
+}
+
+/// Calls `visit` with copies of every key and value of a shard until it returns false.
+pub fn pairs(
+    place: Place<'_>,
+    scratch: &mut Bump,
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<bool, OpError> {
+    tables(place, |entry| {
+        for bucket in 0..BUCKETS {
+            scratch.reset();
+            for (key, value) in copy_bucket(place, entry, bucket, scratch)? {
+                if !visit(key, value) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    })
+}
+
+/// All pairs of a bucket as they were at one moment.
+fn copy_bucket<'s>(
+    place: Place<'_>,
+    entry: Entry<'_>,
+    bucket: usize,
+    scratch: &'s Bump,
+) -> Result<Vec<'s, Pair<'s>>, OpError> {
+    let mut damage = None;
+    for _ in 0..ATTEMPTS {
+        let head = entry.table.head(bucket);
+        let mut pairs = Vec::new_in(scratch);
+        let mut whole = true;
+        for slot in head.occupied() {
+            let reference = place.slot_format().reference(entry.table.slot(bucket, slot));
+            let Some(record) = Record::at(place, reference) else {
+                damage = Some(entry.table.slot_offset(bucket, slot));
+                whole = false;
+                break;
+            };
+            // The lengths are good only if nothing changed up to here; then they are bounded.
+            fence(Acquire);
+            if entry.table.version(bucket) != head.version() {
+                whole = false;
+                break;
+            }
+            pairs.push(copy_record(record, scratch)?);
+        }
+        fence(Acquire);
+        if entry.table.version(bucket) == head.version() {
+            if whole {
+                return Ok(pairs);
+            }
+            if let Some(at) = damage {
+                return Err(place.corrupt(at, "slot without a record"));
+            }
+        }
+        spin_hint();
+    }
+    Err(OpError::Busy)
+}
+
+fn copy_record<'s>(record: Record<'_>, scratch: &'s Bump) -> Result<Pair<'s>, OpError> {
+    let key = buffer(scratch, record.shape.key_len)?;
+    record.copy_key(key);
+    let value = buffer(scratch, record.shape.value_len)?;
+    record.copy_value(value);
+    Ok((key, value))
+}
+
+fn buffer(scratch: &Bump, len: u64) -> Result<&mut [u8], OpError> {
+    let len_bytes = len as usize;
+    scratch
+        .try_alloc_slice_fill_copy(len_bytes, 0)
+        .map_err(|_| OpError::OutOfMemory { bytes: len })
+}

@@ -1,0 +1,48 @@
+//! Forked children of a test, with a watchdog.
+#![allow(unsafe_code)]
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By its own exit, with this code.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+}
+
+/// Seconds after which a child that hangs is ended by SIGALRM.
+const WATCHDOG_SECONDS: u32 = 60;
+
+/// Runs `work` in a forked child and waits for its end. The child exits with 0 when `work` returns
+/// true and with 1 otherwise; it runs no destructors of the parent's.
+pub fn run(work: impl FnOnce() -> bool) -> End {
+    wait(spawn(work))
+}
+
+/// Starts `work` in a forked child; returns its process id.
+pub fn spawn(work: impl FnOnce() -> bool) -> i32 {
+    // SAFETY: the child only runs `work` and `_exit`; the C library makes its allocator usable
+    // after a fork.
+    unsafe {
+        let child = libc::fork();
+        assert!(child >= 0, "fork failed");
+        if child == 0 {
+            libc::alarm(WATCHDOG_SECONDS);
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            libc::_exit(i32::from(!matches!(done, Ok(true))));
+        }
+        child
+    }
+}
+
+/// Waits for the end of a child.
+pub fn wait(child: i32) -> End {
+    let mut status = 0;
+    // SAFETY: plain system call on a child of this process.
+    let waited = unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(waited, child, "waitpid failed");
+    if libc::WIFSIGNALED(status) {
+        return End::Killed(libc::WTERMSIG(status));
+    }
+    End::Exited(libc::WEXITSTATUS(status))
+}

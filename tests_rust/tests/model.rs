@@ -1,0 +1,197 @@
+//! The map against a plain map: random operations, decoded from a seeded generator.
+
+use shf_engine::{Map, OpError};
+use shf_tests::{Random, assert_sound};
+use std::collections::HashMap;
+
+/// Values of the model.
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Bytes(Vec<u8>),
+    Integer(i64),
+}
+
+impl Value {
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Value::Bytes(bytes) => bytes.clone(),
+            Value::Integer(number) => number.to_le_bytes().to_vec(),
+        }
+    }
+}
+
+struct Pair {
+    map: Map,
+    model: HashMap<Vec<u8>, Value>,
+    random: Random,
+    keys: u64,
+    value_bytes_max: u64,
+}
+
+impl Pair {
+    fn new(map: Map, random: Random, keys: u64, value_bytes_max: u64) -> Pair {
+        Pair { map, model: HashMap::new(), random, keys, value_bytes_max }
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        let number = self.random.below(self.keys);
+        let mut key = number.to_be_bytes().to_vec();
+        key.truncate(8 - (number % 5) as usize);
+        key.extend_from_slice(&number.to_le_bytes()[..(number % 7) as usize]);
+        key.extend(std::iter::repeat_n(0, (number % 23) as usize));
+        key.extend_from_slice(&number.to_le_bytes());
+        key
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        let len = match self.random.below(20) {
+            0 => 0,
+            1 => self.random.below(self.value_bytes_max + 1),
+            _ => self.random.below(200),
+        };
+        self.random.bytes(len as usize)
+    }
+
+    fn step(&mut self) {
+        let key = self.key();
+        match self.random.below(100) {
+            0..40 => self.put(key),
+            40..60 => self.get(&key),
+            60..85 => {
+                let there = self.model.remove(&key).is_some();
+                assert_eq!(self.map.delete(&key), Ok(there));
+            }
+            85..97 => self.add(key),
+            97..99 => assert_eq!(self.map.contains(&key), Ok(self.model.contains_key(&key))),
+            _ => assert_eq!(self.map.size(), self.model.len() as u64),
+        }
+    }
+
+    fn put(&mut self, key: Vec<u8>) {
+        let value = self.value();
+        let placed = self.map.put(&key, &value).unwrap();
+        let old = self.model.insert(key, Value::Bytes(value));
+        assert_eq!(placed.replaced, old.is_some());
+    }
+
+    fn add(&mut self, key: Vec<u8>) {
+        let delta = self.random.next() as i64 >> self.random.below(64);
+        let result = self.map.add(&key, delta);
+        match self.model.get_mut(&key) {
+            None => {
+                assert_eq!(result, Ok(delta));
+                self.model.insert(key, Value::Integer(delta));
+            }
+            Some(Value::Bytes(_)) => {
+                let expected = OpError::WrongType { expected: "integer", found: "bytes" };
+                assert_eq!(result, Err(expected));
+            }
+            Some(Value::Integer(value)) => match value.checked_add(delta) {
+                None => assert_eq!(result, Err(OpError::Overflow { value: *value, delta })),
+                Some(sum) => {
+                    assert_eq!(result, Ok(sum));
+                    *value = sum;
+                }
+            },
+        }
+    }
+
+    fn get(&mut self, key: &[u8]) {
+        let expected = self.model.get(key).map(Value::bytes);
+        let mut found = b"left over".to_vec();
+        let there = self.map.get(key, &mut found).unwrap();
+        assert_eq!(there.then_some(found), expected);
+    }
+
+    fn compare_all(&mut self) {
+        assert_sound(&self.map);
+        let mut seen = HashMap::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            assert!(seen.insert(key.to_vec(), value.to_vec()).is_none(), "seen twice");
+            true
+        };
+        self.map.for_each(&mut visit).unwrap();
+        let expected: HashMap<_, _> =
+            self.model.iter().map(|(key, value)| (key.clone(), value.bytes())).collect();
+        assert_eq!(seen.len(), expected.len());
+        assert!(seen == expected);
+    }
+}
+
+fn steps() -> u64 {
+    if cfg!(miri) { 400 } else { 60_000 }
+}
+
+#[test]
+fn random_operations_agree_with_a_plain_map() {
+    // Goal: every operation answers as a plain map would. Method: the same random operations on
+    // both, with the checker in between; few shards, so that tables split and runs are evacuated.
+    let mut random = Random::from_env(1);
+    for round in 0..4 {
+        let keys = [10, 300, 4000, 20_000][round];
+        let shards = [1, 2, 1, 4][round];
+        let seed = Random::new(random.next());
+        let mut pair = Pair::new(Map::heap(shards, 64 << 20, u64::MAX), seed, keys, 3000);
+        for step in 0..steps() {
+            pair.step();
+            if step % (steps() / 8) == 0 {
+                assert_sound(&pair.map);
+            }
+        }
+        pair.compare_all();
+        let cleared = pair.map.clear().unwrap();
+        assert_eq!(cleared, pair.model.len() as u64);
+        pair.model.clear();
+        pair.compare_all();
+    }
+}
+
+#[test]
+fn large_values_come_and_go() {
+    // Goal: values beyond a size class live in page runs that are used again. Method: random
+    // operations with values up to 300 KiB.
+    let random = Random::from_env(2);
+    let mut pair = Pair::new(Map::heap(1, 256 << 20, u64::MAX), random, 60, 300 << 10);
+    for _ in 0..steps() / 20 {
+        pair.step();
+        if !cfg!(miri) {
+            assert_sound(&pair.map);
+        }
+    }
+    pair.compare_all();
+    assert!(pair.map.stats().committed_bytes < 64 << 20, "runs are used again");
+}
+
+#[test]
+fn a_full_map_says_so_and_goes_on() {
+    // Goal: at its maximum a map refuses and stays readable, deletable and writable for what fits.
+    // Method: fill a small map, read all, delete half, fill again.
+    let map = Map::heap(1, 4 << 20, 1 << 20);
+    let value = [7u8; 100];
+    let mut put = 0u64;
+    let full = loop {
+        match map.put(&put.to_le_bytes(), &value) {
+            Ok(_) => put += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, OpError::NoSpace { .. }), "{full:?}");
+    assert!(put > 3000, "{put}");
+    assert!(map.stats().committed_bytes <= 1 << 20);
+    let mut found = Vec::new();
+    for key in 0..put {
+        assert_eq!(map.get(&key.to_le_bytes(), &mut found), Ok(true));
+        assert_eq!(found, value);
+    }
+    for key in (0..put).step_by(2) {
+        assert_eq!(map.delete(&key.to_le_bytes()), Ok(true));
+    }
+    assert_sound(&map);
+    let mut again = 0;
+    while map.put(&(put + again).to_le_bytes(), &value).is_ok() {
+        again += 1;
+    }
+    println!("{put} keys, {again} of them again");
+    assert!(again * 2 > put * 8 / 10, "{again} of {put} after deleting half");
+    assert_sound(&map);
+}
