@@ -12,7 +12,8 @@
 // inherited through fork() works in the child.
 // Errors: nothing here throws, prints or ends the process. Each call returns a Result that tells
 // success, absence and errors apart; a discarded one is a compiler warning.
-// Memory: keys and values are any bytes, 0 bytes included; views are only read during the call.
+// Memory: keys and values are any bytes, 0 bytes included, and may be empty; views are only read
+// during the call. A null view of a length other than 0 is kInvalidArgument.
 #ifndef SHF_MAP_HPP_
 #define SHF_MAP_HPP_
 
@@ -28,11 +29,11 @@ namespace shf {
 
 // What the creator of a map decides. Opening an existing map takes all but the last from its file.
 struct Options {
-  // Shards, each with a lock and memory of its own: a power of two from 1 to 4096; 0: chosen by
-  // expected_keys, else 256.
+  // Shards, each with a lock and memory of its own: a power of two from 1 to 4096; 0: what suits
+  // expected_keys, else 256, fewer where each would get less than 1 MiB of max_bytes.
   uint32_t shards = 0;
-  // The most real memory that the map may take, in bytes, at least 64 KiB; 0: the least of free file system,
-  // available memory and the memory limit of the control group.
+  // The most real memory that the map may take, in bytes, at least 64 KiB; 0: the least of free
+  // file system, available memory and the memory limit of the control group.
   uint64_t max_bytes = 0;
   // Keys that the map will hold, roughly; 0: unknown.
   uint64_t expected_keys = 0;
@@ -93,11 +94,12 @@ class Map {
 
   // Inserts the key or replaces its value.
   [[nodiscard]] Result<Placed> Put(std::string_view key, std::string_view value) const;
-  // Replaces the contents of *value, reusing its memory. kAbsent: the key is not there and *value
-  // is empty. Takes no lock, makes no system call.
+  // Replaces the contents of *value, reusing its memory; value must not be null. kAbsent: the key
+  // is not there. Unless the result is ok, *value is empty. Takes no lock, makes no system call.
   [[nodiscard]] Result<void> Get(std::string_view key, std::string* value) const;
   // Copies the value to buffer and returns its full size. kBufferTooSmall: nothing was written and
-  // needed_bytes() of the result says the size. Never allocates.
+  // needed_bytes() of the result says the size; a null buffer of 0 bytes asks for that. Allocates
+  // nothing, except for the text of an error other than that one.
   [[nodiscard]] Result<size_t> Get(std::string_view key, char* buffer, size_t buffer_bytes) const;
   // True: the key is there.
   [[nodiscard]] Result<bool> Contains(std::string_view key) const;
@@ -111,11 +113,13 @@ class Map {
   // that overlapped with the call.
   [[nodiscard]] Result<uint64_t> Size() const;
   // Deletes every key that is there from the beginning to the end of the call and returns how many
-  // it deleted; keys put meanwhile may stay. Works in small steps that other writers interleave with.
+  // it deleted; keys put meanwhile may stay. Works in small steps that other writers interleave
+  // with.
   [[nodiscard]] Result<uint64_t> Clear() const;
   // Calls visit(context, key, value) for each key, on private copies and outside of any lock, so
-  // that visit may use the map; stops when visit returns false. A key that is there from beginning
-  // to end is visited at least once, twice where its table split meanwhile.
+  // that visit may use the map and even detach this object; stops when visit returns false. visit
+  // must not throw. A key that is there from beginning to end is visited at least once, twice where
+  // its table split meanwhile.
   using Visitor = bool (*)(void* context, std::string_view key, std::string_view value);
   [[nodiscard]] Result<void> ForEach(Visitor visit, void* context) const;
   [[nodiscard]] Result<Stats> GetStats() const;

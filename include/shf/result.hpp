@@ -50,7 +50,7 @@ struct Error {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}  // NOLINT: a value is a result
+  Result(T value) : value_(std::move(value)) {}      // NOLINT: a value is a result
   Result(Error error) : error_(std::move(error)) {}  // NOLINT: so is an error
 
   // Whether there is a value.
@@ -58,7 +58,7 @@ class [[nodiscard]] Result {
   // Whether the key was not there.
   bool absent() const noexcept { return error_.status == Status::kAbsent; }
   Status status() const noexcept { return error_.status; }
-  // What went wrong, for people; empty with kOk.
+  // What went wrong, for people; empty with kOk and kAbsent.
   const std::string& text() const noexcept { return error_.text; }
   uint64_t needed_bytes() const noexcept { return error_.needed_bytes; }
   const Error& error() const noexcept { return error_; }

@@ -1,7 +1,10 @@
 //! Shared helpers of the tests: a seeded generator, decoded operations, and checks of a map.
 
+pub mod board;
 pub mod image;
+pub mod map_file;
 pub mod process;
+pub mod watchdog;
 
 use shf_engine::Map;
 
@@ -23,6 +26,7 @@ impl Random {
     }
 
     /// The next 64 bits.
+    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -41,8 +41,30 @@ pub fn wait(child: i32) -> End {
     // SAFETY: plain system call on a child of this process.
     let waited = unsafe { libc::waitpid(child, &mut status, 0) };
     assert_eq!(waited, child, "waitpid failed");
+    end(status)
+}
+
+fn end(status: i32) -> End {
     if libc::WIFSIGNALED(status) {
         return End::Killed(libc::WTERMSIG(status));
     }
     End::Exited(libc::WEXITSTATUS(status))
+}
+
+/// Sends a signal to a child that has not been waited for.
+pub fn signal(child: i32, signal: i32) {
+    // SAFETY: plain system call on a child of this process.
+    assert_eq!(unsafe { libc::kill(child, signal) }, 0, "kill failed");
+}
+
+/// Waits until a child stops, or returns how it ended instead.
+pub fn wait_for_stop(child: i32) -> Option<End> {
+    let mut status = 0;
+    // SAFETY: plain system call on a child of this process.
+    let waited = unsafe { libc::waitpid(child, &mut status, libc::WUNTRACED) };
+    assert_eq!(waited, child, "waitpid failed");
+    if libc::WIFSTOPPED(status) {
+        return None;
+    }
+    Some(end(status))
 }

@@ -29,8 +29,7 @@ impl Experiment {
     fn new(what: &str, prepare: impl FnOnce(&Map), mutation: Mutation) -> Experiment {
         let name = format!("crash-{what}-{}", std::process::id());
         let _ = Map::remove(Path::new(FOLDER), &name);
-        let options =
-            Options { shards: Some(1), max_bytes: Some(4 << 20), ..Options::default() };
+        let options = Options { shards: Some(1), max_bytes: Some(4 << 20), ..Options::default() };
         let map = Map::create(Path::new(FOLDER), &name, &options).unwrap();
         prepare(&map);
         let image = Image::of(Path::new(FOLDER), &name);

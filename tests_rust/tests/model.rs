@@ -188,10 +188,14 @@ fn a_full_map_says_so_and_goes_on() {
     }
     assert_sound(&map);
     let mut again = 0;
-    while map.put(&(put + again).to_le_bytes(), &value).is_ok() {
-        again += 1;
-    }
-    println!("{put} keys, {again} of them again");
+    let full = loop {
+        match map.put(&(put + again).to_le_bytes(), &value) {
+            Ok(_) => again += 1,
+            Err(error) => break error,
+        }
+    };
+    println!("{put} keys, {again} of them again, then {full:?}");
+    assert!(matches!(full, OpError::NoSpace { .. }), "{full:?}");
     assert!(again * 2 > put * 8 / 10, "{again} of {put} after deleting half");
     assert_sound(&map);
 }

@@ -66,9 +66,8 @@ macro_rules! atomic_location {
             }
 
             #[cfg(loom)]
-            fn cell(self) -> std::sync::Arc<loom::sync::atomic::AtomicU64> {
-                // SAFETY: by the contract of `new`; read only before the model's threads start.
-                model::cell(self.address as usize, || unsafe { self.address.read() } as u64)
+            fn cell(self) -> model::Cell {
+                model::cell(self.address as usize, size_of::<$int>())
             }
 
             /// Loads the value.
@@ -131,7 +130,9 @@ pub fn fence(order: Ordering) {
     #[cfg(not(loom))]
     std::sync::atomic::fence(order);
     #[cfg(loom)]
-    loom::sync::atomic::fence(order);
+    if model::running() {
+        loom::sync::atomic::fence(order);
+    }
 }
 
 /// Tells the processor, or the model checker, that this thread waits for another.
@@ -140,7 +141,9 @@ pub fn spin_hint() {
     #[cfg(not(loom))]
     std::hint::spin_loop();
     #[cfg(loom)]
-    loom::thread::yield_now();
+    if model::running() {
+        loom::thread::yield_now();
+    }
 }
 
 impl<'r> Bytes<'r> {
@@ -181,6 +184,16 @@ impl<'r> Bytes<'r> {
         unsafe { Half::new(self.address.cast::<u32>().add(index)) }
     }
 
+    /// `len` bytes from `from` bytes on, a multiple of 8, or `None` when they are not all inside.
+    #[inline(always)]
+    pub fn part(self, from: u64, len: u64) -> Option<Bytes<'r>> {
+        let inside =
+            from <= self.len as u64 && len <= self.len as u64 - from && from.is_multiple_of(8);
+        // SAFETY: whole words inside the range, whose length was rounded up to them.
+        let part = || unsafe { Bytes::new(self.address.add((from / 8) as usize), len as usize) };
+        inside.then(part)
+    }
+
     /// Copies `into.len()` bytes from `from` bytes into the range; racing stores may tear them.
     /// Panics when the range is shorter.
     #[inline(always)]
@@ -198,7 +211,11 @@ impl<'r> Bytes<'r> {
         #[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
         // SAFETY: source inside the range by the assertion; destination is ours.
         unsafe {
-            opaque::copy((self.address as *const u8).add(from), into.as_mut_ptr().cast(), into.len())
+            opaque::copy(
+                (self.address as *const u8).add(from),
+                into.as_mut_ptr().cast(),
+                into.len(),
+            )
         }
         #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
         self.copy_out_words(from, into);
@@ -245,52 +262,61 @@ impl<'r> Bytes<'r> {
         theirs[..rest.len()] == ours[..rest.len()]
     }
 
-    /// Stores `parts` one after the other from the start of the range on, whole words, the last
-    /// padded with zero bytes. Crash points: before the first word, in the middle, after the last.
+    /// Stores `parts` one after the other from the start of the range on; what is left of the last
+    /// word may change. Crash points: before the first part, before the last, after it.
     ///
     /// The range is not published, but readers that lost a race may still be looking at it.
     #[inline(always)]
     pub fn store_parts(self, parts: [&[u8]; 3]) {
-        let total: usize = parts.iter().map(|part| part.len()).sum();
+        let total = parts.iter().map(|part| part.len()).sum::<usize>();
         assert!(total <= self.len);
         crash::step();
-        let mut word = [0u8; 8];
-        let mut filled = 0;
-        let mut index = 0;
+        #[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
+        {
+            let mut at = 0;
+            for (number, part) in parts.into_iter().enumerate() {
+                if number == 2 {
+                    crash::step();
+                }
+                // SAFETY: source is ours; target inside the range by the assertion.
+                unsafe {
+                    let target = self.address.cast::<u8>().add(at);
+                    opaque::copy(part.as_ptr(), target, part.len());
+                }
+                at += part.len();
+            }
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
+        self.store_words(parts);
+        crash::step();
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// As `store_parts`, whole words, the last padded with zero bytes.
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
+    fn store_words(self, parts: [&[u8]; 3]) {
+        let (mut word, mut filled, mut index) = ([0u8; 8], 0, 0);
         for (number, part) in parts.into_iter().enumerate() {
-            let mut part = part;
             if number == 2 {
                 crash::step();
             }
-            if filled != 0 {
-                let take = part.len().min(8 - filled);
-                word[filled..filled + take].copy_from_slice(&part[..take]);
-                filled += take;
-                part = &part[take..];
-                if filled < 8 {
-                    continue;
+            for byte in part {
+                word[filled] = *byte;
+                filled += 1;
+                if filled == 8 {
+                    self.put(index, u64::from_ne_bytes(word));
+                    (filled, index) = (0, index + 1);
                 }
-                self.put(index, u64::from_ne_bytes(word));
-                index += 1;
             }
-            let mut chunks = part.chunks_exact(8);
-            for chunk in &mut chunks {
-                self.put(index, u64::from_ne_bytes(chunk.try_into().expect("8 bytes")));
-                index += 1;
-            }
-            filled = chunks.remainder().len();
-            word[..filled].copy_from_slice(chunks.remainder());
         }
         if filled != 0 {
             word[filled..].fill(0);
             self.put(index, u64::from_ne_bytes(word));
         }
-        crash::step();
-        compiler_fence(Ordering::SeqCst);
     }
 
     /// Stores one word of a range that is not published. Not a crash point of its own.
-    #[inline(always)]
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
     fn put(self, index: usize, value: u64) {
         self.word(index).cell().store(value, Ordering::Relaxed);
     }
@@ -306,8 +332,8 @@ mod opaque {
     const REP_FROM_BYTES: usize = 1024;
 
     /// # Safety
-    /// `len` bytes are readable at `from`, which others may be writing, and writable at `into`,
-    /// which is private to the caller.
+    /// `len` bytes are readable at `from` and writable at `into`; one of the two is shared memory,
+    /// which others may be reading or writing, the other is private to the caller.
     #[inline(always)]
     pub unsafe fn copy(from: *const u8, into: *mut u8, len: usize) {
         // SAFETY: each piece stays within `len` bytes of either end.
@@ -369,29 +395,5 @@ mod opaque {
     }
 }
 
-/// The model checker's atomics stand beside the memory, keyed by address: they are objects of
-/// their own size and cannot live in the mapped words.
 #[cfg(loom)]
-pub mod model {
-    use loom::sync::atomic::AtomicU64;
-    use std::cell::RefCell;
-    use std::collections::HashMap;
-    use std::sync::Arc;
-
-    thread_local! {
-        // loom runs all threads of a model as coroutines of one thread.
-        static CELLS: RefCell<HashMap<usize, Arc<AtomicU64>>> = RefCell::new(HashMap::new());
-    }
-
-    /// Forgets the atomics of the last execution; call first in every model.
-    pub fn reset() {
-        CELLS.with(|cells| cells.borrow_mut().clear());
-    }
-
-    pub(super) fn cell(address: usize, initial: impl FnOnce() -> u64) -> Arc<AtomicU64> {
-        CELLS.with(|cells| {
-            let mut cells = cells.borrow_mut();
-            cells.entry(address).or_insert_with(|| Arc::new(AtomicU64::new(initial()))).clone()
-        })
-    }
-}
+pub mod model;

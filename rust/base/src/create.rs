@@ -6,7 +6,8 @@ use crate::error::OpenError;
 use crate::file_system;
 use crate::format::FileHeader;
 use crate::geometry::{
-    APPARENT_BYTES_DEFAULT, BadGeometry, Geometry, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
+    APPARENT_BYTES_DEFAULT, BadGeometry, Geometry, SHARDS_DEFAULT, WINDOW_BYTES_MAX,
+    WINDOW_BYTES_MIN,
 };
 use crate::limits;
 use crate::mapping;
@@ -26,6 +27,10 @@ use std::time::SystemTime;
 
 /// Smallest maximum of real bytes.
 const MAX_BYTES_MIN: u64 = 64 << 10;
+/// Real bytes beyond the front that a map needs to hold a first key.
+const FIRST_KEY_BYTES: u64 = 48 << 10;
+/// A shard that nobody asked for should get at least this much of the maximum.
+const SHARD_BYTES_MIN: u64 = 1 << 20;
 /// All permission bits that a map can have.
 const MODE_MAX: u32 = 0o777;
 /// Names tried for a file that has to have one from the start.
@@ -34,8 +39,9 @@ const TEMPORARY_NAMES: u32 = 16;
 /// What the creator of a map decides.
 #[derive(Clone, Debug)]
 pub struct CreateOptions {
-    /// Shards: a power of two from 1 to 4096.
-    pub shards: u32,
+    /// Shards: a power of two from 1 to 4096. Default: 256, fewer where each would get less than
+    /// 1 MiB of the maximum.
+    pub shards: Option<u32>,
     /// The most real memory that the map may take, in bytes, from 64 KiB to 4 GiB a shard.
     /// Default: the least of what file system, machine and control groups leave.
     pub max_bytes: Option<u64>,
@@ -56,10 +62,11 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     }
     let max_bytes = match options.max_bytes {
         Some(bytes) => bytes,
-        None => default_max_bytes(&place, options.shards)?,
+        None => default_max_bytes(&place, options.shards.unwrap_or(SHARDS_DEFAULT))?,
     };
+    let shards = options.shards.unwrap_or_else(|| default_shards(max_bytes));
     let draft = Draft::new(&place).map_err(|errno| place.error("open", errno))?;
-    let (geometry, region) = map_whole(&place, &draft.file, options.shards, max_bytes)?;
+    let (geometry, region) = map_whole(&place, &draft.file, shards, max_bytes)?;
     let (file, region) = (draft.file.clone(), Arc::new(region));
     let storage = Storage::new(region.clone(), Some(file.clone()));
     ensure_front(&place, &storage, &geometry)?;
@@ -80,16 +87,19 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
 
 impl CreateOptions {
     fn check(&self) -> Result<(), OpenError> {
-        Geometry::new(self.shards, WINDOW_BYTES_MIN).map_err(invalid)?;
+        let shards = self.shards.unwrap_or(1);
+        let smallest = Geometry::new(shards, WINDOW_BYTES_MIN).map_err(invalid)?;
         if let Some(max_bytes) = self.max_bytes {
-            if max_bytes < MAX_BYTES_MIN {
+            let least = MAX_BYTES_MIN.max(smallest.front_real_bytes() + FIRST_KEY_BYTES);
+            if max_bytes < least {
                 return Err(OpenError::InvalidOption {
                     option: "max_bytes",
-                    expected: format!("at least {MAX_BYTES_MIN}"),
+                    expected: format!("at least {least} with {shards} shards"),
                     found: max_bytes.to_string(),
                 });
             }
-            Geometry::choose(self.shards, max_bytes, APPARENT_BYTES_DEFAULT).map_err(invalid)?;
+            let shards = self.shards.unwrap_or_else(|| default_shards(max_bytes));
+            Geometry::choose(shards, max_bytes, APPARENT_BYTES_DEFAULT).map_err(invalid)?;
         }
         if self.mode > MODE_MAX {
             return Err(OpenError::InvalidOption {
@@ -108,6 +118,12 @@ fn invalid(bad: BadGeometry) -> OpenError {
         expected: bad.expected.into(),
         found: bad.found.to_string(),
     }
+}
+
+/// The number of shards for a creator who does not say.
+fn default_shards(max_bytes: u64) -> u32 {
+    let affordable = (max_bytes / SHARD_BYTES_MIN).clamp(1, SHARDS_DEFAULT.into());
+    1 << affordable.ilog2()
 }
 
 /// The least of free file system, available memory and control group limits; a control group kills

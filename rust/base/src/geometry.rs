@@ -43,11 +43,14 @@ const SLOT_RECORDS_OFFSET: u64 = PAGE_BYTES;
 const LEDGER_OFFSET: u64 = SLOT_RECORDS_OFFSET + SLOTS as u64 * SLOT_RECORD_BYTES;
 const WINDOW_ALIGN: u64 = 64 << 10;
 
-/// The two numbers that fix the place of everything, checked.
+/// The two numbers that fix the place of everything, checked, and what follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     shards: u32,
-    window_bytes: u64,
+    window_shift: u32,
+    shard_headers: u64,
+    windows: u64,
+    pages_offset: u64,
 }
 
 /// Why a pair of numbers is no geometry.
@@ -80,12 +83,25 @@ impl Geometry {
                 found: window_bytes,
             });
         }
-        Ok(Geometry { shards, window_bytes })
+        let pages = window_bytes / PAGE_BYTES;
+        let shard_headers = LEDGER_OFFSET + (u64::from(shards) * 8).next_multiple_of(PAGE_BYTES);
+        let front_bytes = shard_headers + u64::from(shards) * SHARD_HEADER_BYTES;
+        Ok(Geometry {
+            shards,
+            window_shift: window_bytes.ilog2(),
+            shard_headers,
+            windows: front_bytes.next_multiple_of(WINDOW_ALIGN),
+            pages_offset: RINGS_BYTES + (pages * 8).next_multiple_of(PAGE_BYTES),
+        })
     }
 
     /// The geometry for at most `max_bytes` of real memory: windows as large as a file of
     /// `apparent_bytes` allows, but at least twice a shard's share, so that skew never matters.
-    pub fn choose(shards: u32, max_bytes: u64, apparent_bytes: u64) -> Result<Geometry, BadGeometry> {
+    pub fn choose(
+        shards: u32,
+        max_bytes: u64,
+        apparent_bytes: u64,
+    ) -> Result<Geometry, BadGeometry> {
         Geometry::new(shards, WINDOW_BYTES_MIN)?;
         let share = max_bytes.div_ceil(shards.into()).max(1);
         let least = share.checked_mul(2).and_then(u64::checked_next_power_of_two);
@@ -98,7 +114,10 @@ impl Geometry {
             });
         }
         let room = (apparent_bytes / u64::from(shards)).max(1);
-        let window = (1 << room.ilog2()).clamp(least, WINDOW_BYTES_MAX.min(share.saturating_mul(64).next_power_of_two()).max(least));
+        let window = (1 << room.ilog2()).clamp(
+            least,
+            WINDOW_BYTES_MAX.min(share.saturating_mul(64).next_power_of_two()).max(least),
+        );
         Geometry::new(shards, window)
     }
 
@@ -111,13 +130,13 @@ impl Geometry {
     /// Bytes of one window, a power of two.
     #[inline(always)]
     pub fn window_bytes(&self) -> u64 {
-        self.window_bytes
+        1 << self.window_shift
     }
 
     /// Bits that a reference in 8-byte units needs: 15 to 30.
     #[inline(always)]
     pub fn reference_bits(&self) -> u32 {
-        (self.window_bytes / UNIT_BYTES).ilog2()
+        self.window_shift - UNIT_BYTES.ilog2()
     }
 
     /// Offset of the record of a process slot.
@@ -137,29 +156,29 @@ impl Geometry {
     #[inline(always)]
     pub fn shard_header(&self, shard: u32) -> u64 {
         debug_assert!(shard < self.shards);
-        self.shard_headers() + u64::from(shard) * SHARD_HEADER_BYTES
+        self.shard_headers + u64::from(shard) * SHARD_HEADER_BYTES
     }
 
-    #[inline(always)]
-    fn shard_headers(&self) -> u64 {
-        LEDGER_OFFSET + (u64::from(self.shards) * 8).next_multiple_of(PAGE_BYTES)
-    }
-
-    /// Bytes at the front of the file that are real from the start.
+    /// Bytes at the front of the file, before the first window.
     pub fn front_bytes(&self) -> u64 {
-        self.shard_headers() + u64::from(self.shards) * SHARD_HEADER_BYTES
+        self.shard_headers + u64::from(self.shards) * SHARD_HEADER_BYTES
+    }
+
+    /// Bytes of the front without the slot records, which become real when they are used.
+    pub fn front_real_bytes(&self) -> u64 {
+        self.front_bytes() - u64::from(SLOTS) * SLOT_RECORD_BYTES
     }
 
     /// Offset of a shard's window.
     #[inline(always)]
     pub fn window(&self, shard: u32) -> u64 {
         debug_assert!(shard < self.shards);
-        self.front_bytes().next_multiple_of(WINDOW_ALIGN) + u64::from(shard) * self.window_bytes
+        self.windows + (u64::from(shard) << self.window_shift)
     }
 
     /// Apparent length of the file.
     pub fn file_bytes(&self) -> u64 {
-        self.window(self.shards - 1) + self.window_bytes
+        self.window(self.shards - 1) + self.window_bytes()
     }
 
     /// Offset of the page descriptors, from the start of a window.
@@ -171,21 +190,20 @@ impl Geometry {
     /// Offset of the page area, from the start of a window.
     #[inline(always)]
     pub fn pages_offset(&self) -> u64 {
-        let pages = self.window_bytes / PAGE_BYTES;
-        RINGS_BYTES + (pages * 8).next_multiple_of(PAGE_BYTES)
+        self.pages_offset
     }
 
     /// Pages that records and index share in a window.
     #[inline(always)]
     pub fn pages(&self) -> u64 {
-        (self.window_bytes - self.pages_offset()) / PAGE_BYTES
+        (self.window_bytes() - self.pages_offset) / PAGE_BYTES
     }
 
     /// The geometry with windows of half the size, or `None` below twice the shards' share.
     pub fn halved(&self, max_bytes: u64) -> Option<Geometry> {
-        let half = Geometry::new(self.shards, self.window_bytes / 2).ok()?;
+        let half = Geometry::new(self.shards, self.window_bytes() / 2).ok()?;
         let share = max_bytes.div_ceil(self.shards.into());
-        (half.window_bytes / 2 >= share).then_some(half)
+        (half.window_bytes() / 2 >= share).then_some(half)
     }
 }
 
@@ -212,7 +230,10 @@ mod tests {
     fn a_maximum_beyond_the_windows_names_the_option_to_raise() {
         let bad = Geometry::choose(1, 5 << 30, APPARENT_BYTES_DEFAULT).unwrap_err();
         assert_eq!(bad.field, "max_bytes");
-        assert!(Geometry::choose(256, 24 << 30, APPARENT_BYTES_DEFAULT).unwrap().window_bytes() == 1 << 30);
+        assert!(
+            Geometry::choose(256, 24 << 30, APPARENT_BYTES_DEFAULT).unwrap().window_bytes()
+                == 1 << 30
+        );
         assert!(Geometry::choose(3, 1 << 30, APPARENT_BYTES_DEFAULT).is_err());
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// How often `open_or_create` starts again because others create and remove the map meanwhile.
 const ATTEMPTS: u32 = 100;
 /// The secret of maps on the heap, so that tests repeat.
-const HEAP_SECRET: u64 = 0x5eed_5eed_5eed_5eed;
+pub const HEAP_SECRET: u64 = 0x5eed_5eed_5eed_5eed;
 
 /// Opens the map for writing, or creates it where there is none. `options` only apply to creation.
 pub fn open_or_create(

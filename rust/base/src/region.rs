@@ -77,7 +77,7 @@ impl Region {
     /// The one bounds check: the address of `len` bytes at `offset`, or `None` outside.
     #[inline(always)]
     fn resolve(&self, offset: u64, len: u64, align: u64) -> Option<*mut u8> {
-        let inside = offset <= self.len && len <= self.len - offset && offset % align == 0;
+        let inside = offset <= self.len && len <= self.len - offset && offset.is_multiple_of(align);
         // SAFETY: inside the region by the check.
         if inside { Some(unsafe { self.base.add(offset as usize) }) } else { None }
     }
@@ -101,7 +101,8 @@ impl Region {
     pub fn bytes(&self, offset: u64, len: u64) -> Option<Bytes<'_>> {
         let padded = len.checked_add(7)? & !7;
         // SAFETY: whole words inside and aligned by `resolve`.
-        self.resolve(offset, padded, 8).map(|address| unsafe { Bytes::new(address.cast(), len as usize) })
+        self.resolve(offset, padded, 8)
+            .map(|address| unsafe { Bytes::new(address.cast(), len as usize) })
     }
 
     /// The address of a page-aligned range, for the system calls that populate or advise it.

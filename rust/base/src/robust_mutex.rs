@@ -171,37 +171,32 @@ mod tests;
 #[cfg(all(test, loom))]
 mod model {
     use super::*;
-    use crate::atomic::model::reset;
-    use crate::open::heap;
+    use crate::atomic::model;
+    use crate::open::{Opened, heap};
     use std::sync::Arc;
 
     #[test]
     fn two_threads_exclude_each_other_in_every_order() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(3);
-        model.check(|| {
-            reset();
-            let opened = Arc::new(heap(1, 256 << 10, 1 << 20));
-            let count = |opened: &crate::open::Opened| {
-                let region = opened.storage.region();
-                let [lock, suspect] = [64, 68].map(|offset| region.half(8192 + offset).unwrap());
-                let counter = region.word(8192).unwrap();
-                let who = opened.presence.as_ref().unwrap();
-                let guard = RobustMutex::new(lock, suspect).lock(who).unwrap();
-                counter.store(counter.load(Relaxed) + 1, Relaxed);
-                drop(guard);
-                counter.load(Relaxed)
-            };
-            // Once alone: the model's atomics are made at the first access, which must come before
-            // any other thread's.
-            count(&opened);
+        let opened = Arc::new(heap(1, 256 << 10, 1 << 20));
+        let count = |opened: &Opened| {
+            let region = opened.storage.region();
+            let [lock, suspect] = [64, 68].map(|offset| region.half(8192 + offset).unwrap());
+            let counter = region.word(8192).unwrap();
+            let who = opened.presence.as_ref().unwrap();
+            let guard = RobustMutex::new(lock, suspect).lock(who).unwrap();
+            counter.store(counter.load(Relaxed) + 1, Relaxed);
+            drop(guard);
+            counter.load(Relaxed)
+        };
+        let executions = model::check(3, move || {
             let other = opened.clone();
             let thread = loom::thread::spawn(move || {
                 count(&other);
             });
             count(&opened);
             thread.join().unwrap();
-            assert_eq!(count(&opened), 4);
+            assert_eq!(count(&opened), 3);
         });
+        assert!(executions > 10, "{executions}");
     }
 }

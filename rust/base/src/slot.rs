@@ -55,7 +55,7 @@ struct Attachment {
     identity: Identity,
 }
 
-/// The slot that one process took.
+/// The slot that one process took. Threads share it: once published, only the flag changes.
 struct State {
     generation: u64,
     slot: u32,

@@ -13,7 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 pub const OPTIONS: CreateOptions = CreateOptions {
-    shards: 4,
+    shards: Some(4),
     max_bytes: Some(1 << 20),
     mode: 0o600,
     allow_any_file_system: false,

@@ -1,1 +1,108 @@
-//! bridge
+//! The bridge between the engine and its C++ interface: converts types, decides nothing.
+//!
+//! cxx carries errors as text only, and a panic in an exported function ends the process. So every
+//! function here returns an `Outcome`, a plain structure with the engine's stable status code, and
+//! catches unwinding (`guard`). Nothing is allocated on the way in or out; the text of a failure
+//! is made only when C++ asks for it (`take_failure_text`).
+//!
+//! - `map`: the handle that C++ owns and its adapters
+//! - `guard`: the one place where panics and errors become outcomes and texts
+#![deny(unsafe_code)]
+
+mod guard;
+mod map;
+
+use guard::take_failure_text;
+use map::{Map, detached_map, remove_map};
+
+// What C++ sees, in the namespace `shf::bridge`.
+#[allow(unsafe_code)] // cxx generates it
+#[cxx::bridge(namespace = "shf::bridge")]
+mod ffi {
+    /// What a call did.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Outcome {
+        /// A number of `shf::Status`.
+        status: u32,
+        /// The call's answer where it is yes or no.
+        flag: bool,
+        /// The call's answer where it is a number; with `kBufferTooSmall` the bytes needed.
+        value: u64,
+    }
+
+    /// `shf::Options`, where 0 means that the engine chooses.
+    struct Options {
+        shards: u32,
+        max_bytes: u64,
+        expected_keys: u64,
+        mode: u32,
+        allow_any_file_system: bool,
+    }
+
+    /// `shf::Stats`.
+    struct Stats {
+        keys: u64,
+        committed_bytes: u64,
+        max_bytes: u64,
+        dead_bytes: u64,
+        tables: u64,
+        splits: u64,
+        repairs: u64,
+        moved_records: u64,
+    }
+
+    extern "Rust" {
+        /// A handle that is attached to a map, or to none.
+        type Map;
+
+        fn detached_map() -> Box<Map>;
+        /// A second handle of the same map, which outlives this one if need be.
+        fn share(self: &Map) -> Box<Map>;
+        fn create(self: &mut Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
+        fn open(self: &mut Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
+        fn open_or_create(self: &mut Map, folder: &[u8], name: &[u8], options: &Options)
+        -> Outcome;
+        fn open_read_only(self: &mut Map, folder: &[u8], name: &[u8], options: &Options)
+        -> Outcome;
+        fn remove_map(folder: &[u8], name: &[u8]) -> Outcome;
+
+        /// `flag`: replaced; `value`: position.
+        fn put(self: &Map, key: &[u8], value: &[u8]) -> Outcome;
+        /// `value`: the full size.
+        fn get_into(self: &Map, key: &[u8], into: &mut [u8]) -> Outcome;
+        /// `flag`: there.
+        fn contains(self: &Map, key: &[u8]) -> Outcome;
+        /// `flag`: was there.
+        fn erase(self: &Map, key: &[u8]) -> Outcome;
+        /// `value`: the sum, two's complement.
+        fn add(self: &Map, key: &[u8], delta: i64) -> Outcome;
+        /// `value`: keys.
+        fn size(self: &Map) -> Outcome;
+        /// `value`: keys deleted.
+        fn clear(self: &Map) -> Outcome;
+        fn for_each(self: &Map, visitor: &Visitor) -> Outcome;
+        fn stats(self: &Map, into: &mut Stats) -> Outcome;
+        /// `flag`: read-only.
+        fn is_read_only(self: &Map) -> Outcome;
+
+        /// The text of this thread's last failure, once.
+        fn take_failure_text() -> String;
+    }
+
+    unsafe extern "C++" {
+        include!("shf/internal/visitor.hpp");
+
+        /// A C++ function with its context.
+        type Visitor;
+        /// # Safety
+        /// Each pointer is good for its number of bytes during the call.
+        #[cxx_name = "Visit"]
+        unsafe fn visit(
+            self: &Visitor,
+            key: *const u8,
+            key_bytes: usize,
+            value: *const u8,
+            value_bytes: usize,
+        ) -> bool;
+    }
+}

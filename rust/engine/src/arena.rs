@@ -116,11 +116,7 @@ pub fn much_is_dead(place: Place<'_>) -> bool {
 
 /// Opens a log run and allocates its first block.
 #[cold]
-fn start_log<'m>(
-    intent: &mut Intent<'m>,
-    memory: Memory<'m>,
-    units: u32,
-) -> Result<u32, OpError> {
+fn start_log<'m>(intent: &mut Intent<'m>, memory: Memory<'m>, units: u32) -> Result<u32, OpError> {
     let place = memory.place;
     let (top, _) = unpair(intent.field(Field::Tops));
     let comfortable = (units * LOG_BLOCKS_MIN).div_ceil(PAGE_UNITS as u32);

@@ -161,7 +161,8 @@ impl<'m> Walk<'m> {
                 Run::Log { pages, live, used } => {
                     let expected = self.live.remove(&page).unwrap_or(0);
                     if expected != u64::from(live) {
-                        let what = format!("page {page}: {live} units live, {expected} referred to");
+                        let what =
+                            format!("page {page}: {live} units live, {expected} referred to");
                         self.report(offset, what);
                     }
                     if live > used || u64::from(used) > u64::from(pages) * PAGE_UNITS {
@@ -186,7 +187,10 @@ impl<'m> Walk<'m> {
         self.expect("dead units", dead, place.load(Field::Dead), Field::Dead);
         self.expect("free pages", free, place.load(Field::FreePages), Field::FreePages);
         if let Some(page) = self.large.iter().next().copied() {
-            self.report(place.descriptor_offset(page), format!("page {page}: record without its run"));
+            self.report(
+                place.descriptor_offset(page),
+                format!("page {page}: record without its run"),
+            );
         }
         self.rings();
     }

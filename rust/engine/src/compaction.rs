@@ -107,7 +107,9 @@ fn choose(place: Place<'_>) {
         if let Run::Log { pages, live, used } = run
             && page + 1 != head
             && used - live.min(used) > used / SPARSE_FRACTION
-            && best.is_none_or(|(_, _, l, u)| u64::from(live) * u64::from(u) < u64::from(l) * u64::from(used))
+            && best.is_none_or(|(_, _, l, u)| {
+                u64::from(live) * u64::from(u) < u64::from(l) * u64::from(used)
+            })
         {
             best = Some((page, pages, live, used));
         }

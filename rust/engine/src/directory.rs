@@ -65,9 +65,11 @@ pub fn find(place: Place<'_>, bits: u32) -> Result<Option<Entry<'_>>, OpError> {
 /// The table at an index of the directory, if there is one.
 #[inline(always)]
 pub fn entry(place: Place<'_>, index: u32) -> Result<Option<Entry<'_>>, OpError> {
-    let level = place.level_offset(index / ENTRIES);
-    let Some(page) = half(place, level)?.checked_sub(1) else { return Ok(None) };
+    let Some(page) = place.level(index / ENTRIES).load(Acquire).checked_sub(1) else {
+        return Ok(None);
+    };
     let Some(bytes) = place.index_bytes(page) else {
+        let level = place.level_offset(index / ENTRIES);
         return Err(place.corrupt(level, "directory page beyond the limit"));
     };
     let value = bytes.half((index % ENTRIES) as usize).load(Acquire);
@@ -77,7 +79,8 @@ pub fn entry(place: Place<'_>, index: u32) -> Result<Option<Entry<'_>>, OpError>
     let (page, depth) = ((value & PAGE_MASK).wrapping_sub(1), value >> 27);
     let at = place.index_page(page);
     let Some(bytes) = place.index_bytes(page) else {
-        return Err(place.corrupt(entry_offset(place, level, index)?, "table beyond the limit"));
+        let level = place.level_offset(index / ENTRIES);
+        return Err(place.corrupt(level, "table beyond the limit"));
     };
     if depth > DIRECTORY_BITS {
         return Err(place.corrupt(at, "table too deep"));
@@ -94,28 +97,15 @@ pub fn enter<'m>(
     table_depth: u32,
     new_page: &mut dyn FnMut(&mut Intent<'m>) -> Result<u32, OpError>,
 ) -> Result<(), OpError> {
-    let level = place.level_offset(index / ENTRIES);
-    let page = match half(place, level)?.checked_sub(1) {
+    let page = match place.level(index / ENTRIES).load(Acquire).checked_sub(1) {
         Some(page) => page,
         None => {
             let page = new_page(intent)?;
-            intent.set_half(level, page + 1);
+            intent.set_half(place.level_offset(index / ENTRIES), page + 1);
             page
         }
     };
     let offset = place.index_page(page) + u64::from(index % ENTRIES) * 4;
-    intent.set_half(offset, table_page + 1 | table_depth << 27);
+    intent.set_half(offset, (table_page + 1) | (table_depth << 27));
     Ok(())
-}
-
-fn entry_offset(place: Place<'_>, level: u64, index: u32) -> Result<u64, OpError> {
-    Ok(place.index_page(half(place, level)?.wrapping_sub(1)) + u64::from(index % ENTRIES) * 4)
-}
-
-#[inline(always)]
-fn half(place: Place<'_>, offset: u64) -> Result<u32, OpError> {
-    match place.region().half(offset) {
-        Some(half) => Ok(half.load(Acquire)),
-        None => Err(place.corrupt(offset, "directory outside of the file")),
-    }
 }

@@ -108,10 +108,7 @@ impl Memory<'_> {
 
     #[cold]
     fn no_space(self, pages: u32) -> OpError {
-        OpError::NoSpace {
-            needed_bytes: u64::from(pages) * PAGE_BYTES,
-            max_bytes: self.max_bytes,
-        }
+        OpError::NoSpace { needed_bytes: u64::from(pages) * PAGE_BYTES, max_bytes: self.max_bytes }
     }
 
     /// For repair: sets the ledger right and gives back what lies beyond the limits.
@@ -129,7 +126,7 @@ pub fn committed_bytes(place: Place<'_>) -> u64 {
     let pages: u64 = (0..place.geometry().shards())
         .map(|shard| place.ledger(shard).load(Relaxed))
         .fold(0, u64::saturating_add);
-    place.geometry().front_bytes().saturating_add(pages.saturating_mul(PAGE_BYTES))
+    place.geometry().front_real_bytes().saturating_add(pages.saturating_mul(PAGE_BYTES))
 }
 
 /// Committed pages of a shard: rings and descriptors, records, index.

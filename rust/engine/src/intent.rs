@@ -28,13 +28,15 @@ const KIND_FINISH_SPLIT: u64 = 2;
 pub struct Intent<'m> {
     place: Place<'m>,
     len: u64,
+    /// One bit for each address entered, by some of its bits: most searches end here.
+    entered: u64,
 }
 
 impl<'m> Intent<'m> {
     /// An empty intent. The caller holds the shard's lock and nothing is pending.
     #[inline(always)]
     pub fn begin(place: Place<'m>) -> Intent<'m> {
-        Intent { place, len: 0 }
+        Intent { place, len: 0, entered: 0 }
     }
 
     /// The value that a word will have after the commit.
@@ -80,7 +82,7 @@ impl<'m> Intent<'m> {
     pub fn commit(self) -> Result<(), OpError> {
         // Release: orders the entries before the count for a repairer on another processor.
         self.place.field(Field::Pending).store(self.len, Release);
-        apply(self.place, self.len)
+        apply::<false>(self.place, self.len)
     }
 
     #[inline(always)]
@@ -93,6 +95,9 @@ impl<'m> Intent<'m> {
 
     #[inline(always)]
     fn find(&self, address: u64) -> Option<u64> {
+        if self.entered & bit(address) == 0 {
+            return None;
+        }
         (0..self.len).find(|&entry| self.place.intent_entry(entry).0.load(Relaxed) == address)
     }
 
@@ -102,6 +107,7 @@ impl<'m> Intent<'m> {
         let (to, what) = self.place.intent_entry(self.len);
         to.store(address, Relaxed);
         what.store(value, Relaxed);
+        self.entered |= bit(address);
         self.len += 1;
     }
 }
@@ -115,22 +121,23 @@ pub fn replay(place: Place<'_>) -> Result<(), OpError> {
     if pending > INTENT_ENTRIES {
         return Err(place.corrupt(place.field_offset(Field::Pending), "pending intent too long"));
     }
-    apply(place, pending)
+    apply::<true>(place, pending)
 }
 
 /// Stores entries 0..len in order (release: readers load each of them with acquire), then forgets
-/// them. The entries are mapped bytes and not trusted: each must lie inside the shard.
+/// them. Entries that were `FOUND`, not made by this call, must lie inside the shard; all are held
+/// within the mapping.
 #[inline(always)]
-fn apply(place: Place<'_>, len: u64) -> Result<(), OpError> {
+fn apply<const FOUND: bool>(place: Place<'_>, len: u64) -> Result<(), OpError> {
     for entry in 0..len {
         let (to, what) = place.intent_entry(entry);
         let (address, value) = (to.load(Relaxed), what.load(Relaxed));
         let offset = address & !KIND_MASK;
         match address & KIND_MASK {
-            KIND_WORD if place.owns(offset, 8) => {
+            KIND_WORD if !FOUND || place.owns(offset, 8) => {
                 place.word(offset).ok_or_else(|| misplaced(place, entry))?.store(value, Release);
             }
-            KIND_HALF if place.owns(offset, 4) => {
+            KIND_HALF if !FOUND || place.owns(offset, 4) => {
                 let half = place.region().half(offset).ok_or_else(|| misplaced(place, entry))?;
                 half.store(value as u32, Release);
             }
@@ -140,6 +147,11 @@ fn apply(place: Place<'_>, len: u64) -> Result<(), OpError> {
     }
     place.field(Field::Pending).store(0, Release);
     Ok(())
+}
+
+#[inline(always)]
+fn bit(address: u64) -> u64 {
+    1 << ((address >> 3 ^ address >> 9) & 63)
 }
 
 #[cold]

@@ -87,7 +87,8 @@ fn search<'m>(
             passed = head.overflow() != 0;
         }
         if free.is_none() {
-            free = head.empty().first().map(|slot| Position { entry, bucket, slot, distance, head });
+            free =
+                head.empty().first().map(|slot| Position { entry, bucket, slot, distance, head });
         }
         if !passed && free.is_some() {
             break;

@@ -6,7 +6,7 @@ use crate::hash::Hash;
 use crate::options::Options;
 use crate::place::{Field, Place};
 use crate::read::{self, Seen};
-use crate::record::{PAYLOAD_BYTES_MAX, Kind, Record, Shape};
+use crate::record::{Kind, PAYLOAD_BYTES_MAX, Record, Shape};
 use crate::shard::{self, Locked, Placed};
 use crate::stats::Stats;
 use crate::table::BUCKETS;
@@ -235,29 +235,24 @@ impl Map {
     fn read<T>(
         &self,
         key: &[u8],
-        mut take: impl FnMut(&Seen<'_>, &Record<'_>) -> Option<T>,
+        mut take: impl FnMut(&Seen<'_, '_>, &Record<'_>) -> Option<T>,
     ) -> Result<Option<T>, OpError> {
         let hash = self.hash(key);
         let place = self.place(hash.shard(self.geometry.shards()));
-        match read::get(place, hash, key, &mut take) {
-            Err(OpError::Busy) => self.read_locked(place, hash, key, take),
-            other => other,
+        let mut locked = None;
+        loop {
+            match read::get(&place, hash, key, &mut take) {
+                Err(OpError::Busy) if locked.is_none() => locked = Some(self.try_lock(place)?),
+                other => return other,
+            }
         }
     }
 
+    /// The lock of a shard if it is free, else `Busy`.
     #[cold]
-    fn read_locked<T>(
-        &self,
-        place: Place<'_>,
-        hash: Hash,
-        key: &[u8],
-        take: impl FnMut(&Seen<'_>, &Record<'_>) -> Option<T>,
-    ) -> Result<Option<T>, OpError> {
-        let Some(presence) = &self.presence else { return Err(OpError::Busy) };
-        match shard::try_lock(self.memory(place), presence)? {
-            Some(_locked) => read::get(place, hash, key, take),
-            None => Err(OpError::Busy),
-        }
+    fn try_lock<'m>(&'m self, place: Place<'m>) -> Result<Locked<'m>, OpError> {
+        let presence = self.presence.as_ref().ok_or(OpError::Busy)?;
+        shard::try_lock(self.memory(place), presence)?.ok_or(OpError::Busy)
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use shf_base::geometry::{SHARDS_DEFAULT, SHARDS_MAX};
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Shards, each with a lock and memory of its own: a power of two from 1 to 4096. Default:
-    /// 256, or what suits `expected_keys`.
+    /// what suits `expected_keys`, else 256, fewer where each would get less than 1 MiB.
     pub shards: Option<u32>,
     /// The most real memory that the map may take, in bytes, at least 64 KiB. Default: the least of free
     /// file system, available memory and the memory limit of the control group.
@@ -28,8 +28,9 @@ const KEYS_PER_SHARD_MIN: u64 = 1024;
 const KEYS_PER_SHARD_MAX: u64 = 1 << 22;
 
 impl Options {
-    /// The number of shards that these options ask for, or the error that names the bad one.
-    pub fn shard_count(&self) -> Result<u32, OpenError> {
+    /// The number of shards that these options ask for, if they do, or the error that names the
+    /// bad one.
+    pub fn shard_count(&self) -> Result<Option<u32>, OpenError> {
         let (shards, keys) = (self.shards, self.expected_keys);
         if let Some(shards) = shards {
             if !shards.is_power_of_two() || shards > SHARDS_MAX {
@@ -39,11 +40,11 @@ impl Options {
                     found: shards.to_string(),
                 });
             }
-            return Ok(shards);
+            return Ok(Some(shards));
         }
-        let Some(keys) = keys else { return Ok(SHARDS_DEFAULT) };
+        let Some(keys) = keys else { return Ok(None) };
         let few = (keys / KEYS_PER_SHARD_MIN).clamp(1, SHARDS_DEFAULT.into());
         let many = (keys / KEYS_PER_SHARD_MAX).clamp(1, SHARDS_MAX.into());
-        Ok(few.max(many).next_power_of_two() as u32)
+        Ok(Some(few.max(many).next_power_of_two() as u32))
     }
 }

@@ -76,8 +76,10 @@ pub struct Place<'m> {
     geometry: &'m Geometry,
     secret: u64,
     shard: u32,
-    header: u64,
-    window: u64,
+    header_offset: u64,
+    window_offset: u64,
+    header: Bytes<'m>,
+    window: Bytes<'m>,
 }
 
 /// Two 32-bit numbers in one word.
@@ -96,8 +98,11 @@ impl<'m> Place<'m> {
     /// The place of shard number `shard`, which MUST be below the geometry's.
     #[inline(always)]
     pub fn new(region: &'m Region, geometry: &'m Geometry, secret: u64, shard: u32) -> Place<'m> {
-        let (header, window) = (geometry.shard_header(shard), geometry.window(shard));
-        Place { region, geometry, secret, shard, header, window }
+        let (header_offset, window_offset) = (geometry.shard_header(shard), geometry.window(shard));
+        let bytes = |offset, len| region.bytes(offset, len).expect("the whole file is mapped");
+        let header = bytes(header_offset, SHARD_HEADER_BYTES);
+        let window = bytes(window_offset, geometry.window_bytes());
+        Place { region, geometry, secret, shard, header_offset, window_offset, header, window }
     }
 
     /// The map's secret, the key of its hash.
@@ -133,13 +138,13 @@ impl<'m> Place<'m> {
     /// File offset of a header word.
     #[inline(always)]
     pub fn field_offset(self, field: Field) -> u64 {
-        self.header + field as u64
+        self.header_offset + field as u64
     }
 
     /// A header word.
     #[inline(always)]
     pub fn field(self, field: Field) -> Word<'m> {
-        self.front_word(self.field_offset(field))
+        self.header.word(field as usize / 8)
     }
 
     /// Loads a header word (acquire, with the release of the intent that stored it).
@@ -156,7 +161,7 @@ impl<'m> Place<'m> {
 
     /// The lock's half word and the suspicion beside it.
     pub fn lock_words(self) -> (Half<'m>, Half<'m>) {
-        let half = |offset| self.region.half(self.header + offset).expect("the front is mapped");
+        let half = |offset| self.header.half(offset as usize / 4);
         (half(LOCK_OFFSET), half(SUSPECT_OFFSET))
     }
 
@@ -164,67 +169,87 @@ impl<'m> Place<'m> {
     #[inline(always)]
     pub fn level_offset(self, entry: u32) -> u64 {
         debug_assert!(entry < LEVEL_ENTRIES);
-        self.header + LEVEL_OFFSET + u64::from(entry) * 4
+        self.header_offset + LEVEL_OFFSET + u64::from(entry) * 4
+    }
+
+    /// An entry of the directory's first level.
+    #[inline(always)]
+    pub fn level(self, entry: u32) -> Half<'m> {
+        self.header.half((LEVEL_OFFSET / 4) as usize + (entry % LEVEL_ENTRIES) as usize)
     }
 
     /// The two words of an intent entry.
     #[inline(always)]
     pub fn intent_entry(self, entry: u64) -> (Word<'m>, Word<'m>) {
         debug_assert!(entry < INTENT_ENTRIES);
-        let at = self.header + INTENT_OFFSET + entry * 16;
-        (self.front_word(at), self.front_word(at + 8))
+        let at = (INTENT_OFFSET / 8 + entry * 2) as usize;
+        (self.header.word(at), self.header.word(at + 1))
     }
 
     /// The ledger word of this shard, and of any other.
     #[inline(always)]
     pub fn ledger(self, shard: u32) -> Word<'m> {
-        self.front_word(self.geometry.ledger(shard))
+        self.region.word(self.geometry.ledger(shard)).expect("the front of the file is mapped")
     }
 
     /// File offset of the window.
     #[inline(always)]
     pub fn window(self) -> u64 {
-        self.window
+        self.window_offset
     }
 
     /// File offset of a record page, which MAY be beyond the limit.
     #[inline(always)]
     pub fn record_page(self, page: u32) -> u64 {
-        self.window + self.geometry.pages_offset() + u64::from(page) * PAGE_BYTES
+        self.window_offset + self.geometry.pages_offset() + u64::from(page) * PAGE_BYTES
     }
 
     /// File offset of an index page; index pages are counted from the end of the window.
     #[inline(always)]
     pub fn index_page(self, page: u32) -> u64 {
-        self.window + self.geometry.window_bytes() - (u64::from(page) + 1) * PAGE_BYTES
+        self.window_offset + self.geometry.window_bytes() - (u64::from(page) + 1) * PAGE_BYTES
     }
 
     /// The bytes of index page `page`, if it is committed.
     #[inline(always)]
     pub fn index_bytes(self, page: u32) -> Option<Bytes<'m>> {
         let (_, limit) = unpair(self.load(Field::Limits));
-        if page >= limit || u64::from(limit) > self.geometry.pages() {
+        if page >= limit {
             return None;
         }
-        self.region.bytes(self.index_page(page), PAGE_BYTES)
+        let from = self.geometry.window_bytes().checked_sub((u64::from(page) + 1) * PAGE_BYTES)?;
+        self.window.part(from, PAGE_BYTES)
+    }
+
+    /// Bytes from `reference` on to the end of the committed record pages, or `None` where no
+    /// record can be.
+    #[inline(always)]
+    pub fn record_bytes(self, reference: u32) -> Option<Bytes<'m>> {
+        let (pages, _) = unpair(self.load(Field::Limits));
+        let start = u64::from(reference) * UNIT_BYTES;
+        let end = self.geometry.pages_offset() + u64::from(pages) * PAGE_BYTES;
+        if start < self.geometry.pages_offset() || start >= end {
+            return None;
+        }
+        self.window.part(start, end - start)
     }
 
     /// File offset of the page descriptor of a record page.
     #[inline(always)]
     pub fn descriptor_offset(self, page: u32) -> u64 {
-        self.window + self.geometry.descriptors_offset() + u64::from(page) * 8
+        self.window_offset + self.geometry.descriptors_offset() + u64::from(page) * 8
     }
 
     /// File offset of a ring, which MUST be below the number of classes.
     #[inline(always)]
     pub fn ring_offset(self, class: usize) -> u64 {
-        self.window + class as u64 * 64
+        self.window_offset + class as u64 * 64
     }
 
     /// File offset of a reference, in units from the start of the window.
     #[inline(always)]
     pub fn unit_offset(self, unit: u32) -> u64 {
-        self.window + u64::from(unit) * UNIT_BYTES
+        self.window_offset + u64::from(unit) * UNIT_BYTES
     }
 
     /// The reference of the first unit of a record page.
@@ -251,19 +276,14 @@ impl<'m> Place<'m> {
         let inside = |start: u64, len: u64| {
             offset.checked_sub(start).is_some_and(|at| at <= len && bytes <= len - at)
         };
-        inside(self.header, LOCK_OFFSET)
-            || inside(self.header + Field::Keys as u64, INTENT_OFFSET - Field::Keys as u64)
-            || inside(self.window, self.geometry.window_bytes())
+        inside(self.header_offset, LOCK_OFFSET)
+            || inside(self.field_offset(Field::Keys), INTENT_OFFSET - Field::Keys as u64)
+            || inside(self.window_offset, self.geometry.window_bytes())
     }
 
     /// The error that this shard contradicts itself at a file offset.
     #[cold]
     pub fn corrupt(self, offset: u64, what: &'static str) -> OpError {
         OpError::Corrupt { shard: self.shard, offset, what }
-    }
-
-    #[inline(always)]
-    fn front_word(self, offset: u64) -> Word<'m> {
-        self.region.word(offset).expect("the front of the file is mapped and aligned")
     }
 }

@@ -15,7 +15,7 @@ use crate::directory::{self, Entry};
 use crate::hash::Hash;
 use crate::place::{Field, Place};
 use crate::record::Record;
-use crate::table::{REACH, bucket_at};
+use crate::table::{REACH, Table, bucket_at};
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::{fence, spin_hint};
 use shf_base::error::OpError;
@@ -28,9 +28,9 @@ const EAGER_ATTEMPTS: u32 = 16;
 const PAUSE_MAX: u32 = 64;
 
 /// One look at a key.
-pub enum Look<T> {
-    /// The key was there, and this was made of its record.
-    Hit(T),
+enum Look<'p, 'm> {
+    /// A record with the key; what is read from it has to be validated.
+    Candidate(Seen<'p, 'm>, Record<'m>),
     /// The key was not there.
     Miss,
     /// A writer interfered.
@@ -38,24 +38,23 @@ pub enum Look<T> {
 }
 
 /// The slot that a record was found in, and the version that it was found under.
-#[derive(Clone, Copy)]
-pub struct Seen<'m> {
-    place: Place<'m>,
-    entry: Entry<'m>,
+pub struct Seen<'p, 'm> {
+    place: &'p Place<'m>,
+    table: Table<'m>,
     bucket: usize,
     slot: usize,
     word: u32,
     version: u64,
 }
 
-impl Seen<'_> {
+impl Seen<'_, '_> {
     /// Whether everything read from the record up to now belongs to it.
     #[inline(always)]
     pub fn unchanged(&self) -> bool {
         // Pairs with the release fence of allocations: see `arena::allocate`.
         fence(Acquire);
-        self.entry.table.version(self.bucket) == self.version
-            && self.entry.table.slot(self.bucket, self.slot) == self.word
+        self.table.version(self.bucket) == self.version
+            && self.table.slot(self.bucket, self.slot) == self.word
     }
 
     /// Copies with `copy`, then tells whether what was copied is the record. For large records a
@@ -80,17 +79,22 @@ impl Seen<'_> {
 /// `take` makes the answer from the record; it returns `None` when its `Seen` did not validate.
 #[inline(always)]
 pub fn get<T>(
-    place: Place<'_>,
+    place: &Place<'_>,
     hash: Hash,
     key: &[u8],
-    mut take: impl FnMut(&Seen<'_>, &Record<'_>) -> Option<T>,
+    take: &mut impl FnMut(&Seen<'_, '_>, &Record<'_>) -> Option<T>,
 ) -> Result<Option<T>, OpError> {
     for attempt in 0..ATTEMPTS {
-        match look(place, hash, key, &mut take)? {
-            Look::Hit(value) => return Ok(Some(value)),
+        match look(place, hash, key)? {
+            Look::Candidate(seen, record) => {
+                if let Some(value) = take(&seen, &record) {
+                    return Ok(Some(value));
+                }
+            }
             Look::Miss => return Ok(None),
-            Look::Again => pause(attempt),
+            Look::Again => {}
         }
+        pause(attempt);
     }
     Err(OpError::Busy)
 }
@@ -105,39 +109,29 @@ fn pause(attempt: u32) {
 
 /// One attempt.
 #[inline(always)]
-pub fn look<T>(
-    place: Place<'_>,
-    hash: Hash,
-    key: &[u8],
-    take: &mut impl FnMut(&Seen<'_>, &Record<'_>) -> Option<T>,
-) -> Result<Look<T>, OpError> {
-    let Some(entry) = directory::find(place, hash.directory())? else {
+fn look<'p, 'm>(place: &'p Place<'m>, hash: Hash, key: &[u8]) -> Result<Look<'p, 'm>, OpError> {
+    let Some(Entry { table, .. }) = directory::find(*place, hash.directory())? else {
         return Ok(Look::Miss);
     };
     let format = place.slot_format();
     let mut versions = [0; REACH];
     let mut visited = 0;
-    for distance in 0..REACH {
+    for (distance, version) in versions.iter_mut().enumerate() {
         let bucket = bucket_at(hash.bucket(), distance);
-        let head = entry.table.head(bucket);
-        versions[distance] = head.version();
+        let head = table.head(bucket);
+        *version = head.version();
         visited = distance + 1;
         for slot in head.matching(hash.tag()) {
-            let word = entry.table.slot(bucket, slot);
+            let word = table.slot(bucket, slot);
             if format.distance(word) != distance {
                 continue;
             }
-            let version = head.version();
-            let seen = Seen { place, entry, bucket, slot, word, version };
-            let Some(record) = Record::at(place, format.reference(word)) else {
-                if seen.unchanged() {
-                    let at = entry.table.slot_offset(bucket, slot);
-                    return Err(place.corrupt(at, "slot without a record"));
-                }
-                return Ok(Look::Again);
+            let seen = Seen { place, table, bucket, slot, word, version: *version };
+            let Some(record) = Record::at(*place, format.reference(word)) else {
+                return not_a_record(seen);
             };
             if record.key_is(key) {
-                return Ok(take(&seen, &record).map_or(Look::Again, Look::Hit));
+                return Ok(Look::Candidate(seen, record));
             }
         }
         if head.overflow() == 0 {
@@ -145,11 +139,23 @@ pub fn look<T>(
         }
     }
     fence(Acquire);
-    let same = (0..visited).all(|distance| {
-        let bucket = bucket_at(hash.bucket(), distance);
-        entry.table.version(bucket) == versions[distance]
-    });
-    let again = directory::find(place, hash.directory())?;
-    let same = same && again.is_some_and(|again| again.table.page == entry.table.page);
-    Ok(if same { Look::Miss } else { Look::Again })
+    for (distance, version) in versions.iter().enumerate().take(visited) {
+        if table.version(bucket_at(hash.bucket(), distance)) != *version {
+            return Ok(Look::Again);
+        }
+    }
+    match directory::find(*place, hash.directory())? {
+        Some(again) if again.table.page == table.page => Ok(Look::Miss),
+        _ => Ok(Look::Again),
+    }
+}
+
+/// A slot that leads to no record is damage, unless a writer was there.
+#[cold]
+fn not_a_record<'p, 'm>(seen: Seen<'p, 'm>) -> Result<Look<'p, 'm>, OpError> {
+    if !seen.unchanged() {
+        return Ok(Look::Again);
+    }
+    let at = seen.table.slot_offset(seen.bucket, seen.slot);
+    Err(seen.place.corrupt(at, "slot without a record"))
 }

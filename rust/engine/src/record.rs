@@ -13,7 +13,7 @@
 
 use crate::class;
 use crate::hash::Hash;
-use crate::place::{Field, Place, unpair};
+use crate::place::Place;
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::atomic::{Bytes, Word};
 use shf_base::error::OpError;
@@ -66,7 +66,11 @@ impl Shape {
     #[inline(always)]
     pub fn bytes(self) -> u64 {
         let small = SMALL_HEADER_BYTES + self.key_len + self.value_len;
-        if small <= class::SMALL_BYTES_MAX { small } else { small + LARGE_HEADER_BYTES - SMALL_HEADER_BYTES }
+        if small <= class::SMALL_BYTES_MAX {
+            small
+        } else {
+            small + LARGE_HEADER_BYTES - SMALL_HEADER_BYTES
+        }
     }
 
     /// Whether the record gets a run of pages of its own.
@@ -104,15 +108,8 @@ impl<'m> Record<'m> {
     /// its header makes no sense: the reference is stale, or the map is damaged.
     #[inline(always)]
     pub fn at(place: Place<'m>, reference: u32) -> Option<Record<'m>> {
-        let (pages, _) = unpair(place.load(Field::Limits));
-        let pages = u64::from(pages).min(place.geometry().pages());
-        let start = u64::from(reference) * UNIT_BYTES;
-        let end = place.geometry().pages_offset() + pages * PAGE_BYTES;
-        if start < place.geometry().pages_offset() || start >= end {
-            return None;
-        }
-        let offset = place.window() + start;
-        let header = place.word(offset)?.load(Relaxed);
+        let bytes = place.record_bytes(reference)?;
+        let header = bytes.word(0).load(Relaxed);
         let kind = match header >> KIND_SHIFT & 0xf {
             0 => Kind::Bytes,
             1 => Kind::Integer,
@@ -122,20 +119,21 @@ impl<'m> Record<'m> {
             let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
             Shape { key_len, value_len, kind }
         } else {
-            let key_len = place.word(offset + 8)?.load(Relaxed);
-            let value_len = place.word(offset + 16)?.load(Relaxed);
+            if bytes.len() < LARGE_HEADER_BYTES as usize {
+                return None;
+            }
+            let (key_len, value_len) = (bytes.word(1).load(Relaxed), bytes.word(2).load(Relaxed));
             if key_len > PAYLOAD_BYTES_MAX || value_len > PAYLOAD_BYTES_MAX {
                 return None;
             }
             Shape { key_len, value_len, kind }
         };
         let large = header & LARGE != 0;
-        let len = shape.bytes();
-        let fits = len <= end - start && shape.is_large() == large;
-        if !fits || kind == Kind::Integer && (shape.value_len != 8 || large) {
+        if kind == Kind::Integer && (shape.value_len != 8 || large) {
             return None;
         }
-        Some(Record { shape, bytes: place.region().bytes(offset, len)? })
+        let bytes = bytes.part(0, shape.bytes())?;
+        (shape.is_large() == large).then_some(Record { shape, bytes })
     }
 
     /// Writes a record into memory that is allocated and not published. `value` of an integer is

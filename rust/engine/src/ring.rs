@@ -74,16 +74,18 @@ fn take(intent: &mut Intent<'_>, place: Place<'_>, class: usize) -> Option<(u32,
     while len > 0 {
         let reference = place.region().half(entry_offset(ring, first))?.load(Relaxed);
         (first, len) = ((first + 1) % ENTRIES, len - 1);
-        if reference == 0 {
-            continue;
-        }
-        if let Ok((page, run)) = run::log_of(intent, place, reference)
+        if reference != 0
+            && let Ok((page, run)) = run::log_of(intent, place, reference)
             && let Run::Log { live, used, .. } = run
             && reference - place.page_unit(page) + units <= used
             && live + units <= used
         {
             intent.set(ring, pack(first, len));
             return Some((reference, page, run));
+        }
+        if len == 0 {
+            // Only dropped entries were left: make room for a refill, at once.
+            place.word(ring)?.store(pack(first, 0), Release);
         }
     }
     None

@@ -151,12 +151,7 @@ pub fn take<'m>(
 
 /// At least `least` free pages in a row, found by next fit; neighbouring free runs count as one up
 /// to `most`. First page, number, and the latest freeing among them.
-fn search(
-    intent: &Intent<'_>,
-    place: Place<'_>,
-    least: u32,
-    most: u32,
-) -> Option<(u32, u32, u64)> {
+fn search(intent: &Intent<'_>, place: Place<'_>, least: u32, most: u32) -> Option<(u32, u32, u64)> {
     let (top, _) = unpair(intent.field(Field::Tops));
     let (rotor, _) = unpair(intent.field(Field::Rotors));
     let mut page = if rotor < top { rotor } else { 0 };

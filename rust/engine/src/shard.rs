@@ -49,10 +49,7 @@ pub fn lock<'m>(memory: Memory<'m>, who: &'m Presence) -> Result<Locked<'m>, OpE
 }
 
 /// Takes the lock only if it is free at once, or its owner is dead.
-pub fn try_lock<'m>(
-    memory: Memory<'m>,
-    who: &'m Presence,
-) -> Result<Option<Locked<'m>>, OpError> {
+pub fn try_lock<'m>(memory: Memory<'m>, who: &'m Presence) -> Result<Option<Locked<'m>>, OpError> {
     let guard = mutex(memory.place).try_lock(who)?;
     guard.map(|guard| settled(memory, guard)).transpose()
 }
@@ -123,7 +120,8 @@ impl<'m> Locked<'m> {
         let mut erased = 0;
         for slot in table.head(bucket).occupied() {
             let word = table.slot(bucket, slot);
-            let damaged = || place.corrupt(table.slot_offset(bucket, slot), "slot without a record");
+            let damaged =
+                || place.corrupt(table.slot_offset(bucket, slot), "slot without a record");
             let record = Record::at(place, format.reference(word)).ok_or_else(damaged)?;
             let entry = crate::directory::Entry { table, depth: 0, index: 0 };
             let (distance, head) = (format.distance(word), table.head(bucket));

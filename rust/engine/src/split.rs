@@ -80,7 +80,7 @@ pub fn finish(place: Place<'_>, pages: u64) -> Result<(), OpError> {
         count_overflow(place, old, bucket, stays(bucket), &mut overflow);
     }
     let format = place.slot_format();
-    for bucket in 0..BUCKETS {
+    for (bucket, overflow) in overflow.into_iter().enumerate() {
         let kept = stays(bucket);
         let mut head = old.head(bucket);
         for slot in head.occupied() {
@@ -91,7 +91,7 @@ pub fn finish(place: Place<'_>, pages: u64) -> Result<(), OpError> {
                 old.half(bucket, slot).store(word, Release);
             }
         }
-        old.store_head(bucket, head.with_overflow(overflow[bucket].into()).bumped());
+        old.store_head(bucket, head.with_overflow(overflow.into()).bumped());
     }
     Ok(())
 }
@@ -120,8 +120,8 @@ fn fill(place: Place<'_>, entry: Entry<'_>, new: Table<'_>) {
     for (bucket, head) in heads.iter().enumerate() {
         count_overflow(place, new, bucket, head.occupied().0, &mut overflow);
     }
-    for (bucket, head) in heads.iter().enumerate() {
-        new.store_head(bucket, head.with_overflow(overflow[bucket].into()).bumped());
+    for (bucket, (head, overflow)) in heads.iter().zip(overflow).enumerate() {
+        new.store_head(bucket, head.with_overflow(overflow.into()).bumped());
     }
 }
 

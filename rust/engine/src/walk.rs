@@ -105,7 +105,5 @@ fn copy_record<'s>(record: Record<'_>, scratch: &'s Bump) -> Result<Pair<'s>, Op
 
 fn buffer(scratch: &Bump, len: u64) -> Result<&mut [u8], OpError> {
     let len_bytes = len as usize;
-    scratch
-        .try_alloc_slice_fill_copy(len_bytes, 0)
-        .map_err(|_| OpError::OutOfMemory { bytes: len })
+    scratch.try_alloc_slice_fill_copy(len_bytes, 0).map_err(|_| OpError::OutOfMemory { bytes: len })
 }

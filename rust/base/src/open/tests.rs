@@ -64,7 +64,7 @@ fn what_one_handle_stores_another_one_sees() {
 #[test]
 fn an_empty_map_of_the_default_shape_is_small() {
     let name = Name::new();
-    let options = CreateOptions { shards: 256, max_bytes: None, ..OPTIONS };
+    let options = CreateOptions { shards: Some(256), max_bytes: None, ..OPTIONS };
     let opened = create(name.folder(), name.name(), &options).unwrap();
     let real = fs::metadata(name.path()).unwrap().blocks() * 512;
     assert!(real < 2 << 20, "{real}");
@@ -120,12 +120,12 @@ fn options_out_of_range_are_named() {
             Some(OpenError::InvalidOption { option: named, .. }) => assert_eq!(named, option),
             other => panic!("{other:?}"),
         };
-    bad(CreateOptions { shards: 3, ..OPTIONS }, "shards");
-    bad(CreateOptions { shards: 0, ..OPTIONS }, "shards");
-    bad(CreateOptions { shards: 8192, ..OPTIONS }, "shards");
+    bad(CreateOptions { shards: Some(3), ..OPTIONS }, "shards");
+    bad(CreateOptions { shards: Some(0), ..OPTIONS }, "shards");
+    bad(CreateOptions { shards: Some(8192), ..OPTIONS }, "shards");
     bad(CreateOptions { max_bytes: Some((64 << 10) - 1), ..OPTIONS }, "max_bytes");
     bad(CreateOptions { max_bytes: Some(u64::MAX), ..OPTIONS }, "max_bytes");
-    bad(CreateOptions { shards: 1, max_bytes: Some(5 << 30), ..OPTIONS }, "max_bytes");
+    bad(CreateOptions { shards: Some(1), max_bytes: Some(5 << 30), ..OPTIONS }, "max_bytes");
     bad(CreateOptions { mode: 0o1000, ..OPTIONS }, "mode");
     assert!(read_only(&name).is_err());
 }
@@ -283,7 +283,8 @@ fn the_mode_is_taken_as_it_is_and_a_reader_needs_no_more_than_reading() {
 #[test]
 fn a_file_system_without_room_for_the_front_is_an_error_and_stays_empty() {
     on_small_tmpfs(64 << 10, |folder| {
-        let options = CreateOptions { shards: 256, ..OPTIONS };
+        let max_bytes = Some(16 << 20);
+        let options = CreateOptions { shards: Some(256), max_bytes, ..OPTIONS };
         let found = create(folder, "map", &options).err();
         assert!(matches!(found, Some(OpenError::NoSpace { .. })), "{found:?}");
         assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
@@ -302,10 +303,10 @@ fn a_small_address_space_gets_smaller_windows_or_an_error() {
         let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
         // SAFETY: sets a limit of this child.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
-        let options = CreateOptions { shards: 64, max_bytes: Some(64 << 20), ..OPTIONS };
+        let options = CreateOptions { shards: Some(64), max_bytes: Some(64 << 20), ..OPTIONS };
         let opened = create(name.folder(), name.name(), &options).unwrap();
         assert!(opened.header.geometry.file_bytes() < 1 << 30);
-        let options = CreateOptions { shards: 64, max_bytes: Some(8 << 30), ..OPTIONS };
+        let options = CreateOptions { shards: Some(64), max_bytes: Some(8 << 30), ..OPTIONS };
         let found = create(name.folder(), "never-made", &options).err();
         assert!(matches!(found, Some(OpenError::AddressSpace { .. })), "{found:?}");
     })
@@ -319,10 +320,10 @@ fn a_limit_on_file_lengths_gets_smaller_windows_and_no_signal() {
         let limit = libc::rlimit { rlim_cur: 1 << 30, rlim_max: 1 << 30 };
         // SAFETY: sets a limit of this child.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
-        let options = CreateOptions { shards: 64, max_bytes: Some(64 << 20), ..OPTIONS };
+        let options = CreateOptions { shards: Some(64), max_bytes: Some(64 << 20), ..OPTIONS };
         let opened = create(name.folder(), name.name(), &options).unwrap();
         assert!(opened.header.geometry.file_bytes() < 1 << 30);
-        let options = CreateOptions { shards: 64, max_bytes: Some(8 << 30), ..OPTIONS };
+        let options = CreateOptions { shards: Some(64), max_bytes: Some(8 << 30), ..OPTIONS };
         let found = create(name.folder(), "never-made", &options).err();
         assert!(matches!(found, Some(OpenError::NoSpace { .. })), "{found:?}");
     })
@@ -355,7 +356,7 @@ fn locking_all_future_memory_does_not_fill_the_file() {
 #[test]
 fn a_hundred_maps_fit_into_one_process() {
     let names: Vec<Name> = (0..100).map(|_| Name::new()).collect();
-    let options = CreateOptions { shards: 256, max_bytes: None, ..OPTIONS };
+    let options = CreateOptions { shards: Some(256), max_bytes: None, ..OPTIONS };
     let open = |name: &Name| create(name.folder(), name.name(), &options).unwrap();
     let maps: Vec<Opened> = names.iter().map(open).collect();
     assert_eq!(maps.len(), 100);

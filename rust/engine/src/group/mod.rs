@@ -11,7 +11,10 @@ pub mod neon;
 
 #[cfg(target_arch = "aarch64")]
 pub use neon as fastest;
-#[cfg(not(any(all(target_arch = "x86_64", target_feature = "sse2"), target_arch = "aarch64")))]
+#[cfg(not(any(
+    all(target_arch = "x86_64", target_feature = "sse2"),
+    target_arch = "aarch64"
+)))]
 pub use portable as fastest;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub use sse2 as fastest;

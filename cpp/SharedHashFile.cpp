@@ -1,0 +1,177 @@
+// The classic interface over shf::Map.
+#include "SharedHashFile.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "thread_state.hpp"
+
+namespace {
+
+using shf::Status;
+using shf::classic::KeyState;
+using shf::classic::ThreadState;
+
+// A value that grows between two lookups makes GetCopyViaKey start again, so often at most.
+constexpr int kGetAttempts = 16;
+
+bool Succeed(ThreadState& state) {
+  state.Note(Status::kOk, {});
+  return true;
+}
+
+bool Fail(ThreadState& state, Status status, std::string_view why) {
+  state.Note(status, why);
+  return false;
+}
+
+bool FailAbsent(ThreadState& state) {
+  return Fail(state, Status::kAbsent, "the key is not in the map");
+}
+
+bool FailAs(ThreadState& state, const shf::Error& error) {
+  if (error.status == Status::kAbsent) return FailAbsent(state);
+  return Fail(state, error.status, error.text);
+}
+
+bool AttachResult(shf::Result<shf::Map> opened, shf::Map* map) {
+  ThreadState& state = ThreadState::Current();
+  if (!opened.ok()) return FailAs(state, opened.error());
+  *map = std::move(opened).value();
+  return Succeed(state);
+}
+
+bool AttachArguments(const char* path, const char* name) {
+  if (path != nullptr && name != nullptr) return true;
+  return Fail(ThreadState::Current(), Status::kInvalidArgument,
+              path == nullptr ? "path: null pointer" : "name: null pointer");
+}
+
+// Whether MakeHash() left the thread a key.
+bool HasKey(ThreadState& state) {
+  switch (state.key_state) {
+    case KeyState::kGood:
+      return true;
+    case KeyState::kNone:
+      return Fail(state, Status::kInvalidArgument, "this thread has not called MakeHash()");
+    case KeyState::kNullPointer:
+      return Fail(state, Status::kInvalidArgument,
+                  "key: null pointer with length " + std::to_string(state.key_bytes));
+    case KeyState::kOutOfMemory:
+      break;
+  }
+  return Fail(state, Status::kOutOfMemory,
+              "out of memory: the key has " + std::to_string(state.key_bytes) + " bytes");
+}
+
+// Whether there are a map and a key to work with.
+bool IsReady(ThreadState& state, const shf::Map& map) {
+  if (!map.attached()) return Fail(state, Status::kNotAttached, "not attached to a map");
+  return HasKey(state);
+}
+
+std::string_view Key(const ThreadState& state) { return {state.key.data(), state.key_bytes}; }
+
+// Folds a position into a token that is not SHF_UID_NONE.
+uint32_t Token(uint64_t position) {
+  const uint32_t folded = static_cast<uint32_t>(position ^ (position >> 32));
+  return folded == SHF_UID_NONE ? folded - 1 : folded;
+}
+
+}  // namespace
+
+bool SharedHashFile::AttachExisting(const char* path, const char* name) {
+  return AttachArguments(path, name) && AttachResult(shf::Map::Open(path, name), &map_);
+}
+
+bool SharedHashFile::Attach(const char* path, const char* name) {
+  return AttachArguments(path, name) && AttachResult(shf::Map::OpenOrCreate(path, name), &map_);
+}
+
+void SharedHashFile::Detach() noexcept {
+  map_.Detach();
+  Succeed(ThreadState::Current());
+}
+
+void SharedHashFile::MakeHash(const char* key, uint32_t key_len) {
+  ThreadState& state = ThreadState::Current();
+  state.key_bytes = key_len;
+  if (key == nullptr && key_len != 0) {
+    state.key_state = KeyState::kNullPointer;
+  } else if (state.key.Assign(std::string_view(key, key_len))) {
+    state.key_state = KeyState::kGood;
+  } else {
+    state.key_state = KeyState::kOutOfMemory;
+  }
+  if (HasKey(state)) Succeed(state);
+}
+
+bool SharedHashFile::GetCopyViaKey() {
+  ThreadState& state = ThreadState::Current();
+  shf_val_len = 0;
+  if (!IsReady(state, map_)) return false;
+  uint64_t needed = 0;
+  for (int attempt = 0; attempt < kGetAttempts; ++attempt) {
+    if (needed > UINT32_MAX) {
+      return Fail(state, Status::kTooLarge,
+                  "the value has " + std::to_string(needed) +
+                      " bytes, shf_val_len ends at 4294967295; use map().Get()");
+    }
+    if (!state.value.Reserve(needed)) {
+      return Fail(state, Status::kOutOfMemory,
+                  "out of memory: the value has " + std::to_string(needed) + " bytes");
+    }
+    shf_val = state.value.data();
+    // One byte is kept for the 0 at the end.
+    const shf::Result<size_t> size = map_.Get(Key(state), shf_val, state.value.capacity() - 1);
+    if (size.ok()) {
+      shf_val_len = static_cast<uint32_t>(*size);
+      shf_val[shf_val_len] = '\0';
+      return Succeed(state);
+    }
+    if (size.status() != Status::kBufferTooSmall) return FailAs(state, size.error());
+    needed = size.needed_bytes();
+  }
+  return Fail(state, Status::kBusy, "busy: the value grew during every attempt to copy it");
+}
+
+uint32_t SharedHashFile::PutVal(const char* val, uint32_t val_len) {
+  ThreadState& state = ThreadState::Current();
+  if (!IsReady(state, map_)) return SHF_UID_NONE;
+  const shf::Result<shf::Placed> placed = map_.Put(Key(state), std::string_view(val, val_len));
+  if (!placed.ok()) {
+    FailAs(state, placed.error());
+    return SHF_UID_NONE;
+  }
+  Succeed(state);
+  return Token(placed->position);
+}
+
+bool SharedHashFile::DelKey() {
+  ThreadState& state = ThreadState::Current();
+  if (!IsReady(state, map_)) return false;
+  const shf::Result<bool> deleted = map_.Delete(Key(state));
+  if (!deleted.ok()) return FailAs(state, deleted.error());
+  return *deleted ? Succeed(state) : FailAbsent(state);
+}
+
+uint64_t SharedHashFile::DebugGetBytesMarkedAsDeleted() {
+  ThreadState& state = ThreadState::Current();
+  const shf::Result<shf::Stats> stats = map_.GetStats();
+  if (!stats.ok()) {
+    FailAs(state, stats.error());
+    return 0;
+  }
+  Succeed(state);
+  return stats->dead_bytes;
+}
+
+shf::Status SharedHashFile::LastStatus() const noexcept { return ThreadState::Current().status; }
+
+const char* SharedHashFile::LastError() const noexcept {
+  const ThreadState& state = ThreadState::Current();
+  if (state.status == Status::kOk) return "";
+  return state.text.data() == nullptr ? shf::StatusName(state.status) : state.text.data();
+}

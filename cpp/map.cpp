@@ -1,0 +1,255 @@
+// shf::Map over the bridge: checks what only C++ can get wrong, and turns outcomes into results.
+#include "shf/map.hpp"
+
+#include <new>
+#include <stdexcept>
+
+#include "shf-bridge/src/lib.rs.h"
+
+namespace shf {
+namespace {
+
+using Bytes = rust::Slice<const uint8_t>;
+using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes, const bridge::Options&) noexcept;
+
+// Values up to this size reach a string by way of the stack, in one lookup whatever the string's
+// size was before. Larger ones are copied once, straight into the string.
+constexpr size_t kStackBytes = 512;
+// A value that grows between two lookups makes Get start again, so often at most.
+constexpr int kGetAttempts = 16;
+// Within the small string optimization: this answer must not allocate.
+constexpr const char* kShortBufferText = "short buffer";
+
+Bytes View(std::string_view bytes) {
+  return Bytes(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+}
+
+// Whether no memory can look like this.
+bool Impossible(std::string_view bytes) {
+  return (bytes.data() == nullptr && !bytes.empty()) || bytes.size() > PTRDIFF_MAX;
+}
+
+Error ImpossibleError(const char* what, std::string_view bytes) {
+  const std::string size = std::to_string(bytes.size());
+  if (bytes.data() == nullptr) {
+    return {Status::kInvalidArgument, std::string(what) + ": null pointer with length " + size};
+  }
+  return {Status::kTooLarge, std::string(what) + ": no map holds " + size + " bytes"};
+}
+
+Error NullError(const char* what) {
+  return {Status::kInvalidArgument, std::string(what) + ": null pointer"};
+}
+
+Error NotAttached() { return {Status::kNotAttached, "not attached to a map"}; }
+
+// The error of an outcome other than kOk.
+Error ErrorOf(const bridge::Outcome& outcome) {
+  const Status status = static_cast<Status>(outcome.status);
+  if (status == Status::kAbsent) return {status, std::string()};
+  if (status == Status::kBufferTooSmall) return {status, kShortBufferText, outcome.value};
+  const rust::String text = bridge::take_failure_text();
+  if (text.empty()) return {status, StatusName(status)};
+  return {status, std::string(text.data(), text.size())};
+}
+
+bool IsOk(const bridge::Outcome& outcome) {
+  return outcome.status == static_cast<uint32_t>(Status::kOk);
+}
+
+template <typename T>
+Result<T> Answer(const bridge::Outcome& outcome, T value) {
+  if (IsOk(outcome)) return value;
+  return ErrorOf(outcome);
+}
+
+Result<void> Answer(const bridge::Outcome& outcome) {
+  if (IsOk(outcome)) return {};
+  return ErrorOf(outcome);
+}
+
+// Runs what makes a string longer. False: there is no memory, as far as exceptions can tell.
+template <typename Growth>
+bool Allocates(Growth growth) {
+#if defined(__cpp_exceptions)
+  try {
+    growth();
+  } catch (const std::bad_alloc&) {
+    return false;
+  } catch (const std::length_error&) {
+    return false;
+  }
+#else
+  growth();
+#endif
+  return true;
+}
+
+Error OutOfMemory(uint64_t bytes) {
+  return {Status::kOutOfMemory, "out of memory: the value has " + std::to_string(bytes) + " bytes"};
+}
+
+bridge::Outcome GetInto(const bridge::Map& map, std::string_view key, char* buffer, size_t bytes) {
+  return map.get_into(View(key), rust::Slice<uint8_t>(reinterpret_cast<uint8_t*>(buffer), bytes));
+}
+
+bool IsTooSmall(const bridge::Outcome& outcome) {
+  return outcome.status == static_cast<uint32_t>(Status::kBufferTooSmall);
+}
+
+}  // namespace
+
+struct Map::Impl {
+  explicit Impl(rust::Box<bridge::Map> handle) : map(std::move(handle)) {}
+
+  static Result<Map> Open(Opener open, std::string_view folder, std::string_view name,
+                          const Options& options) {
+    if (Impossible(folder)) return ImpossibleError("folder", folder);
+    if (Impossible(name)) return ImpossibleError("name", name);
+    rust::Box<bridge::Map> map = bridge::detached_map();
+    const bridge::Options converted{options.shards, options.max_bytes, options.expected_keys,
+                                    options.mode, options.allow_any_file_system};
+    const bridge::Outcome outcome = ((*map).*open)(View(folder), View(name), converted);
+    if (!IsOk(outcome)) return ErrorOf(outcome);
+    return Map(std::make_unique<Impl>(std::move(map)));
+  }
+
+  rust::Box<bridge::Map> map;
+};
+
+Map::Map() noexcept = default;
+Map::Map(Map&&) noexcept = default;
+Map& Map::operator=(Map&&) noexcept = default;
+Map::~Map() = default;
+Map::Map(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+Result<Map> Map::Create(std::string_view folder, std::string_view name, const Options& options) {
+  return Impl::Open(&bridge::Map::create, folder, name, options);
+}
+
+Result<Map> Map::Open(std::string_view folder, std::string_view name, const Options& options) {
+  return Impl::Open(&bridge::Map::open, folder, name, options);
+}
+
+Result<Map> Map::OpenOrCreate(std::string_view folder, std::string_view name,
+                              const Options& options) {
+  return Impl::Open(&bridge::Map::open_or_create, folder, name, options);
+}
+
+Result<Map> Map::OpenReadOnly(std::string_view folder, std::string_view name,
+                              const Options& options) {
+  return Impl::Open(&bridge::Map::open_read_only, folder, name, options);
+}
+
+Result<void> Map::Remove(std::string_view folder, std::string_view name) {
+  if (Impossible(folder)) return ImpossibleError("folder", folder);
+  if (Impossible(name)) return ImpossibleError("name", name);
+  return Answer(bridge::remove_map(View(folder), View(name)));
+}
+
+bool Map::attached() const noexcept { return impl_ != nullptr; }
+
+bool Map::read_only() const noexcept { return impl_ && impl_->map->is_read_only().flag; }
+
+void Map::Detach() noexcept { impl_.reset(); }
+
+Result<Placed> Map::Put(std::string_view key, std::string_view value) const {
+  if (!impl_) return NotAttached();
+  if (Impossible(key)) return ImpossibleError("key", key);
+  if (Impossible(value)) return ImpossibleError("value", value);
+  const bridge::Outcome outcome = impl_->map->put(View(key), View(value));
+  return Answer(outcome, Placed{outcome.flag, outcome.value});
+}
+
+Result<void> Map::Get(std::string_view key, std::string* value) const {
+  if (!impl_) return NotAttached();
+  if (Impossible(key)) return ImpossibleError("key", key);
+  if (value == nullptr) return NullError("value");
+  const bridge::Map& map = *impl_->map;
+  bridge::Outcome outcome;
+  if (value->size() <= kStackBytes) {
+    char small[kStackBytes];
+    outcome = GetInto(map, key, small, kStackBytes);
+    if (IsOk(outcome)) {
+      if (Allocates([&] { value->assign(small, outcome.value); })) return {};
+      value->clear();
+      return OutOfMemory(outcome.value);
+    }
+  } else {
+    outcome = GetInto(map, key, value->data(), value->size());
+  }
+  for (int attempt = 1; IsTooSmall(outcome); ++attempt) {
+    if (attempt == kGetAttempts) {
+      value->clear();
+      return Error{Status::kBusy, "busy: the value grew during every attempt to copy it"};
+    }
+    if (!Allocates([&] { value->resize(outcome.value); })) {
+      value->clear();
+      return OutOfMemory(outcome.value);
+    }
+    outcome = GetInto(map, key, value->data(), value->size());
+  }
+  // Shrinking does not allocate.
+  value->resize(IsOk(outcome) ? outcome.value : 0);
+  return Answer(outcome);
+}
+
+Result<size_t> Map::Get(std::string_view key, char* buffer, size_t buffer_bytes) const {
+  if (!impl_) return NotAttached();
+  if (Impossible(key)) return ImpossibleError("key", key);
+  const std::string_view into(buffer, buffer_bytes);
+  if (Impossible(into)) return ImpossibleError("buffer", into);
+  const bridge::Outcome outcome = GetInto(*impl_->map, key, buffer, buffer_bytes);
+  return Answer(outcome, static_cast<size_t>(outcome.value));
+}
+
+Result<bool> Map::Contains(std::string_view key) const {
+  if (!impl_) return NotAttached();
+  if (Impossible(key)) return ImpossibleError("key", key);
+  const bridge::Outcome outcome = impl_->map->contains(View(key));
+  return Answer(outcome, outcome.flag);
+}
+
+Result<bool> Map::Delete(std::string_view key) const {
+  if (!impl_) return NotAttached();
+  if (Impossible(key)) return ImpossibleError("key", key);
+  const bridge::Outcome outcome = impl_->map->erase(View(key));
+  return Answer(outcome, outcome.flag);
+}
+
+Result<int64_t> Map::Add(std::string_view key, int64_t delta) const {
+  if (!impl_) return NotAttached();
+  if (Impossible(key)) return ImpossibleError("key", key);
+  const bridge::Outcome outcome = impl_->map->add(View(key), delta);
+  return Answer(outcome, static_cast<int64_t>(outcome.value));
+}
+
+Result<uint64_t> Map::Size() const {
+  if (!impl_) return NotAttached();
+  const bridge::Outcome outcome = impl_->map->size();
+  return Answer(outcome, outcome.value);
+}
+
+Result<uint64_t> Map::Clear() const {
+  if (!impl_) return NotAttached();
+  const bridge::Outcome outcome = impl_->map->clear();
+  return Answer(outcome, outcome.value);
+}
+
+Result<void> Map::ForEach(Visitor visit, void* context) const {
+  if (!impl_) return NotAttached();
+  if (visit == nullptr) return NullError("visit");
+  // The walk has a handle of its own, so that visit may even detach this one.
+  const rust::Box<bridge::Map> map = impl_->map->share();
+  return Answer(map->for_each(bridge::Visitor{visit, context}));
+}
+
+Result<Stats> Map::GetStats() const {
+  if (!impl_) return NotAttached();
+  bridge::Stats stats{};
+  const bridge::Outcome outcome = impl_->map->stats(stats);
+  return Answer(outcome, Stats{stats.keys, stats.committed_bytes, stats.max_bytes, stats.dead_bytes,
+                               stats.tables, stats.splits, stats.repairs, stats.moved_records});
+}
+
+}  // namespace shf

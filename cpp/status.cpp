@@ -1,0 +1,58 @@
+// The names of the status codes.
+#include "shf/result.hpp"
+
+namespace shf {
+
+const char* StatusName(Status status) noexcept {
+  switch (status) {
+    case Status::kOk:
+      return "Ok";
+    case Status::kAbsent:
+      return "Absent";
+    case Status::kInvalidArgument:
+      return "InvalidArgument";
+    case Status::kInvalidName:
+      return "InvalidName";
+    case Status::kNotFound:
+      return "NotFound";
+    case Status::kAlreadyExists:
+      return "AlreadyExists";
+    case Status::kPermissionDenied:
+      return "PermissionDenied";
+    case Status::kUnsupportedFileSystem:
+      return "UnsupportedFileSystem";
+    case Status::kNoSpace:
+      return "NoSpace";
+    case Status::kIncompatible:
+      return "Incompatible";
+    case Status::kCorrupt:
+      return "Corrupt";
+    case Status::kBusy:
+      return "Busy";
+    case Status::kWrongType:
+      return "WrongType";
+    case Status::kReadOnly:
+      return "ReadOnly";
+    case Status::kTooLarge:
+      return "TooLarge";
+    case Status::kBufferTooSmall:
+      return "BufferTooSmall";
+    case Status::kOutOfMemory:
+      return "OutOfMemory";
+    case Status::kTooManyProcesses:
+      return "TooManyProcesses";
+    case Status::kHashCollisions:
+      return "HashCollisions";
+    case Status::kSystem:
+      return "System";
+    case Status::kNotAttached:
+      return "NotAttached";
+    case Status::kInternal:
+      return "Internal";
+    case Status::kOverflow:
+      return "Overflow";
+  }
+  return "Unknown";
+}
+
+}  // namespace shf

@@ -1,0 +1,165 @@
+//! Where errors and panics become outcomes, and keep their facts until C++ asks for the text.
+
+use crate::ffi::Outcome;
+use shf_engine::{OpError, OpenError, Status};
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+/// Why a call failed.
+pub enum Failure {
+    /// The handle is attached to nothing.
+    NotAttached,
+    /// The map could not be opened.
+    Open(OpenError),
+    /// The operation failed.
+    Operation(OpError),
+    /// The engine panicked, with this text.
+    Panic(String),
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Failure>> = const { RefCell::new(None) };
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Failure::Open(error)
+    }
+}
+
+impl From<OpError> for Failure {
+    fn from(error: OpError) -> Self {
+        Failure::Operation(error)
+    }
+}
+
+impl Outcome {
+    /// Success with an answer.
+    pub fn done(flag: bool, value: u64) -> Outcome {
+        Outcome { status: Status::Ok as u32, flag, value }
+    }
+
+    /// The key is not there.
+    pub fn absent() -> Outcome {
+        outcome(Status::Absent)
+    }
+}
+
+/// Runs one exported function: an error or a panic becomes an outcome, and its facts are kept for
+/// `take_failure_text`.
+#[inline(always)]
+pub fn guard(call: impl FnOnce() -> Result<Outcome, Failure>) -> Outcome {
+    // The engine restores its own invariants when it unwinds (the shard is marked for repair), so
+    // nothing broken can be seen through what the closure borrows.
+    match panic::catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(failure)) => failed(failure),
+        // The hook has remembered the text.
+        Err(_) => outcome(Status::Internal),
+    }
+}
+
+/// The text of this thread's last failure, once; empty when there is none.
+pub fn take_failure_text() -> String {
+    let text = || match LAST.try_with(RefCell::take) {
+        Ok(Some(failure)) => failure.text(),
+        _ => String::new(),
+    };
+    panic::catch_unwind(text).unwrap_or_default()
+}
+
+/// Keeps a panic of the engine from printing; `guard` reports it to the caller instead. The hook is
+/// that of this library's own copy of the Rust runtime, which no other Rust code shares.
+pub fn silence_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        panic::set_hook(Box::new(|info| {
+            let place = info.location().map(ToString::to_string).unwrap_or_default();
+            remember(Failure::Panic(format!("{} at {place}", panic_text(info.payload()))));
+        }));
+    });
+}
+
+impl Failure {
+    fn status(&self) -> Status {
+        match self {
+            Failure::NotAttached => Status::NotAttached,
+            Failure::Open(error) => error.status(),
+            Failure::Operation(error) => error.status(),
+            Failure::Panic(_) => Status::Internal,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Failure::NotAttached => "not attached to a map".into(),
+            Failure::Open(error) => error.to_string(),
+            Failure::Operation(error) => error.to_string(),
+            Failure::Panic(text) => format!("internal error, please report it: {text}"),
+        }
+    }
+}
+
+#[cold]
+fn failed(failure: Failure) -> Outcome {
+    let outcome = outcome(failure.status());
+    match failure {
+        // An expected answer of a call that never allocates: C++ has a text of its own for it.
+        Failure::Operation(OpError::BufferTooSmall { needed_bytes, .. }) => {
+            Outcome { value: needed_bytes, ..outcome }
+        }
+        failure => {
+            remember(failure);
+            outcome
+        }
+    }
+}
+
+fn outcome(status: Status) -> Outcome {
+    Outcome { status: status as u32, flag: false, value: 0 }
+}
+
+fn remember(failure: Failure) {
+    // A thread that is ending has no place for the text any more; the status remains.
+    let _ = LAST.try_with(|last| last.replace(Some(failure)));
+}
+
+fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("panic without a text").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_status_and_a_text_that_names_the_place() {
+        silence_panics();
+        let outcome = guard(|| panic!("table {} is upside down", 7));
+        assert_eq!(outcome.status, Status::Internal as u32);
+        let text = take_failure_text();
+        assert!(text.contains("table 7 is upside down at "), "{text}");
+        assert!(text.contains("guard.rs"), "{text}");
+        assert_eq!(take_failure_text(), "");
+    }
+
+    #[test]
+    fn an_error_keeps_its_status_and_its_text() {
+        let outcome = guard(|| Err(OpError::ReadOnly.into()));
+        assert_eq!(outcome.status, Status::ReadOnly as u32);
+        assert_eq!(take_failure_text(), OpError::ReadOnly.to_string());
+        assert_eq!(guard(|| Err(Failure::NotAttached)).status, Status::NotAttached as u32);
+        assert_eq!(take_failure_text(), "not attached to a map");
+    }
+
+    #[test]
+    fn a_short_buffer_says_the_bytes_needed_and_leaves_no_text() {
+        let error = OpError::BufferTooSmall { needed_bytes: 42, found_bytes: 7 };
+        let outcome = guard(|| Err(error.into()));
+        assert_eq!((outcome.status, outcome.value), (Status::BufferTooSmall as u32, 42));
+        assert_eq!(take_failure_text(), "");
+    }
+}

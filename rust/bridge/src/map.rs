@@ -1,0 +1,171 @@
+//! The handle that C++ owns: one adapter for each operation of the engine's map.
+
+use crate::ffi::{Options, Outcome, Stats, Visitor};
+use crate::guard::{Failure, guard, silence_panics};
+use shf_engine::{Map as EngineMap, OpenError};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Attached to a map of the engine, or to none. The map is counted, so that a walk can go on when
+/// its own callback detaches the handle.
+#[derive(Default)]
+pub struct Map {
+    engine: Option<Arc<EngineMap>>,
+}
+
+/// The four ways to open a map have one type.
+type Opener = fn(&Path, &str, &shf_engine::Options) -> Result<EngineMap, OpenError>;
+
+/// C++ uses one handle from many threads.
+const _: fn() = || {
+    fn shareable<T: Send + Sync>() {}
+    shareable::<EngineMap>();
+};
+
+pub fn detached_map() -> Box<Map> {
+    Box::default()
+}
+
+pub fn remove_map(folder: &[u8], name: &[u8]) -> Outcome {
+    silence_panics();
+    guard(|| {
+        EngineMap::remove(folder_path(folder), map_name(name)?)?;
+        Ok(Outcome::done(true, 0))
+    })
+}
+
+impl Map {
+    pub fn share(&self) -> Box<Map> {
+        Box::new(Map { engine: self.engine.clone() })
+    }
+
+    pub fn create(&mut self, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+        self.attach(EngineMap::create, folder, name, options)
+    }
+
+    pub fn open(&mut self, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+        self.attach(EngineMap::open, folder, name, options)
+    }
+
+    pub fn open_or_create(&mut self, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+        self.attach(EngineMap::open_or_create, folder, name, options)
+    }
+
+    pub fn open_read_only(&mut self, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+        self.attach(EngineMap::open_read_only, folder, name, options)
+    }
+
+    #[inline]
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Outcome {
+        guard(|| {
+            let placed = self.engine()?.put(key, value)?;
+            Ok(Outcome::done(placed.replaced, placed.position))
+        })
+    }
+
+    #[inline]
+    pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Outcome {
+        guard(|| {
+            Ok(match self.engine()?.get_into(key, into)? {
+                Some(bytes) => Outcome::done(true, bytes as u64),
+                None => Outcome::absent(),
+            })
+        })
+    }
+
+    #[inline]
+    pub fn contains(&self, key: &[u8]) -> Outcome {
+        guard(|| Ok(Outcome::done(self.engine()?.contains(key)?, 0)))
+    }
+
+    #[inline]
+    pub fn erase(&self, key: &[u8]) -> Outcome {
+        guard(|| Ok(Outcome::done(self.engine()?.delete(key)?, 0)))
+    }
+
+    #[inline]
+    pub fn add(&self, key: &[u8], delta: i64) -> Outcome {
+        guard(|| Ok(Outcome::done(true, self.engine()?.add(key, delta)? as u64)))
+    }
+
+    pub fn size(&self) -> Outcome {
+        guard(|| Ok(Outcome::done(true, self.engine()?.size())))
+    }
+
+    pub fn clear(&self) -> Outcome {
+        guard(|| Ok(Outcome::done(true, self.engine()?.clear()?)))
+    }
+
+    pub fn for_each(&self, visitor: &Visitor) -> Outcome {
+        guard(|| {
+            self.engine()?.for_each(&mut |key, value| {
+                #[allow(unsafe_code)]
+                // SAFETY: both pointers come from slices that outlive the call.
+                unsafe {
+                    visitor.visit(key.as_ptr(), key.len(), value.as_ptr(), value.len())
+                }
+            })?;
+            Ok(Outcome::done(true, 0))
+        })
+    }
+
+    pub fn stats(&self, into: &mut Stats) -> Outcome {
+        guard(|| {
+            let stats = self.engine()?.stats();
+            *into = Stats {
+                keys: stats.keys,
+                committed_bytes: stats.committed_bytes,
+                max_bytes: stats.max_bytes,
+                dead_bytes: stats.dead_bytes,
+                tables: stats.tables,
+                splits: stats.splits,
+                repairs: stats.repairs,
+                moved_records: stats.moved_records,
+            };
+            Ok(Outcome::done(true, 0))
+        })
+    }
+
+    pub fn is_read_only(&self) -> Outcome {
+        guard(|| Ok(Outcome::done(self.engine()?.is_read_only(), 0)))
+    }
+
+    #[inline(always)]
+    fn engine(&self) -> Result<&EngineMap, Failure> {
+        self.engine.as_deref().ok_or(Failure::NotAttached)
+    }
+
+    fn attach(&mut self, opener: Opener, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+        silence_panics();
+        guard(|| {
+            let options = engine_options(options);
+            let engine = opener(folder_path(folder), map_name(name)?, &options)?;
+            self.engine = Some(Arc::new(engine));
+            Ok(Outcome::done(true, 0))
+        })
+    }
+}
+
+fn folder_path(folder: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(folder))
+}
+
+fn map_name(name: &[u8]) -> Result<&str, OpenError> {
+    std::str::from_utf8(name).map_err(|_| OpenError::InvalidName {
+        name: String::from_utf8_lossy(name).into_owned(),
+        reason: "a name is UTF-8 text",
+    })
+}
+
+fn engine_options(options: &Options) -> shf_engine::Options {
+    let chosen = |value: u64| (value != 0).then_some(value);
+    shf_engine::Options {
+        shards: (options.shards != 0).then_some(options.shards),
+        max_bytes: chosen(options.max_bytes),
+        expected_keys: chosen(options.expected_keys),
+        mode: Some(options.mode),
+        allow_any_file_system: options.allow_any_file_system,
+    }
+}

@@ -1,0 +1,191 @@
+// Goal: a full map is an error and not a crash: what was put stays readable, deletes work, and
+// writes go on. Method: a tmpfs of 16 MiB in a mount namespace of a child, and maps with a maximum.
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include <string>
+#include <vector>
+
+#include "SharedHashFile.hpp"
+#include "support.hpp"
+
+namespace {
+
+using shf::Status;
+using support::ProvenValue;
+using support::Scratch;
+
+constexpr size_t kValueBytes = 1000;
+
+// Puts numbered keys until one fails; the number of keys, or 0 when the failure is another one.
+uint64_t Fill(const shf::Map& map) {
+  for (uint64_t i = 0;; ++i) {
+    const shf::Result<shf::Placed> put = map.Put(support::Bytes(i), ProvenValue(i, 0, kValueBytes));
+    if (put.ok()) continue;
+    if (put.status() == Status::kNoSpace && !put.text().empty()) return i;
+    std::fprintf(stderr, "put %llu: %s\n", static_cast<unsigned long long>(i), put.text().c_str());
+    return 0;
+  }
+}
+
+bool AllReadable(const shf::Map& map, uint64_t from, uint64_t to) {
+  std::string value;
+  for (uint64_t i = from; i < to; ++i) {
+    SHF_REQUIRE(map.Get(support::Bytes(i), &value).ok());
+    SHF_REQUIRE(value == ProvenValue(i, 0, kValueBytes));
+  }
+  return true;
+}
+
+// Full, half deleted, and in use again.
+bool SurvivesBeingFull(const shf::Map& map, uint64_t keys_min) {
+  const uint64_t keys = Fill(map);
+  std::printf("full after %llu keys\n", static_cast<unsigned long long>(keys));
+  SHF_REQUIRE(keys >= keys_min);
+  SHF_REQUIRE(AllReadable(map, 0, keys));
+  SHF_REQUIRE(*map.Size() == keys);
+  SHF_REQUIRE(map.Put("large", std::string(1 << 20, 'x')).status() != Status::kOk);
+  for (uint64_t i = 0; i < keys / 2; ++i) SHF_REQUIRE(*map.Delete(support::Bytes(i)));
+  SHF_REQUIRE(AllReadable(map, keys / 2, keys));
+  uint64_t again = 0;
+  for (uint64_t i = 0; i < keys / 4; ++i) {
+    if (map.Put(support::Bytes(i), ProvenValue(i, 0, kValueBytes)).ok()) ++again;
+  }
+  std::printf("%llu of %llu put again\n", static_cast<unsigned long long>(again),
+              static_cast<unsigned long long>(keys / 4));
+  SHF_REQUIRE(again == keys / 4);
+  SHF_REQUIRE(AllReadable(map, 0, keys / 4));
+  SHF_REQUIRE(AllReadable(map, keys / 2, keys));
+  return map.GetStats()->repairs == 0;
+}
+
+TEST(Full, AMapWithoutAMaximumFillsASmallTmpfsAndSurvives) {
+  SHF_EXPECT_ON_MOUNT("tmpfs", "size=16m", [](const std::string& folder) {
+    shf::Result<shf::Map> map = shf::Map::Create(folder, "map");
+    SHF_REQUIRE(map.ok());
+    return SurvivesBeingFull(*map, 6000);
+  });
+}
+
+TEST(Full, AMaximumLargerThanTheFileSystemMakesNoDifference) {
+  SHF_EXPECT_ON_MOUNT("tmpfs", "size=16m", [](const std::string& folder) {
+    shf::Options options;
+    options.max_bytes = 256 << 20;
+    options.shards = 16;
+    shf::Result<shf::Map> map = shf::Map::Create(folder, "map", options);
+    SHF_REQUIRE(map.ok());
+    return SurvivesBeingFull(*map, 10000);
+  });
+}
+
+TEST(Full, TheClassicClassSaysNoSpaceAndGoesOn) {
+  SHF_EXPECT_ON_MOUNT("tmpfs", "size=16m", [](const std::string& folder) {
+    SharedHashFile shf;
+    SHF_REQUIRE(shf.Attach(folder.c_str(), "map"));
+    const std::string value(kValueBytes, 'v');
+    uint32_t keys = 0;
+    for (;; ++keys) {
+      shf.MakeHash(reinterpret_cast<const char*>(&keys), sizeof keys);
+      if (shf.PutVal(value.data(), kValueBytes) == SHF_UID_NONE) break;
+    }
+    SHF_REQUIRE(shf.LastStatus() == Status::kNoSpace && *shf.LastError() != '\0');
+    for (uint32_t i = 0; i < keys; ++i) {
+      shf.MakeHash(reinterpret_cast<const char*>(&i), sizeof i);
+      SHF_REQUIRE(shf.GetCopyViaKey() && value == std::string(shf_val, shf_val_len));
+    }
+    for (uint32_t i = 0; i < keys; i += 2) {
+      shf.MakeHash(reinterpret_cast<const char*>(&i), sizeof i);
+      SHF_REQUIRE(shf.DelKey());
+    }
+    for (uint32_t i = 0; i < keys; i += 8) {
+      shf.MakeHash(reinterpret_cast<const char*>(&i), sizeof i);
+      SHF_REQUIRE(shf.PutVal(value.data(), kValueBytes) != SHF_UID_NONE);
+    }
+    return keys >= 6000;
+  });
+}
+
+TEST(Full, SpaceTakenBySomebodyElsesFileIsNoSpaceAndNoSignal) {
+  SHF_EXPECT_ON_MOUNT("tmpfs", "size=16m", [](const std::string& folder) {
+    shf::Result<shf::Map> map = shf::Map::Create(folder, "map");
+    SHF_REQUIRE(map.ok());
+    for (uint64_t i = 0; i < 1000; ++i) {
+      SHF_REQUIRE(map->Put(support::Bytes(i), ProvenValue(i, 0, kValueBytes)).ok());
+    }
+    const std::string other = folder + "/other";
+    const int file = open(other.c_str(), O_CREAT | O_WRONLY, 0600);
+    const std::string block(4096, 'x');
+    while (write(file, block.data(), block.size()) > 0) {
+    }
+    close(file);
+    const uint64_t before = *map->Size();
+    bool full = false;
+    for (uint64_t i = 1000; i < 20000 && !full; ++i) {
+      full =
+          map->Put(support::Bytes(i), ProvenValue(i, 0, kValueBytes)).status() == Status::kNoSpace;
+    }
+    SHF_REQUIRE(full && *map->Size() >= before);
+    SHF_REQUIRE(AllReadable(*map, 0, 1000));
+    SHF_REQUIRE(*map->Delete(support::Bytes(1)));
+    unlink(other.c_str());
+    for (uint64_t i = 2000; i < 6000; ++i) {
+      SHF_REQUIRE(map->Put(support::Bytes(i), ProvenValue(i, 0, kValueBytes)).ok());
+    }
+    return true;
+  });
+}
+
+TEST(Full, AFileSystemTooSmallForAnEmptyMapIsNoSpace) {
+  SHF_EXPECT_ON_MOUNT("tmpfs", "size=16m", [](const std::string& folder) {
+    const int file = open((folder + "/other").c_str(), O_CREAT | O_WRONLY, 0600);
+    const std::string block(4096, 'x');
+    while (write(file, block.data(), block.size()) > 0) {
+    }
+    close(file);
+    const shf::Result<shf::Map> map = shf::Map::Create(folder, "map");
+    std::printf("%s: %s\n", shf::StatusName(map.status()), map.text().c_str());
+    SHF_REQUIRE(map.status() == Status::kNoSpace);
+    SHF_REQUIRE(access((folder + "/map.shf").c_str(), F_OK) != 0);
+    return true;
+  });
+}
+
+TEST(Full, AMapAtItsMaximumBehavesLikeAFullFileSystem) {
+  for (const uint32_t shards : {1u, 16u}) {
+    SCOPED_TRACE(shards);
+    const Scratch scratch;
+    shf::Options options;
+    options.shards = shards;
+    options.max_bytes = 8 << 20;
+    const shf::Map map = scratch.Create(options);
+    EXPECT_TRUE(SurvivesBeingFull(map, 5000));
+    EXPECT_LE(map.GetStats()->committed_bytes, options.max_bytes);
+    struct stat status {};
+    ASSERT_EQ(stat(scratch.path().c_str(), &status), 0);
+    EXPECT_LE(static_cast<uint64_t>(status.st_blocks) * 512, options.max_bytes + (256 << 10));
+  }
+}
+
+TEST(Full, AFileSizeLimitOfTheProcessIsAnErrorAndNoSignal) {
+  const Scratch scratch;
+  const Scratch late;
+  const shf::Map map = scratch.Create();
+  for (uint64_t i = 0; i < 1000; ++i) {
+    ASSERT_TRUE(map.Put(support::Bytes(i), ProvenValue(i, 0, kValueBytes)).ok());
+  }
+  EXPECT_TRUE(support::InChild([&] {
+    const rlimit limit{1 << 20, 1 << 20};
+    SHF_REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    const shf::Result<shf::Map> fresh = shf::Map::Create(late.folder(), late.name());
+    SHF_REQUIRE(!fresh.ok() && !fresh.text().empty());
+    shf::Result<shf::Placed> put{shf::Placed()};
+    for (uint64_t i = 1000; i < 100000 && put.ok(); ++i) {
+      put = map.Put(support::Bytes(i), ProvenValue(i, 0, kValueBytes));
+    }
+    SHF_REQUIRE(put.status() == Status::kNoSpace && !put.text().empty());
+    return AllReadable(map, 0, 1000);
+  }));
+  EXPECT_TRUE(map.Put("after", "the child").ok());
+}
+
+}  // namespace

@@ -1,0 +1,67 @@
+//! A map in `/dev/shm` under a name of its own, removed at the end of a test.
+
+use shf_engine::{Map, Options};
+use std::path::{Path, PathBuf};
+
+const FOLDER: &str = "/dev/shm";
+
+/// The file of a map.
+pub struct MapFile {
+    name: String,
+    owner: u32,
+}
+
+impl MapFile {
+    /// A name that no other test uses; there is no file yet.
+    pub fn new(what: &str) -> MapFile {
+        let owner = std::process::id();
+        let file = MapFile { name: format!("shf-test-{what}-{owner}"), owner };
+        file.remove();
+        file
+    }
+
+    /// Creates the map with `shards` shards and at most 64 MiB.
+    pub fn create(&self, shards: u32) -> Map {
+        let (shards, max_bytes) = (Some(shards), Some(64 << 20));
+        let options = Options { shards, max_bytes, ..Options::default() };
+        Map::create(self.folder(), &self.name, &options).unwrap()
+    }
+
+    /// Another handle of the map.
+    pub fn open(&self) -> Map {
+        Map::open(self.folder(), &self.name, &Options::default()).unwrap()
+    }
+
+    /// A handle of the map that cannot write.
+    pub fn open_read_only(&self) -> Map {
+        Map::open_read_only(self.folder(), &self.name, &Options::default()).unwrap()
+    }
+
+    /// The folder of the file.
+    pub fn folder(&self) -> &Path {
+        Path::new(FOLDER)
+    }
+
+    /// The name of the map.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file itself.
+    pub fn path(&self) -> PathBuf {
+        self.folder().join(format!("{}.shf", self.name))
+    }
+
+    fn remove(&self) {
+        let _ = std::fs::remove_file(self.path());
+    }
+}
+
+impl Drop for MapFile {
+    fn drop(&mut self) {
+        // A forked child that unwinds must not take the file away from its parent.
+        if self.owner == std::process::id() {
+            self.remove();
+        }
+    }
+}

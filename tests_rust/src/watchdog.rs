@@ -1,0 +1,28 @@
+//! A watchdog for a test: what hangs ends as a failure, and no test hangs for ever.
+
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Seconds that a guarded piece of a test may take: far more than it ever needs.
+const SECONDS: u64 = 120;
+
+/// Ends the process when it is not dropped in time.
+pub struct Watchdog {
+    _alive: Sender<()>,
+}
+
+impl Watchdog {
+    /// Starts watching; `what` names what must not hang.
+    pub fn new(what: &'static str) -> Watchdog {
+        let (alive, dropped) = channel::<()>();
+        thread::spawn(move || {
+            let over = dropped.recv_timeout(Duration::from_secs(SECONDS));
+            if over == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("watchdog: {what} hangs");
+                std::process::abort();
+            }
+        });
+        Watchdog { _alive: alive }
+    }
+}
