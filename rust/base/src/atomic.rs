@@ -117,6 +117,32 @@ macro_rules! atomic_location {
 atomic_location!(Word, u64, AtomicU64);
 atomic_location!(Half, u32, AtomicU32);
 
+/// One 4 KiB page of shared memory, valid for `'r`.
+#[derive(Clone, Copy)]
+pub struct Page<'r> {
+    address: *mut u64,
+    lifetime: PhantomData<&'r ()>,
+}
+
+/// Bytes of a `Page`.
+pub const PAGE_BYTES: usize = 4096;
+
+impl<'r> Page<'r> {
+    /// The word at `index`, which wraps around at the end of the page.
+    #[inline(always)]
+    pub fn word(self, index: usize) -> Word<'r> {
+        // SAFETY: inside the page by the remainder, aligned because the page is.
+        unsafe { Word::new(self.address.add(index % (PAGE_BYTES / 8))) }
+    }
+
+    /// The half word at `index`, in half words, which wraps around at the end of the page.
+    #[inline(always)]
+    pub fn half(self, index: usize) -> Half<'r> {
+        // SAFETY: inside the page by the remainder, aligned because the page is.
+        unsafe { Half::new(self.address.cast::<u32>().add(index % (PAGE_BYTES / 4))) }
+    }
+}
+
 impl Half<'_> {
     /// The address, for the futex calls of the lock.
     pub(crate) fn as_ptr(self) -> *mut u32 {
@@ -194,6 +220,15 @@ impl<'r> Bytes<'r> {
         inside.then(part)
     }
 
+    /// The page that ends `index` pages before the end of the range, or `None` when there is none.
+    #[inline(always)]
+    pub fn page_from_end(self, index: u32) -> Option<Page<'r>> {
+        let pages = self.len / PAGE_BYTES;
+        let words = (pages.checked_sub(index as usize + 1)?) * (PAGE_BYTES / 8);
+        // SAFETY: inside the range by the subtraction.
+        Some(Page { address: unsafe { self.address.add(words) }, lifetime: PhantomData })
+    }
+
     /// Copies `into.len()` bytes from `from` bytes into the range; racing stores may tear them.
     /// Panics when the range is shorter.
     #[inline(always)]
@@ -242,12 +277,14 @@ impl<'r> Bytes<'r> {
     /// Whether the first `key.len()` bytes from word `first` on equal `key`. Loads whole words.
     #[inline(always)]
     pub fn equals(self, first: usize, key: &[u8]) -> bool {
-        assert!(first * 8 + key.len() <= self.len.next_multiple_of(8));
+        assert!(first * 8 + key.len() <= self.len);
+        // SAFETY: whole words up to the end of the range, by the assertion.
+        let word = |index: usize| unsafe { Word::new(self.address.add(first + index)) };
         let mut chunks = key.chunks_exact(8);
-        let mut index = first;
+        let mut index = 0;
         for chunk in &mut chunks {
             let ours = u64::from_ne_bytes(chunk.try_into().expect("8 bytes"));
-            if self.word(index).load(Ordering::Relaxed) != ours {
+            if word(index).load(Ordering::Relaxed) != ours {
                 return false;
             }
             index += 1;
@@ -256,10 +293,8 @@ impl<'r> Bytes<'r> {
         if rest.is_empty() {
             return true;
         }
-        let mut ours = [0u8; 8];
-        ours[..rest.len()].copy_from_slice(rest);
-        let theirs = self.word(index).load(Ordering::Relaxed).to_ne_bytes();
-        theirs[..rest.len()] == ours[..rest.len()]
+        let theirs = word(index).load(Ordering::Relaxed).to_ne_bytes();
+        theirs.iter().zip(rest).all(|(theirs, ours)| theirs == ours)
     }
 
     /// Stores `parts` one after the other from the start of the range on; what is left of the last

@@ -67,9 +67,9 @@ impl<'m> Walk<'m> {
     }
 
     fn index(&mut self) -> Result<(), OpError> {
-        let depth = directory::depth(self.place)?;
+        let depth = directory::depth(&self.place)?;
         for index in 0..1u32 << depth {
-            let Some(entry) = directory::entry(self.place, index)? else { continue };
+            let Some(entry) = directory::entry(&self.place, index)? else { continue };
             let offset = entry.table.low_offset(0);
             if index >> entry.depth != 0 || entry.depth > depth {
                 self.report(offset, format!("table of depth {} at index {index}", entry.depth));
@@ -104,7 +104,7 @@ impl<'m> Walk<'m> {
         let offset = entry.table.slot_offset(bucket, slot);
         let word = entry.table.slot(bucket, slot);
         let reference = format.reference(word);
-        let Some(record) = Record::at(place, reference) else {
+        let Some(record) = Record::at(&place, reference) else {
             return self.report(offset, format!("slot without a record at unit {reference}"));
         };
         if !self.references.insert(reference) {

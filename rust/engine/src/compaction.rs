@@ -51,7 +51,7 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
             return Ok(());
         };
         let reference = place.page_unit(page) + done;
-        let record = if done < used { Record::at(place, reference) } else { None };
+        let record = if done < used { Record::at(&place, reference) } else { None };
         let Some(record) = record.filter(|record| !record.shape.is_large()) else {
             // The end, or bytes that are no record: leave the run to its own retirements.
             place.store(Field::Evacuation, 0);

@@ -24,7 +24,8 @@ use shf_base::atomic::Ordering::Acquire;
 use shf_base::error::OpError;
 
 const ENTRIES: u32 = 1024;
-const PAGE_MASK: u32 = (1 << 27) - 1;
+const PAGE_BITS: u32 = 27;
+const PAGE_MASK: u32 = (1 << PAGE_BITS) - 1;
 
 /// A table as the directory knows it.
 #[derive(Clone, Copy)]
@@ -39,7 +40,7 @@ pub struct Entry<'m> {
 
 /// The number of directory bits that lookups start with.
 #[inline(always)]
-pub fn depth(place: Place<'_>) -> Result<u32, OpError> {
+pub fn depth(place: &Place<'_>) -> Result<u32, OpError> {
     let depth = place.load(Field::Root);
     if depth > DIRECTORY_BITS.into() {
         return Err(place.corrupt(place.field_offset(Field::Root), "directory too deep"));
@@ -49,7 +50,7 @@ pub fn depth(place: Place<'_>) -> Result<u32, OpError> {
 
 /// The table for some directory bits; `None` while the shard has no table.
 #[inline(always)]
-pub fn find(place: Place<'_>, bits: u32) -> Result<Option<Entry<'_>>, OpError> {
+pub fn find<'m>(place: &Place<'m>, bits: u32) -> Result<Option<Entry<'m>>, OpError> {
     let mut index = bits & ((1 << depth(place)?) - 1);
     loop {
         if let Some(entry) = entry(place, index)? {
@@ -64,28 +65,21 @@ pub fn find(place: Place<'_>, bits: u32) -> Result<Option<Entry<'_>>, OpError> {
 
 /// The table at an index of the directory, if there is one.
 #[inline(always)]
-pub fn entry(place: Place<'_>, index: u32) -> Result<Option<Entry<'_>>, OpError> {
+pub fn entry<'m>(place: &Place<'m>, index: u32) -> Result<Option<Entry<'m>>, OpError> {
     let Some(page) = place.level(index / ENTRIES).load(Acquire).checked_sub(1) else {
         return Ok(None);
     };
-    let Some(bytes) = place.index_bytes(page) else {
-        let level = place.level_offset(index / ENTRIES);
-        return Err(place.corrupt(level, "directory page beyond the limit"));
-    };
+    let Some(bytes) = place.index(page) else { return Err(damaged(place, index)) };
     let value = bytes.half((index % ENTRIES) as usize).load(Acquire);
-    if value == 0 {
-        return Ok(None);
-    }
-    let (page, depth) = ((value & PAGE_MASK).wrapping_sub(1), value >> 27);
-    let at = place.index_page(page);
-    let Some(bytes) = place.index_bytes(page) else {
-        let level = place.level_offset(index / ENTRIES);
-        return Err(place.corrupt(level, "table beyond the limit"));
-    };
-    if depth > DIRECTORY_BITS {
-        return Err(place.corrupt(at, "table too deep"));
-    }
-    Ok(Some(Entry { table: Table::new(bytes, at, page), depth, index }))
+    let Some(page) = (value & PAGE_MASK).checked_sub(1) else { return Ok(None) };
+    let Some(bytes) = place.index(page) else { return Err(damaged(place, index)) };
+    let table = Table::new(bytes, place.index_page(page), page);
+    Ok(Some(Entry { table, depth: value >> PAGE_BITS, index }))
+}
+
+#[cold]
+fn damaged(place: &Place<'_>, index: u32) -> OpError {
+    place.corrupt(place.level_offset(index / ENTRIES), "directory entry beyond the limit")
 }
 
 /// Will enter a table. `new_page` gives an empty index page when a page of entries is missing.
@@ -106,6 +100,6 @@ pub fn enter<'m>(
         }
     };
     let offset = place.index_page(page) + u64::from(index % ENTRIES) * 4;
-    intent.set_half(offset, (table_page + 1) | (table_depth << 27));
+    intent.set_half(offset, (table_page + 1) | (table_depth << PAGE_BITS));
     Ok(())
 }

@@ -59,7 +59,7 @@ fn search<'m>(
     hash: Hash,
     is_it: impl Fn(u32, &Record<'m>) -> bool,
 ) -> Result<Located<'m>, OpError> {
-    let Some(entry) = directory::find(place, hash.directory())? else {
+    let Some(entry) = directory::find(&place, hash.directory())? else {
         return Ok(Located::NoTable);
     };
     let format = place.slot_format();
@@ -75,7 +75,7 @@ fn search<'m>(
                     continue;
                 }
                 let reference = format.reference(word);
-                let Some(record) = Record::at(place, reference) else {
+                let Some(record) = Record::at(&place, reference) else {
                     let at = entry.table.slot_offset(bucket, slot);
                     return Err(place.corrupt(at, "slot without a record"));
                 };

@@ -168,6 +168,9 @@ impl Map {
     /// Deletes every key that is there from the beginning to the end of the call, a bucket at a
     /// time; keys put meanwhile may stay. Returns how many it deleted.
     pub fn clear(&self) -> Result<u64, OpError> {
+        if self.is_read_only() {
+            return Err(OpError::ReadOnly);
+        }
         let mut erased = 0;
         for place in self.places() {
             walk::tables(place, |entry| {
@@ -239,11 +242,17 @@ impl Map {
     ) -> Result<Option<T>, OpError> {
         let hash = self.hash(key);
         let place = self.place(hash.shard(self.geometry.shards()));
+        let mut found = None;
+        let mut keep = |seen: &Seen<'_, '_>, record: &Record<'_>| {
+            found = take(seen, record);
+            found.is_some()
+        };
         let mut locked = None;
         loop {
-            match read::get(&place, hash, key, &mut take) {
+            match read::get(&place, hash, key, &mut keep) {
+                Ok(()) => return Ok(found),
                 Err(OpError::Busy) if locked.is_none() => locked = Some(self.try_lock(place)?),
-                other => return other,
+                Err(error) => return Err(error),
             }
         }
     }

@@ -13,7 +13,7 @@
 
 use crate::slot_word::SlotFormat;
 use shf_base::atomic::Ordering::{Acquire, Release};
-use shf_base::atomic::{Bytes, Half, Word};
+use shf_base::atomic::{Bytes, Half, Page, Word};
 use shf_base::error::OpError;
 use shf_base::format::{LOCK_OFFSET, SUSPECT_OFFSET};
 use shf_base::geometry::{Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, UNIT_BYTES};
@@ -78,7 +78,7 @@ pub struct Place<'m> {
     shard: u32,
     header_offset: u64,
     window_offset: u64,
-    header: Bytes<'m>,
+    header: Page<'m>,
     window: Bytes<'m>,
 }
 
@@ -100,7 +100,8 @@ impl<'m> Place<'m> {
     pub fn new(region: &'m Region, geometry: &'m Geometry, secret: u64, shard: u32) -> Place<'m> {
         let (header_offset, window_offset) = (geometry.shard_header(shard), geometry.window(shard));
         let bytes = |offset, len| region.bytes(offset, len).expect("the whole file is mapped");
-        let header = bytes(header_offset, SHARD_HEADER_BYTES);
+        let header = bytes(header_offset, SHARD_HEADER_BYTES).page_from_end(0);
+        let header = header.expect("a shard header is a page");
         let window = bytes(window_offset, geometry.window_bytes());
         Place { region, geometry, secret, shard, header_offset, window_offset, header, window }
     }
@@ -113,7 +114,7 @@ impl<'m> Place<'m> {
 
     /// How the slots of this map are packed.
     #[inline(always)]
-    pub fn slot_format(self) -> SlotFormat {
+    pub fn slot_format(&self) -> SlotFormat {
         SlotFormat::new(self.geometry.reference_bits())
     }
 
@@ -143,13 +144,13 @@ impl<'m> Place<'m> {
 
     /// A header word.
     #[inline(always)]
-    pub fn field(self, field: Field) -> Word<'m> {
+    pub fn field(&self, field: Field) -> Word<'m> {
         self.header.word(field as usize / 8)
     }
 
     /// Loads a header word (acquire, with the release of the intent that stored it).
     #[inline(always)]
-    pub fn load(self, field: Field) -> u64 {
+    pub fn load(&self, field: Field) -> u64 {
         self.field(field).load(Acquire)
     }
 
@@ -174,7 +175,7 @@ impl<'m> Place<'m> {
 
     /// An entry of the directory's first level.
     #[inline(always)]
-    pub fn level(self, entry: u32) -> Half<'m> {
+    pub fn level(&self, entry: u32) -> Half<'m> {
         self.header.half((LEVEL_OFFSET / 4) as usize + (entry % LEVEL_ENTRIES) as usize)
     }
 
@@ -210,21 +211,20 @@ impl<'m> Place<'m> {
         self.window_offset + self.geometry.window_bytes() - (u64::from(page) + 1) * PAGE_BYTES
     }
 
-    /// The bytes of index page `page`, if it is committed.
+    /// Index page `page`, if it is committed.
     #[inline(always)]
-    pub fn index_bytes(self, page: u32) -> Option<Bytes<'m>> {
+    pub fn index(&self, page: u32) -> Option<Page<'m>> {
         let (_, limit) = unpair(self.load(Field::Limits));
         if page >= limit {
             return None;
         }
-        let from = self.geometry.window_bytes().checked_sub((u64::from(page) + 1) * PAGE_BYTES)?;
-        self.window.part(from, PAGE_BYTES)
+        self.window.page_from_end(page)
     }
 
     /// Bytes from `reference` on to the end of the committed record pages, or `None` where no
     /// record can be.
     #[inline(always)]
-    pub fn record_bytes(self, reference: u32) -> Option<Bytes<'m>> {
+    pub fn record_bytes(&self, reference: u32) -> Option<Bytes<'m>> {
         let (pages, _) = unpair(self.load(Field::Limits));
         let start = u64::from(reference) * UNIT_BYTES;
         let end = self.geometry.pages_offset() + u64::from(pages) * PAGE_BYTES;

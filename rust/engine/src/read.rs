@@ -28,13 +28,13 @@ const EAGER_ATTEMPTS: u32 = 16;
 const PAUSE_MAX: u32 = 64;
 
 /// One look at a key.
-enum Look<'p, 'm> {
-    /// A record with the key; what is read from it has to be validated.
-    Candidate(Seen<'p, 'm>, Record<'m>),
-    /// The key was not there.
-    Miss,
+enum Look {
+    /// An answer: `take` had its record, or the key was not there.
+    Done,
     /// A writer interfered.
     Again,
+    /// This slot leads to no record.
+    Damaged(u64),
 }
 
 /// The slot that a record was found in, and the version that it was found under.
@@ -76,27 +76,24 @@ impl Seen<'_, '_> {
 }
 
 /// Looks for a key until an answer is validated; `Busy` when running writers kept interfering.
-/// `take` makes the answer from the record; it returns `None` when its `Seen` did not validate.
+/// `take` makes the answer from the record; false when its `Seen` did not validate.
 #[inline(always)]
-pub fn get<T>(
+pub fn get(
     place: &Place<'_>,
     hash: Hash,
     key: &[u8],
-    take: &mut impl FnMut(&Seen<'_, '_>, &Record<'_>) -> Option<T>,
-) -> Result<Option<T>, OpError> {
-    for attempt in 0..ATTEMPTS {
-        match look(place, hash, key)? {
-            Look::Candidate(seen, record) => {
-                if let Some(value) = take(&seen, &record) {
-                    return Ok(Some(value));
-                }
-            }
-            Look::Miss => return Ok(None),
-            Look::Again => {}
+    take: &mut impl FnMut(&Seen<'_, '_>, &Record<'_>) -> bool,
+) -> Result<(), OpError> {
+    let mut attempt = 0;
+    loop {
+        match look(place, hash, key, take)? {
+            Look::Done => return Ok(()),
+            Look::Damaged(offset) => return Err(place.corrupt(offset, "slot without a record")),
+            Look::Again if attempt < ATTEMPTS => pause(attempt),
+            Look::Again => return Err(OpError::Busy),
         }
-        pause(attempt);
+        attempt += 1;
     }
-    Err(OpError::Busy)
 }
 
 #[cold]
@@ -109,53 +106,49 @@ fn pause(attempt: u32) {
 
 /// One attempt.
 #[inline(always)]
-fn look<'p, 'm>(place: &'p Place<'m>, hash: Hash, key: &[u8]) -> Result<Look<'p, 'm>, OpError> {
-    let Some(Entry { table, .. }) = directory::find(*place, hash.directory())? else {
-        return Ok(Look::Miss);
+fn look(
+    place: &Place<'_>,
+    hash: Hash,
+    key: &[u8],
+    take: &mut impl FnMut(&Seen<'_, '_>, &Record<'_>) -> bool,
+) -> Result<Look, OpError> {
+    let Some(Entry { table, .. }) = directory::find(place, hash.directory())? else {
+        return Ok(Look::Done);
     };
     let format = place.slot_format();
     let mut versions = [0; REACH];
-    let mut visited = 0;
-    for (distance, version) in versions.iter_mut().enumerate() {
+    let mut distance = 0;
+    loop {
         let bucket = bucket_at(hash.bucket(), distance);
         let head = table.head(bucket);
-        *version = head.version();
-        visited = distance + 1;
         for slot in head.matching(hash.tag()) {
             let word = table.slot(bucket, slot);
             if format.distance(word) != distance {
                 continue;
             }
-            let seen = Seen { place, table, bucket, slot, word, version: *version };
-            let Some(record) = Record::at(*place, format.reference(word)) else {
-                return not_a_record(seen);
+            let seen = Seen { place, table, bucket, slot, word, version: head.version() };
+            let Some(record) = Record::at(place, format.reference(word)) else {
+                let damage = Look::Damaged(table.slot_offset(bucket, slot));
+                return Ok(if seen.unchanged() { damage } else { Look::Again });
             };
             if record.key_is(key) {
-                return Ok(Look::Candidate(seen, record));
+                return Ok(if take(&seen, &record) { Look::Done } else { Look::Again });
             }
         }
-        if head.overflow() == 0 {
+        versions[distance] = head.version();
+        distance += 1;
+        if head.overflow() == 0 || distance == REACH {
             break;
         }
     }
     fence(Acquire);
-    for (distance, version) in versions.iter().enumerate().take(visited) {
+    for (distance, version) in versions.iter().enumerate().take(distance) {
         if table.version(bucket_at(hash.bucket(), distance)) != *version {
             return Ok(Look::Again);
         }
     }
-    match directory::find(*place, hash.directory())? {
-        Some(again) if again.table.page == table.page => Ok(Look::Miss),
+    match directory::find(place, hash.directory())? {
+        Some(again) if again.table.page == table.page => Ok(Look::Done),
         _ => Ok(Look::Again),
     }
-}
-
-/// A slot that leads to no record is damage, unless a writer was there.
-#[cold]
-fn not_a_record<'p, 'm>(seen: Seen<'p, 'm>) -> Result<Look<'p, 'm>, OpError> {
-    if !seen.unchanged() {
-        return Ok(Look::Again);
-    }
-    let at = seen.table.slot_offset(seen.bucket, seen.slot);
-    Err(seen.place.corrupt(at, "slot without a record"))
 }

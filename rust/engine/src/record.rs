@@ -100,6 +100,8 @@ impl Shape {
 pub struct Record<'m> {
     /// Its shape, from one load of the header.
     pub shape: Shape,
+    /// Where the key begins.
+    key_at: usize,
     bytes: Bytes<'m>,
 }
 
@@ -107,33 +109,39 @@ impl<'m> Record<'m> {
     /// The record at a reference. `None` when it does not lie wholly within the committed pages or
     /// its header makes no sense: the reference is stale, or the map is damaged.
     #[inline(always)]
-    pub fn at(place: Place<'m>, reference: u32) -> Option<Record<'m>> {
+    pub fn at(place: &Place<'m>, reference: u32) -> Option<Record<'m>> {
         let bytes = place.record_bytes(reference)?;
         let header = bytes.word(0).load(Relaxed);
-        let kind = match header >> KIND_SHIFT & 0xf {
-            0 => Kind::Bytes,
-            1 => Kind::Integer,
-            _ => return None,
-        };
-        let shape = if header & LARGE == 0 {
-            let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
-            Shape { key_len, value_len, kind }
-        } else {
-            if bytes.len() < LARGE_HEADER_BYTES as usize {
-                return None;
-            }
+        if (header & !DEAD) >> KIND_SHIFT != 0 {
+            return Record::at_other(bytes, header);
+        }
+        let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
+        let len = SMALL_HEADER_BYTES + key_len + value_len;
+        if len > class::SMALL_BYTES_MAX {
+            return None;
+        }
+        let shape = Shape { key_len, value_len, kind: Kind::Bytes };
+        Some(Record { shape, key_at: SMALL_HEADER_BYTES as usize, bytes: bytes.part(0, len)? })
+    }
+
+    /// An integer or a large record.
+    fn at_other(bytes: Bytes<'m>, header: u64) -> Option<Record<'m>> {
+        let integer = (Kind::Integer as u64) << KIND_SHIFT;
+        let (shape, key_at) = if header & !DEAD == LARGE && bytes.len() >= 24 {
             let (key_len, value_len) = (bytes.word(1).load(Relaxed), bytes.word(2).load(Relaxed));
             if key_len > PAYLOAD_BYTES_MAX || value_len > PAYLOAD_BYTES_MAX {
                 return None;
             }
-            Shape { key_len, value_len, kind }
+            (Shape { key_len, value_len, kind: Kind::Bytes }, LARGE_HEADER_BYTES)
+        } else if header & !DEAD & !LENGTH_MASK == integer | 8 << LENGTH_BITS {
+            let key_len = header & LENGTH_MASK;
+            (Shape { key_len, value_len: 8, kind: Kind::Integer }, SMALL_HEADER_BYTES + 8)
+        } else {
+            return None;
         };
         let large = header & LARGE != 0;
-        if kind == Kind::Integer && (shape.value_len != 8 || large) {
-            return None;
-        }
         let bytes = bytes.part(0, shape.bytes())?;
-        (shape.is_large() == large).then_some(Record { shape, bytes })
+        (shape.is_large() == large).then_some(Record { shape, key_at: key_at as usize, bytes })
     }
 
     /// Writes a record into memory that is allocated and not published. `value` of an integer is
@@ -175,20 +183,10 @@ impl<'m> Record<'m> {
         }
     }
 
-    #[inline(always)]
-    fn header_bytes(self) -> usize {
-        (if self.shape.is_large() { LARGE_HEADER_BYTES } else { SMALL_HEADER_BYTES }) as usize
-    }
-
-    #[inline(always)]
-    fn key_offset(self) -> usize {
-        self.header_bytes() + if self.shape.kind == Kind::Integer { 8 } else { 0 }
-    }
-
     /// Whether the record's key is `key`.
     #[inline(always)]
     pub fn key_is(self, key: &[u8]) -> bool {
-        self.shape.key_len == key.len() as u64 && self.bytes.equals(self.key_offset() / 8, key)
+        self.shape.key_len == key.len() as u64 && self.bytes.equals(self.key_at / 8, key)
     }
 
     /// The hash of the record's key; `None` when private memory for a long key runs out.
@@ -208,7 +206,7 @@ impl<'m> Record<'m> {
 
     /// Copies the key; `into` has its length.
     pub fn copy_key(self, into: &mut [u8]) {
-        self.bytes.copy_out(self.key_offset(), into);
+        self.bytes.copy_out(self.key_at, into);
     }
 
     /// Copies the value; `into` has its length. An integer is one atomic load (acquire, with the
@@ -217,7 +215,7 @@ impl<'m> Record<'m> {
     pub fn copy_value(self, into: &mut [u8]) {
         match self.shape.kind {
             Kind::Bytes => {
-                let from = self.header_bytes() + self.shape.key_len as usize;
+                let from = self.key_at + self.shape.key_len as usize;
                 self.bytes.copy_out(from, into);
             }
             Kind::Integer => into.copy_from_slice(&self.integer().to_le_bytes()),

@@ -122,7 +122,7 @@ impl<'m> Locked<'m> {
             let word = table.slot(bucket, slot);
             let damaged =
                 || place.corrupt(table.slot_offset(bucket, slot), "slot without a record");
-            let record = Record::at(place, format.reference(word)).ok_or_else(damaged)?;
+            let record = Record::at(&place, format.reference(word)).ok_or_else(damaged)?;
             let entry = crate::directory::Entry { table, depth: 0, index: 0 };
             let (distance, head) = (format.distance(word), table.head(bucket));
             self.erase(Position { entry, bucket, slot, distance, head }, word, record)?;

@@ -159,12 +159,12 @@ fn repack(place: Place<'_>, word: u32, depth: u32) -> u32 {
 }
 
 fn hash_of(place: Place<'_>, word: u32) -> Option<Hash> {
-    let record = Record::at(place, place.slot_format().reference(word))?;
+    let record = Record::at(&place, place.slot_format().reference(word))?;
     record.hash(place.secret())
 }
 
 fn table(place: Place<'_>, page: u32) -> Result<Table<'_>, OpError> {
-    match place.index_bytes(page) {
+    match place.index(page) {
         Some(bytes) => Ok(Table::new(bytes, place.index_page(page), page)),
         None => Err(place.corrupt(place.index_page(0), "split of a table beyond the limit")),
     }
@@ -184,7 +184,7 @@ fn new_table<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result<Table<'m
 fn new_directory_page<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result<u32, OpError> {
     let page = new_index_page(intent, memory)?;
     let place = memory.place;
-    let Some(bytes) = place.index_bytes(page) else {
+    let Some(bytes) = place.index(page) else {
         return Err(place.corrupt(place.index_page(page), "index page beyond the limit"));
     };
     for entry in 0..PAGE_BYTES as usize / 4 {

@@ -46,7 +46,7 @@ fn sweep_run(place: Place<'_>, page: u32, used: u32, wanted: usize) -> (bool, bo
     let (mut at, mut found) = (0, false);
     while at < used {
         let reference = place.page_unit(page) + at;
-        let Some(record) = Record::at(place, reference).filter(|r| !r.shape.is_large()) else {
+        let Some(record) = Record::at(&place, reference).filter(|r| !r.shape.is_large()) else {
             break;
         };
         let class = class::of_bytes(record.shape.bytes());

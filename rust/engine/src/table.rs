@@ -16,7 +16,7 @@
 
 use crate::group::{self, SLOTS, SlotSet};
 use shf_base::atomic::Ordering::Acquire;
-use shf_base::atomic::{Bytes, Half};
+use shf_base::atomic::{Half, Page};
 
 /// Buckets of a table.
 pub const BUCKETS: usize = 64;
@@ -114,7 +114,7 @@ pub fn bucket_at(home: usize, distance: usize) -> usize {
 /// A table whose page is committed.
 #[derive(Clone, Copy)]
 pub struct Table<'m> {
-    bytes: Bytes<'m>,
+    bytes: Page<'m>,
     /// File offset of the page.
     offset: u64,
     /// Number of the index page.
@@ -122,9 +122,9 @@ pub struct Table<'m> {
 }
 
 impl<'m> Table<'m> {
-    /// The table in an index page of 4096 bytes at a file offset.
+    /// The table in an index page at a file offset.
     #[inline(always)]
-    pub fn new(bytes: Bytes<'m>, offset: u64, page: u32) -> Table<'m> {
+    pub fn new(bytes: Page<'m>, offset: u64, page: u32) -> Table<'m> {
         Table { bytes, offset, page }
     }
 
@@ -132,15 +132,15 @@ impl<'m> Table<'m> {
     /// every store into a bucket.
     #[inline(always)]
     pub fn head(self, bucket: usize) -> Head {
-        let high = self.bytes.word(bucket % BUCKETS * 8 + 1).load(Acquire);
-        let low = self.bytes.word(bucket % BUCKETS * 8).load(Acquire);
+        let high = self.bytes.word(bucket * 8 + 1).load(Acquire);
+        let low = self.bytes.word(bucket * 8).load(Acquire);
         Head { low, high }
     }
 
     /// The version of a bucket now; call after `fence(Acquire)` when validating.
     #[inline(always)]
     pub fn version(self, bucket: usize) -> u64 {
-        self.bytes.word(bucket % BUCKETS * 8 + 1).load(Acquire) >> VERSION_SHIFT
+        self.bytes.word(bucket * 8 + 1).load(Acquire) >> VERSION_SHIFT
     }
 
     /// Loads a slot.
@@ -152,7 +152,7 @@ impl<'m> Table<'m> {
     /// A slot's half word.
     #[inline(always)]
     pub fn half(self, bucket: usize, slot: usize) -> Half<'m> {
-        self.bytes.half(bucket % BUCKETS * 16 + 4 + slot % SLOTS)
+        self.bytes.half(bucket * 16 + 4 + slot)
     }
 
     /// File offset of a slot.

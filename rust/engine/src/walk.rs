@@ -24,8 +24,8 @@ pub fn tables<'m>(
     mut visit: impl FnMut(Entry<'m>) -> Result<bool, OpError>,
 ) -> Result<bool, OpError> {
     let mut index = 0;
-    while index < 1u32 << directory::depth(place)? {
-        if let Some(entry) = directory::entry(place, index)?
+    while index < 1u32 << directory::depth(&place)? {
+        if let Some(entry) = directory::entry(&place, index)?
             && !visit(entry)?
         {
             return Ok(false);
@@ -68,7 +68,7 @@ fn copy_bucket<'s>(
         let mut whole = true;
         for slot in head.occupied() {
             let reference = place.slot_format().reference(entry.table.slot(bucket, slot));
-            let Some(record) = Record::at(place, reference) else {
+            let Some(record) = Record::at(&place, reference) else {
                 damage = Some(entry.table.slot_offset(bucket, slot));
                 whole = false;
                 break;
