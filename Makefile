@@ -1,0 +1,22 @@
+# The commands of the README. Each installs what is missing, or says what to install.
+#
+#   make demo [FOLDER=/usr/share/doc]   counts words with processes that are killed and replaced
+#   make test                           builds and tests everything
+#   make bench [ARGS=--help]            measures, beside tbb::concurrent_hash_map
+.PHONY: demo test bench
+
+demo:
+	@cmake/install-missing.sh
+	cmake --preset release
+	cmake --build --preset release --target word_count
+	build/release/examples/word_count $(FOLDER)
+
+test:
+	@cmake/install-missing.sh
+	cmake --workflow --preset release
+
+bench:
+	@cmake/install-missing.sh libtbb-dev
+	cmake --preset release
+	cmake --build --preset release --target shf_bench
+	build/release/bench/shf_bench $(ARGS)

@@ -1,0 +1,41 @@
+# Runs the tests of the Rust half as entries of ctest.
+#
+# shf_add_cargo_test(<name> [LABEL <label>] [TOOLCHAIN <+name>] [RUSTFLAGS <flags>]
+#                    [NEEDS <explanation>] SECONDS <n> COMMAND <subcommand> <argument>...)
+#
+# Entries with the same flags share a target folder; cargo locks it, so they run one by one. With
+# NEEDS the entry is skipped and prints the explanation. SECONDS is about how long it takes: ctest
+# starts the longest first, so that they run beside the others.
+function(shf_add_cargo_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL;TOOLCHAIN;RUSTFLAGS;NEEDS;SECONDS" "COMMAND")
+  if(arg_NEEDS)
+    add_test(NAME "${name}" COMMAND "${CMAKE_COMMAND}" -E echo "skipped: ${arg_NEEDS}")
+    set_tests_properties("${name}" PROPERTIES SKIP_REGULAR_EXPRESSION "^skipped: ")
+    return()
+  endif()
+  set(target_dir "${PROJECT_BINARY_DIR}/cargo-test")
+  if(arg_LABEL)
+    string(APPEND target_dir "-${arg_LABEL}")
+  endif()
+  set(environment "CARGO_TARGET_DIR=${target_dir}" "CXX=${CMAKE_CXX_COMPILER}" RUST_BACKTRACE=1)
+  if(arg_RUSTFLAGS)
+    list(APPEND environment "RUSTFLAGS=${arg_RUSTFLAGS}")
+  endif()
+  add_test(NAME "${name}" COMMAND "${SHF_CARGO}" ${arg_TOOLCHAIN} ${arg_COMMAND}
+           WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set_tests_properties("${name}" PROPERTIES
+    ENVIRONMENT "${environment}" LABELS "rust;${arg_LABEL}"
+    RESOURCE_LOCK "${target_dir}" COST "${arg_SECONDS}" TIMEOUT 900)
+endfunction()
+
+function(shf_find_miri)
+  set(ENV{RUSTUP_AUTO_INSTALL} 0)
+  execute_process(COMMAND "${SHF_CARGO}" +nightly miri --version RESULT_VARIABLE status
+                  OUTPUT_QUIET ERROR_QUIET WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  if(status EQUAL 0)
+    set(SHF_MIRI_MISSING "" PARENT_SCOPE)
+  else()
+    set(SHF_MIRI_MISSING "Miri is not installed (rustup toolchain install nightly \
+--component miri rust-src)" PARENT_SCOPE)
+  endif()
+endfunction()

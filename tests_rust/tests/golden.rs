@@ -1,0 +1,188 @@
+//! The format, held fast: files that earlier builds wrote, byte by byte.
+//!
+//! `golden/format-N.txt` is a map of format version N (its notation: `shf_tests::golden`).
+//!
+//! When the bytes differ after a change, ask whether the committed file is still read:
+//! - It is not, or an earlier build would not read the new one: the format changed. Raise
+//!   `format::VERSION`, adapt the layout fingerprint and write the golden file of the new version;
+//!   the old one stays, to be refused.
+//! - Both builds read both: only a choice changed, such as where a record goes. Write it again.
+//!
+//! `SHF_GOLDEN_WRITE=1 cargo test -p shf-tests --test golden` writes it.
+#![cfg(not(any(miri, loom)))]
+
+use shf_base::format::{FileHeader, IDENTITY_OFFSET, VERSION};
+use shf_base::geometry::{Geometry, SHARD_HEADER_BYTES};
+use shf_base::open::HEAP_SECRET;
+use shf_engine::hash::Hash;
+use shf_engine::place::Field;
+use shf_engine::{Map, OpenError, Options};
+use shf_tests::assert_sound;
+use shf_tests::golden::Golden;
+use shf_tests::map_file::MapFile;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+const SHARDS: u32 = 2;
+const WINDOW_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 2 << 20;
+/// Boot id, device and inode, which every machine has its own of.
+const IDENTITY_BYTES: u64 = 32;
+/// Keys without a value in the first shard, enough to split its table.
+const SMALL_KEYS: usize = 760;
+/// Where the intent begins in a shard header; what it holds while none is pending says nothing.
+const INTENT_OFFSET: u64 = Field::Sweep as u64 + 8;
+const LARGE_BYTES: usize = 20_000;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
+}
+
+fn golden_path(version: u64) -> PathBuf {
+    folder().join(format!("format-{version}.txt"))
+}
+
+/// Fills a map with one of everything. Lengths that may take used memory again are multiples of 8:
+/// what the last word of a record holds beyond its bytes is not part of the format.
+fn fill(map: &Map) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut expected = BTreeMap::new();
+    let mut put = |key: &[u8], value: &[u8]| {
+        map.put(key, value).unwrap();
+        expected.insert(key.to_vec(), value.to_vec());
+    };
+    let in_first_shard = |key: &[u8; 4]| Hash::of(key, HEAP_SECRET).shard(SHARDS) == 0;
+    for key in (0..).map(u32::to_le_bytes).filter(in_first_shard).take(SMALL_KEYS) {
+        put(&key, b"");
+    }
+    put(b"", b"the empty key");
+    put(b"text", "\u{fc}ber\0".as_bytes());
+    for len in [1, 7, 8, 9, 100] {
+        put(format!("a value of {len} bytes").as_bytes(), &vec![len as u8; len]);
+    }
+    // Mostly zeros, so that the golden file stays small.
+    let mut large = vec![0; LARGE_BYTES];
+    (large[0], large[LARGE_BYTES / 2], large[LARGE_BYTES - 1]) = (1, 2, 3);
+    put(b"large", &large);
+    put(b"replaced", &[1; 64]);
+    put(b"replaced", &[2; 64]);
+    put(b"replaced", &[3; 80]);
+    put(b"large and gone", &[0; LARGE_BYTES]);
+    put(b"deleted!", &[4; 48]);
+    put(b"deleted.", &[5; 48]);
+    for key in [&b"large and gone"[..], b"deleted!", b"deleted."] {
+        assert_eq!(map.delete(key), Ok(true));
+        expected.remove(key);
+    }
+    for (key, delta) in [(&b"count"[..], 41), (b"count", 1), (b"negative", -5)] {
+        let sum = map.add(key, delta).unwrap();
+        expected.insert(key.to_vec(), sum.to_le_bytes().to_vec());
+    }
+    expected
+}
+
+/// Builds the map on an empty file with a fixed header, as creation makes it with a random one.
+/// Attaching finds that the file is a stranger's, so each shard is repaired once: that is part of
+/// the golden file too.
+fn build(file: &MapFile) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let geometry = Geometry::new(SHARDS, WINDOW_BYTES).unwrap();
+    let (max_bytes, secret, created_ns) = (MAX_BYTES, HEAP_SECRET, 0x1234_5678_9abc_def0);
+    let header = FileHeader { geometry, max_bytes, secret, created_ns };
+    Golden { len: geometry.file_bytes(), words: BTreeMap::new() }.expand(&file.path());
+    let bytes = header.encode();
+    let raw = std::fs::OpenOptions::new().write(true).open(file.path()).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&raw, &bytes, 0).unwrap();
+    let map = file.open();
+    let expected = fill(&map);
+    assert!(map.stats().splits > 0, "a table has split");
+    assert_sound(&map);
+    expected
+}
+
+/// Asserts that a map holds exactly these pairs, through `get` and through the walk.
+fn assert_holds(map: &Map, expected: &BTreeMap<Vec<u8>, Vec<u8>>) {
+    let mut found = Vec::new();
+    for (key, value) in expected {
+        assert_eq!(map.get(key, &mut found), Ok(true), "{key:?}");
+        assert_eq!(&found, value, "{key:?}");
+    }
+    let mut walked = BTreeMap::new();
+    map.for_each(&mut |key, value| walked.insert(key.to_vec(), value.to_vec()).is_none()).unwrap();
+    assert!(walked == *expected, "the walk sees every key once");
+}
+
+#[test]
+fn this_build_writes_the_bytes_of_the_golden_file() {
+    let file = MapFile::new("golden-write");
+    build(&file);
+    let mut written = Golden::of(&file.path());
+    written.forget(IDENTITY_OFFSET, IDENTITY_BYTES);
+    let geometry = Geometry::new(SHARDS, WINDOW_BYTES).unwrap();
+    for header in (0..SHARDS).map(|shard| geometry.shard_header(shard)) {
+        written.forget(header + INTENT_OFFSET, SHARD_HEADER_BYTES - INTENT_OFFSET);
+    }
+    let path = golden_path(VERSION);
+    if std::env::var_os("SHF_GOLDEN_WRITE").is_some() {
+        let comment = format!("A map of format version {VERSION}, written by tests/golden.rs.");
+        std::fs::write(&path, written.text(&comment)).unwrap();
+        println!("wrote {}", path.display());
+    }
+    let text = std::fs::read_to_string(&path).expect("a golden file for this version");
+    assert!(text.len() < 64 << 10, "a golden file stays small: {} bytes", text.len());
+    let golden = Golden::parse(&text);
+    assert_eq!(written.len, golden.len, "length of the file");
+    let offsets: BTreeSet<&u64> = golden.words.keys().chain(written.words.keys()).collect();
+    for at in &offsets {
+        let word = |from: &Golden| from.words.get(at).copied().unwrap_or(0);
+        let (expected, found) = (word(&golden), word(&written));
+        assert_eq!(found, expected, "at {at:#x}: {found:#018x} written, {expected:#018x} expected");
+    }
+}
+
+#[test]
+fn the_golden_file_of_this_version_is_read_written_and_sound() {
+    // Goal: later builds of the same version take over earlier maps. Method: expand the golden file,
+    // read all, through a handle that cannot write first; then change it.
+    let golden = Golden::parse(&std::fs::read_to_string(golden_path(VERSION)).unwrap());
+    let expected = fill(&Map::heap(SHARDS, WINDOW_BYTES, MAX_BYTES));
+    let file = MapFile::new("golden-read");
+    golden.expand(&file.path());
+    assert_holds(&file.open_read_only(), &expected);
+    let map = file.open();
+    assert_holds(&map, &expected);
+    assert_sound(&map);
+    assert_eq!(map.add(b"count", 1), Ok(43));
+    for key in expected.keys() {
+        map.put(key, b"changed").unwrap();
+        assert_eq!(map.contains(key), Ok(true));
+    }
+    assert_sound(&map);
+    assert_eq!(map.clear(), Ok(expected.len() as u64));
+    assert_sound(&map);
+}
+
+#[test]
+fn golden_files_of_other_versions_are_refused_by_their_version() {
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path == golden_path(VERSION) {
+            continue;
+        }
+        let file = MapFile::new("golden-other");
+        Golden::parse(&std::fs::read_to_string(&path).unwrap()).expand(&file.path());
+        let opened = Map::open(file.folder(), file.name(), &Options::default());
+        let error = opened.err();
+        let refused = matches!(error, Some(OpenError::Incompatible { field: "version", .. }));
+        assert!(refused, "{}: {error:?}", path.display());
+    }
+}
+
+#[test]
+fn the_text_of_a_golden_file_says_all_that_the_file_says() {
+    let file = MapFile::new("golden-text");
+    build(&file);
+    let golden = Golden::of(&file.path());
+    assert_eq!(Golden::parse(&golden.text("a comment")), golden);
+    let copy = MapFile::new("golden-copy");
+    golden.expand(&copy.path());
+    assert_eq!(Golden::of(&copy.path()), golden);
+}

@@ -1,0 +1,219 @@
+//! Handles: two of one map in a process, one that cannot write, and one inherited by children.
+#![cfg(not(any(miri, loom)))]
+
+use shf_engine::{Map, OpError, OpenError, Options};
+use shf_tests::assert_sound;
+use shf_tests::map_file::MapFile;
+use shf_tests::process::{self, End};
+use shf_tests::watchdog::Watchdog;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+
+/// A user that owns nothing, on every system.
+const NOBODY: u32 = 65534;
+
+fn get(map: &Map, key: &[u8]) -> Option<Vec<u8>> {
+    let mut value = Vec::new();
+    map.get(key, &mut value).unwrap().then_some(value)
+}
+
+/// Addresses at which this process has a file mapped.
+fn addresses(file: &MapFile) -> Vec<String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let path = file.path();
+    let of_file = maps.lines().filter(|line| line.contains(path.to_str().unwrap()));
+    of_file.map(|line| line.split('-').next().unwrap().to_string()).collect()
+}
+
+#[test]
+fn two_handles_of_a_map_in_one_process_see_each_others_writes() {
+    // Goal: nothing in the file depends on where it is mapped. Method: every operation through one
+    // handle, looked at through the other, with tables that split and values that go and come.
+    let file = MapFile::new("two-handles");
+    drop(file.create(2));
+    let (one, two) = (file.open(), file.open());
+    let found = addresses(&file);
+    assert!(found.len() >= 2 && found[0] != found[1], "mapped at {found:?}");
+    for round in 0u64..3 {
+        for key in 0u64..3000 {
+            let (writer, reader) = if key % 2 == round % 2 { (&one, &two) } else { (&two, &one) };
+            let value = vec![round as u8; (key % 90 + round * 30) as usize];
+            let placed = writer.put(&key.to_le_bytes(), &value).unwrap();
+            assert_eq!(placed.replaced, round != 0);
+            assert_eq!(get(reader, &key.to_le_bytes()), Some(value));
+        }
+    }
+    assert_eq!(one.add(b"sum", 5), Ok(5));
+    assert_eq!(two.add(b"sum", 6), Ok(11));
+    assert_eq!(two.delete(b"sum"), Ok(true));
+    assert_eq!(one.contains(b"sum"), Ok(false));
+    assert_eq!((one.size(), two.size()), (3000, 3000));
+    assert_sound(&one);
+    assert_eq!(two.clear(), Ok(3000));
+    assert_eq!(one.size(), 0);
+    assert_sound(&two);
+}
+
+#[test]
+fn two_handles_of_a_map_in_one_process_exclude_each_other() {
+    // Goal: the lock knows two handles of a process as two owners. Method: two threads, each with a
+    // handle of its own, add to the same keys and replace the same values; nothing may be lost.
+    let _watchdog = Watchdog::new("two handles");
+    let file = MapFile::new("exclusion");
+    let (one, two) = (file.create(1), file.open());
+    let rounds = 20_000;
+    let work = |map: &Map| {
+        for round in 0..rounds {
+            map.add(&(round % 7i64).to_le_bytes(), 1).unwrap();
+            map.put(b"value", &[round as u8; 50]).unwrap();
+            assert_eq!(get(map, b"value").map(|value| value.len()), Some(50));
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| work(&one));
+        scope.spawn(|| work(&two));
+    });
+    let sum: i64 = (0..7i64).map(|key| one.add(&key.to_le_bytes(), 0).unwrap()).sum();
+    assert_eq!(sum, 2 * rounds);
+    assert_eq!(one.stats().repairs, 0, "nobody was taken for dead");
+    assert_sound(&two);
+}
+
+/// Asserts all that a handle without write access can and cannot do.
+fn assert_reads_only(map: &Map, expected: &BTreeMap<Vec<u8>, Vec<u8>>) {
+    assert!(map.is_read_only());
+    for (key, value) in expected {
+        assert_eq!(get(map, key).as_ref(), Some(value));
+        let mut buffer = vec![0xee; value.len() + 3];
+        assert_eq!(map.get_into(key, &mut buffer), Ok(Some(value.len())));
+        assert_eq!((&buffer[..value.len()], &buffer[value.len()..]), (&value[..], &[0xee; 3][..]));
+    }
+    for key in 0u64..500 {
+        assert_eq!(map.contains(&(key + 1_000_000).to_le_bytes()), Ok(false));
+    }
+    let mut walked = BTreeMap::new();
+    map.for_each(&mut |key, value| walked.insert(key.to_vec(), value.to_vec()).is_none()).unwrap();
+    assert!(walked == *expected, "the walk sees every key once");
+    assert_eq!(map.size(), expected.len() as u64);
+    assert_eq!(map.stats().keys, expected.len() as u64);
+    assert_eq!(map.put(b"key", b"value"), Err(OpError::ReadOnly));
+    assert_eq!(map.add(b"key", 1), Err(OpError::ReadOnly));
+    assert_eq!(map.delete(&0u64.to_le_bytes()), Err(OpError::ReadOnly));
+    assert_eq!(map.clear(), Err(OpError::ReadOnly));
+    assert_eq!(map.check(), Err(OpError::ReadOnly));
+}
+
+#[test]
+fn a_read_only_handle_gets_misses_and_walks_and_cannot_write() {
+    // Goal: P1 on a PROT_READ mapping, of a file without write permission too. Method: every
+    // operation, while another handle writes in between; then as a user who may not write.
+    let file = MapFile::new("read-only");
+    let writer = file.create(2);
+    let reader = file.open_read_only();
+    let mut expected = BTreeMap::new();
+    assert_reads_only(&reader, &expected);
+    for key in 0u64..2000 {
+        let value = vec![key as u8; (key % 300) as usize];
+        writer.put(&key.to_le_bytes(), &value).unwrap();
+        expected.insert(key.to_le_bytes().to_vec(), value);
+    }
+    let large = vec![7; 100_000];
+    writer.put(b"large", &large).unwrap();
+    expected.insert(b"large".to_vec(), large);
+    writer.add(b"integer", -2).unwrap();
+    expected.insert(b"integer".to_vec(), (-2i64).to_le_bytes().to_vec());
+    assert_reads_only(&reader, &expected);
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o444)).unwrap();
+    assert_reads_only(&file.open_read_only(), &expected);
+    as_nobody(&file, &expected);
+    assert_reads_only(&reader, &expected);
+    assert_sound(&writer);
+}
+
+/// Reads the map in a child that may not write to its file; says so where that cannot be had.
+#[allow(unsafe_code)]
+fn as_nobody(file: &MapFile, expected: &BTreeMap<Vec<u8>, Vec<u8>>) {
+    // SAFETY: plain system call.
+    if unsafe { libc::geteuid() } != 0 {
+        return println!("skipped: only root can become another user");
+    }
+    let end = process::run(|| {
+        // SAFETY: changes the user of this child only.
+        assert_eq!(unsafe { libc::setuid(NOBODY) }, 0);
+        let refused = Map::open(file.folder(), file.name(), &Options::default());
+        assert!(matches!(refused.err(), Some(OpenError::PermissionDenied { .. })));
+        assert_reads_only(&file.open_read_only(), expected);
+        true
+    });
+    assert_eq!(end, End::Exited(0));
+}
+
+#[test]
+fn all_adds_of_24_children_with_the_inherited_handle_count() {
+    // Goal: a handle works in forked children, side by side. Method: 24 children add to shared and
+    // to own keys while the parent does as well.
+    let _watchdog = Watchdog::new("24 children");
+    let file = MapFile::new("fork");
+    let map = file.create(4);
+    let rounds = 2000i64;
+    let work = |who: i64| {
+        for round in 0..rounds {
+            map.add(&(round % 5).to_le_bytes(), 1).unwrap();
+            map.add(&(1000 + who).to_le_bytes(), 1).unwrap();
+        }
+        true
+    };
+    let children: Vec<i32> = (0..24).map(|who| process::spawn(|| work(who))).collect();
+    assert!(work(24));
+    for child in children {
+        assert_eq!(process::wait(child), End::Exited(0));
+    }
+    let shared: i64 = (0..5i64).map(|key| map.add(&key.to_le_bytes(), 0).unwrap()).sum();
+    assert_eq!(shared, 25 * rounds);
+    for who in 0..25i64 {
+        assert_eq!(map.add(&(1000 + who).to_le_bytes(), 0), Ok(rounds));
+    }
+    assert_eq!(map.stats().repairs, 0, "nobody was taken for dead");
+    assert_sound(&map);
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn an_idle_child_does_not_keep_its_killed_parents_lock_alive() {
+    // Goal: what a child inherits is not the parent's presence. Method: a process with a handle
+    // forks a child that only sleeps, and is killed in the middle of a put; the lock must be free
+    // to take over although the child lives on.
+    use shf_base::crash;
+    use shf_tests::board::Board;
+    let _watchdog = Watchdog::new("a take-over from a parent with an idle child");
+    let file = MapFile::new("idle-child");
+    let map = file.create(1);
+    map.put(b"key", b"old").unwrap();
+    let board = Board::new();
+    let end = process::run(|| {
+        let inherited = file.open();
+        let sleeper = process::spawn(|| {
+            board.set(1, 1);
+            // Uses the handle for reading only, and keeps it.
+            while get(&inherited, b"key").is_some() {
+                thread::sleep(std::time::Duration::from_millis(1));
+            }
+            true
+        });
+        board.set(0, sleeper as u64);
+        board.wait(1);
+        // Not its first write, so that the slot is the parent's own.
+        inherited.put(b"other", b"value").unwrap();
+        crash::arm(5);
+        inherited.put(b"key", b"new").is_ok()
+    });
+    assert_eq!(end, End::Killed(libc::SIGKILL));
+    assert!(map.put(b"key", b"newer").unwrap().replaced);
+    assert_eq!(map.stats().repairs, 1, "the parent died with the lock");
+    let sleeper = board.wait(0) as i32;
+    assert!(std::fs::exists(format!("/proc/{sleeper}")).unwrap(), "the child was there all along");
+    // Ends the child; it belongs to init now.
+    assert_eq!(map.delete(b"key"), Ok(true));
+    assert_sound(&map);
+}
