@@ -122,9 +122,11 @@ impl Pair {
 const WINDOW_BYTES: u64 = if cfg!(miri) { 1 << 20 } else { 64 << 20 };
 /// The largest value of the test with large ones.
 const LARGE_BYTES_MAX: u64 = if cfg!(miri) { 40 << 10 } else { 300 << 10 };
+/// Checks in between.
+const CHECKS: u64 = if cfg!(miri) { 1 } else { 8 };
 
 fn steps() -> u64 {
-    if cfg!(miri) { 160 } else { 60_000 }
+    if cfg!(miri) { 80 } else { 60_000 }
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn random_operations_agree_with_a_plain_map() {
         let mut pair = Pair::new(Map::heap(shards, WINDOW_BYTES, u64::MAX), seed, keys, 3000);
         for step in 0..steps() {
             pair.step();
-            if step % (steps() / 8) == 0 {
+            if step % (steps() / CHECKS) == 0 {
                 assert_sound(&pair.map);
             }
         }
@@ -172,7 +174,7 @@ fn a_full_map_says_so_and_goes_on() {
     // Goal: at its maximum a map refuses and stays readable, deletable and writable for what fits.
     // Method: fill a small map, read all, delete half, fill again.
     let (max_bytes, len, least): (u64, usize, u64) =
-        if cfg!(miri) { (192 << 10, 1000, 60) } else { (1 << 20, 100, 3000) };
+        if cfg!(miri) { (128 << 10, 500, 30) } else { (1 << 20, 100, 3000) };
     let map = Map::heap(1, 4 * max_bytes.next_power_of_two(), max_bytes);
     let value = vec![7u8; len];
     let mut put = 0u64;
@@ -204,5 +206,46 @@ fn a_full_map_says_so_and_goes_on() {
     println!("{put} keys, {again} of them again, then {full:?}");
     assert!(matches!(full, OpError::NoSpace { .. }), "{full:?}");
     assert!(again * 2 > put * 8 / 10, "{again} of {put} after deleting half");
+    assert_sound(&map);
+}
+
+#[test]
+fn free_runs_are_found_wherever_they_lie() {
+    // Goal: memory that was freed is used again, also behind many runs in use. Method: large values
+    // fill a map, all but the first are deleted, and as many come again.
+    let map = Map::heap(1, 32 << 20, 8 << 20);
+    let value = vec![3u8; 20_000];
+    let mut put = 0u64;
+    while map.put(&put.to_le_bytes(), &value).is_ok() {
+        put += 1;
+    }
+    for key in 100..put {
+        assert_eq!(map.delete(&key.to_le_bytes()), Ok(true));
+    }
+    for key in 100..put {
+        assert!(map.put(&(put + key).to_le_bytes(), &value).is_ok(), "{key} of {put}");
+    }
+    assert_sound(&map);
+}
+
+#[test]
+fn an_integer_takes_keys_up_to_the_block_limit_and_refuses_longer_ones() {
+    // Goal: add either works or says why, at the edge of what a record's block holds.
+    let map = Map::heap(1, 4 << 20, u64::MAX);
+    for len in [16_360, 16_367, 16_368, 16_369, 16_400] {
+        let key = vec![5u8; len];
+        let mut value = Vec::new();
+        match map.add(&key, 7) {
+            Ok(7) if len <= 16_368 => {
+                assert_eq!(map.get(&key, &mut value), Ok(true));
+                assert_eq!(value, 7i64.to_le_bytes());
+                assert_eq!(map.add(&key, 1), Ok(8));
+            }
+            Err(OpError::TooLarge { .. }) if len > 16_368 => {
+                assert_eq!(map.get(&key, &mut value), Ok(false));
+            }
+            other => panic!("{len}: {other:?}"),
+        }
+    }
     assert_sound(&map);
 }

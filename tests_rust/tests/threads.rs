@@ -1,9 +1,11 @@
 //! Threads on one map in private memory: what Miri, and a machine, make of racing reads and writes.
 
+use shf_base::open::HEAP_SECRET;
 use shf_engine::Map;
+use shf_engine::hash::Hash;
 use shf_tests::watchdog::Watchdog;
 use shf_tests::{Random, assert_sound};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 const KEYS: u64 = if cfg!(miri) { 6 } else { 200 };
@@ -138,4 +140,41 @@ fn large_values_are_whole_beside_writers_that_use_their_pages_again() {
         }
     });
     assert_sound(&map);
+}
+
+#[test]
+fn a_key_that_was_put_stays_there_while_its_table_splits() {
+    // Goal: no reader loses a key on the move. Method: keys that all have one home bucket, so that
+    // a few dozen of them split its table again and again; a reader looks for those already put.
+    let _watchdog = Watchdog::new("a reader beside splits");
+    let count = if cfg!(miri) { 42 } else { 500 };
+    let home = |key: &[u8; 8]| Hash::of(key, HEAP_SECRET).bucket() == 0;
+    let keys: Vec<[u8; 8]> = (0u64..).map(u64::to_le_bytes).filter(home).take(count).collect();
+    for _ in 0..if cfg!(miri) { 1 } else { 50 } {
+        let map = Map::heap(1, if cfg!(miri) { 256 << 10 } else { 64 << 20 }, u64::MAX);
+        let there = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for (index, key) in keys.iter().enumerate() {
+                    map.put(key, key).unwrap();
+                    there.store(index + 1, Ordering::Release);
+                }
+            });
+            let mut found = Vec::new();
+            loop {
+                let put = there.load(Ordering::Acquire);
+                // All of them natively; under Miri those that just came and may be about to move.
+                for key in &keys[if cfg!(miri) { put.saturating_sub(3) } else { 0 }..put] {
+                    assert_eq!(map.get(key, &mut found), Ok(true));
+                    assert_eq!(found, key);
+                }
+                if put == keys.len() {
+                    break;
+                }
+                thread::yield_now();
+            }
+        });
+        assert!(map.stats().splits > 0);
+        assert_sound(&map);
+    }
 }

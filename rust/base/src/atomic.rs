@@ -259,18 +259,14 @@ impl<'r> Bytes<'r> {
 
     #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
     fn copy_out_words(self, from: usize, into: &mut [std::mem::MaybeUninit<u8>]) {
-        let mut index = from / 8;
-        let mut skip = from % 8;
-        let mut rest = into;
-        while !rest.is_empty() {
+        let (target, len, mut done) = (into.as_mut_ptr().cast::<u8>(), into.len(), 0);
+        while done < len {
+            let (index, skip) = ((from + done) / 8, (from + done) % 8);
             let bytes = self.word(index).load(Ordering::Relaxed).to_ne_bytes();
-            let take = rest.len().min(8 - skip);
-            for (to, byte) in rest[..take].iter_mut().zip(&bytes[skip..]) {
-                to.write(*byte);
-            }
-            rest = &mut rest[take..];
-            index += 1;
-            skip = 0;
+            let take = (len - done).min(8 - skip);
+            // SAFETY: `take` bytes are left in `bytes` from `skip` on, and in `into` from `done` on.
+            unsafe { target.add(done).copy_from_nonoverlapping(bytes.as_ptr().add(skip), take) };
+            done += take;
         }
     }
 
@@ -335,9 +331,11 @@ impl<'r> Bytes<'r> {
             if number == 2 {
                 crash::step();
             }
-            for byte in part {
-                word[filled] = *byte;
-                filled += 1;
+            let mut rest = part;
+            while !rest.is_empty() {
+                let take = rest.len().min(8 - filled);
+                word[filled..filled + take].copy_from_slice(&rest[..take]);
+                (filled, rest) = (filled + take, &rest[take..]);
                 if filled == 8 {
                     self.put(index, u64::from_ne_bytes(word));
                     (filled, index) = (0, index + 1);

@@ -57,8 +57,10 @@ fn stop_or_die() {
     // SAFETY: plain system calls on this process; SIGKILL cannot be caught, so nothing runs after.
     unsafe {
         libc::kill(libc::getpid(), if stops { libc::SIGSTOP } else { libc::SIGKILL });
-        while !stops {
-            libc::pause();
+        if !stops {
+            loop {
+                libc::pause();
+            }
         }
     }
 }

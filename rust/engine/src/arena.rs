@@ -31,7 +31,7 @@ const LOG_PAGES_MAX: u32 = 16;
 /// A new log run is this fraction of the pages in use, so that small shards stay small.
 const LOG_FRACTION: u32 = 32;
 /// More than this fraction of the used record memory is much to be dead.
-const DEAD_FRACTION: u64 = 12;
+const DEAD_FRACTION: u64 = 16;
 /// And at least this many units, 8 KiB.
 const DEAD_UNITS_MIN: u64 = 1024;
 /// A log run holds at least this many blocks of the size that made it.
@@ -118,7 +118,7 @@ pub fn much_is_dead(place: Place<'_>) -> bool {
 #[cold]
 fn start_log<'m>(intent: &mut Intent<'m>, memory: Memory<'m>, units: u32) -> Result<u32, OpError> {
     let place = memory.place;
-    let (top, _) = unpair(intent.field(Field::Tops));
+    let (top, _) = run::tops(intent, place);
     let comfortable = (units * LOG_BLOCKS_MIN).div_ceil(PAGE_UNITS as u32);
     let pages = (top / LOG_FRACTION).max(comfortable).clamp(1, LOG_PAGES_MAX);
     let least = units.div_ceil(PAGE_UNITS as u32);
@@ -155,7 +155,7 @@ pub fn retire(
         return Err(place.corrupt(place.descriptor_offset(page), "run with too few live units"));
     };
     run::set(intent, place, page, Run::Log { pages, live, used });
-    intent.set_field(Field::Dead, intent.field(Field::Dead) + u64::from(units));
+    intent.set_field(Field::Dead, intent.field(Field::Dead).wrapping_add(units.into()));
     let first = u64::from(page) + 1;
     if live == 0 && intent.field(Field::Head) != first {
         free_log(intent, place, page, pages, used);
@@ -170,7 +170,7 @@ fn retire_large(intent: &mut Intent<'_>, place: Place<'_>, reference: u32) -> Re
     let page = place.unit_page(reference);
     match page.map(|page| (page, run::at(intent, place, page))) {
         Some((page, Run::Large { pages })) => {
-            run::free(intent, place, page, pages);
+            run::free_large(intent, place, page, pages);
             Ok(())
         }
         _ => Err(place.corrupt(place.unit_offset(reference), "large record without its run")),
@@ -185,5 +185,5 @@ fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, us
     if intent.field(Field::Evacuation) as u32 == page + 1 {
         intent.set_field(Field::Evacuation, pair(0, 0));
     }
-    run::free(intent, place, page, pages);
+    run::free_log(intent, place, page, pages);
 }

@@ -110,9 +110,7 @@ impl<'m> Walk<'m> {
         if !self.references.insert(reference) {
             self.report(offset, format!("unit {reference} has two slots"));
         }
-        let Some(hash) = record.hash(place.secret()) else {
-            return self.report(offset, "no private memory to check a long key");
-        };
+        let hash = record.hash(place.secret());
         let distance = format.distance(word);
         let right = hash.shard(place.geometry().shards()) == place.shard()
             && hash.directory() & ((1 << entry.depth) - 1) == entry.index
@@ -152,7 +150,7 @@ impl<'m> Walk<'m> {
     fn memory(&mut self) {
         let place = self.place;
         let intent = Intent::begin(place);
-        let (top, _) = unpair(place.load(Field::Tops));
+        let (top, _) = run::tops(&intent, place);
         let (mut dead, mut free, mut page) = (0, 0, 0);
         while page < top {
             let run = run::at(&intent, place, page);

@@ -21,7 +21,7 @@ use shf_base::geometry::PAGE_UNITS;
 /// A run is worth emptying when more than this fraction of it is dead.
 const SPARSE_FRACTION: u32 = 16;
 /// Runs that the choice of a victim looks at.
-const CANDIDATES: usize = 64;
+const CANDIDATES: usize = 128;
 /// Blocks of the victim that one step looks at.
 const BLOCKS_PER_STEP: usize = 32;
 /// Live records that one step moves.
@@ -42,18 +42,22 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
     let place = memory.place;
     let (victim, mut done) = unpair(place.load(Field::Evacuation));
     let Some(page) = victim.checked_sub(1) else {
-        choose(place);
+        // Without room to move records to, blocks are of more use in their rings.
+        if place.load(Field::FreePages) > 0 || memory.may_grow() {
+            choose(place);
+        }
         return Ok(());
     };
     let mut moves = 0;
     for _ in 0..BLOCKS_PER_STEP {
-        let Run::Log { used, .. } = run::at(&Intent::begin(place), place, page) else {
-            return Ok(());
+        let used = match run::at(&Intent::begin(place), place, page) {
+            Run::Log { used, .. } => used,
+            _ => 0,
         };
-        let reference = place.page_unit(page) + done;
+        let reference = place.page_unit(page).wrapping_add(done);
         let record = if done < used { Record::at(&place, reference) } else { None };
         let Some(record) = record.filter(|record| !record.shape.is_large()) else {
-            // The end, or bytes that are no record: leave the run to its own retirements.
+            // The end, or bytes that are no record, or no log run: leave it to its retirements.
             place.store(Field::Evacuation, 0);
             return Ok(());
         };
@@ -75,9 +79,7 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
 /// Moves a record if a slot refers to it.
 fn relocate(memory: Memory<'_>, reference: u32, record: Record<'_>) -> Result<bool, OpError> {
     let place = memory.place;
-    let Some(hash) = record.hash(place.secret()) else {
-        return Err(OpError::OutOfMemory { bytes: record.shape.key_len });
-    };
+    let hash = record.hash(place.secret());
     let Some((position, word)) = locate::reference(place, hash, reference)? else {
         return Ok(false);
     };
@@ -89,17 +91,18 @@ fn relocate(memory: Memory<'_>, reference: u32, record: Record<'_>) -> Result<bo
     intent.set_half(table.slot_offset(position.bucket, position.slot), word);
     intent.set(table.high_offset(position.bucket), position.head.bumped().high);
     arena::retire(&mut intent, place, reference, record)?;
-    intent.set_field(Field::Moved, intent.field(Field::Moved) + 1);
+    intent.set_field(Field::Moved, intent.field(Field::Moved).wrapping_add(1));
     intent.commit()?;
+    record.mark_dead();
     Ok(true)
 }
 
 /// Makes the sparsest of the next runs the victim, if one is sparse enough to be worth it.
 fn choose(place: Place<'_>) {
-    let (top, _) = unpair(place.load(Field::Tops));
     let (fit, rotor) = unpair(place.load(Field::Rotors));
     let head = place.load(Field::Head) as u32;
     let intent = Intent::begin(place);
+    let (top, _) = run::tops(&intent, place);
     let mut page = if rotor < top { rotor } else { 0 };
     let mut best: Option<(u32, u32, u32, u32)> = None;
     for _ in 0..CANDIDATES {

@@ -48,10 +48,14 @@ impl Memory<'_> {
             }
             if new > old {
                 let start = place.descriptor_offset(old * DESCRIPTORS);
-                this.storage.commit(start, u64::from(new - old) * PAGE_BYTES)?;
+                let bytes = u64::from(new - old) * PAGE_BYTES;
+                let commit = this.storage.commit(start, bytes);
+                commit.inspect_err(|_| this.release_descriptors())?;
             }
             let bytes = u64::from(target - records) * PAGE_BYTES;
-            this.storage.commit(place.record_page(records), bytes)?;
+            this.storage.commit(place.record_page(records), bytes).inspect_err(|_| {
+                this.release_descriptors();
+            })?;
             Ok((target, index))
         })
     }
@@ -118,6 +122,22 @@ impl Memory<'_> {
         let all = self.place.geometry().pages();
         let beyond = all.saturating_sub(u64::from(records) + u64::from(index));
         self.storage.release(self.place.record_page(records), beyond * PAGE_BYTES);
+        self.release_descriptors();
+    }
+
+    /// Whether the maximum leaves room for another step.
+    pub fn may_grow(self) -> bool {
+        let (records, index) = unpair(self.place.load(Field::Limits));
+        u64::from(records) + u64::from(index) < self.place.geometry().pages() && self.affordable(1)
+    }
+
+    /// Gives back the descriptors, and the rings, of pages that are not committed.
+    fn release_descriptors(self) {
+        let (records, _) = unpair(self.place.load(Field::Limits));
+        let start = self.place.descriptor_offset(descriptor_pages(records) * DESCRIPTORS);
+        let end = self.place.record_page(0);
+        let start = if records == 0 { self.place.window() } else { start };
+        self.storage.release(start, end.saturating_sub(start));
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! The hash is XXH3-64 seeded with the map's secret, by the crate `xxhash-rust`.
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 /// Bits of the hash that a shard's directory can use.
 pub const DIRECTORY_BITS: u32 = 19;
@@ -23,6 +23,13 @@ impl Hash {
     #[inline(always)]
     pub fn of(key: &[u8], secret: u64) -> Hash {
         Hash(xxh3_64_with_seed(key, secret))
+    }
+
+    /// Hashes a key that comes in pieces: `feed` hands them over in order.
+    pub fn of_pieces(secret: u64, feed: impl FnOnce(&mut Xxh3)) -> Hash {
+        let mut hasher = Xxh3::with_seed(secret);
+        feed(&mut hasher);
+        Hash(hasher.digest())
     }
 
     /// The shard, among `shards`, a power of two.

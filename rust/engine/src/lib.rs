@@ -5,7 +5,8 @@
 //! `table` and `directory` (the index), `read` (gets without a lock), `shard` (mutations under the
 //! lock), `intent` and `repair` (what a killed process leaves behind), `arena` (record memory).
 //!
-//! Modules only use those above them in this list.
+//! Modules use those above them; only `intent` and `split` know each other, because the last entry
+//! of a split's intent is to finish it.
 #![deny(unsafe_code)]
 
 pub mod hash;

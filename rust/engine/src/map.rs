@@ -1,6 +1,7 @@
 //! A map: its file, its shards, and the operations on keys.
 
 use crate::check::{self, Violation};
+use crate::class;
 use crate::growth::{self, Memory};
 use crate::hash::Hash;
 use crate::options::Options;
@@ -114,14 +115,13 @@ impl Map {
     }
 
     /// Copies the value to the front of `into` and returns its length; `None`: the key is not there.
-    /// `BufferTooSmall` says the length and leaves `into` as it was.
+    /// `BufferTooSmall` says the length and leaves `into` as it was, unless a writer replaced a
+    /// shorter value during the call.
     #[inline]
     pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
         let found = self.read(key, |seen, record| {
             let len = record.shape.value_len;
             match into.get_mut(..len as usize) {
-                // Racing bytes go to the buffer only once the length is known to be the record's,
-                // and are written again until they validate.
                 Some(into) => seen.copied(record, || record.copy_value(into)).then_some(Ok(len)),
                 None => seen.unchanged().then_some(Err(len)),
             }
@@ -154,7 +154,7 @@ impl Map {
     /// changes nothing. A get of such a key gives its 8 bytes, little-endian.
     #[inline]
     pub fn add(&self, key: &[u8], delta: i64) -> Result<i64, OpError> {
-        self.check_size(key, 8)?;
+        self.check_integer(key)?;
         let hash = self.hash(key);
         self.lock(hash.shard(self.geometry.shards()))?.add(hash, key, delta)
     }
@@ -168,6 +168,9 @@ impl Map {
     /// Deletes every key that is there from the beginning to the end of the call, a bucket at a
     /// time; keys put meanwhile may stay. Returns how many it deleted.
     pub fn clear(&self) -> Result<u64, OpError> {
+        if self.is_read_only() {
+            return Err(OpError::ReadOnly);
+        }
         if self.is_read_only() {
             return Err(OpError::ReadOnly);
         }
@@ -287,6 +290,18 @@ impl Map {
     fn lock(&self, shard: u32) -> Result<Locked<'_>, OpError> {
         let Some(presence) = &self.presence else { return Err(OpError::ReadOnly) };
         shard::lock(self.memory(self.place(shard)), presence)
+    }
+
+    /// Refuses keys that an integer's record cannot hold.
+    #[inline(always)]
+    fn check_integer(&self, key: &[u8]) -> Result<(), OpError> {
+        let shape = Shape { key_len: key.len() as u64, value_len: 8, kind: Kind::Integer };
+        if shape.is_large() {
+            let (needed_bytes, limit_bytes) = (shape.bytes(), class::SMALL_BYTES_MAX);
+            let option = "none: this is the limit for integers";
+            return Err(OpError::TooLarge { needed_bytes, limit_bytes, option });
+        }
+        self.check_size(key, 8)
     }
 
     /// Refuses what can never fit, naming what to raise.

@@ -56,7 +56,7 @@ pub enum Field {
     Rotors = 2264,
     /// Page of the run being evacuated plus one, and units done in the upper half; 0: none.
     Evacuation = 2272,
-    /// Runs freed since creation.
+    /// Large runs freed since creation.
     Retired = 2280,
     /// The largest number that a run used again got when it was freed.
     Reused = 2288,
@@ -271,7 +271,7 @@ impl<'m> Place<'m> {
         self.region.word(offset)
     }
 
-    /// Whether a file offset belongs to this shard: its header, its window or its ledger word.
+    /// Whether a file offset belongs to this shard: its header or its window.
     pub fn owns(self, offset: u64, bytes: u64) -> bool {
         let inside = |start: u64, len: u64| {
             offset.checked_sub(start).is_some_and(|at| at <= len && bytes <= len - at)

@@ -8,8 +8,8 @@
 //! - A miss: none of the buckets that could hold the key changed between the first look at them and
 //!   the validation, and the directory, walked again, still leads to the same table: a split moves
 //!   keys only after the directory leads to their new table.
-//! - A writer that died in the middle leaves nothing that makes a reader wait: either the version
-//!   is not raised yet, and the reader sees the state before or after the slot's one store.
+//! - A writer that died in the middle leaves nothing that makes a reader wait: the versions stand
+//!   still, and the bucket reads as before or as after the store that decides.
 
 use crate::directory::{self, Entry};
 use crate::hash::Hash;

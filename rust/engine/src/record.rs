@@ -26,8 +26,8 @@ const DEAD: u64 = 1 << 32;
 const LARGE: u64 = 1 << 33;
 const SMALL_HEADER_BYTES: u64 = 8;
 const LARGE_HEADER_BYTES: u64 = 24;
-/// Keys up to this length are hashed without an allocation.
-const SHORT_KEY_BYTES: usize = 128;
+/// Longer keys are hashed in pieces of this size.
+const PIECE_BYTES: usize = 256;
 /// Key and value together, at most.
 pub const PAYLOAD_BYTES_MAX: u64 = 1 << 32;
 
@@ -154,7 +154,8 @@ impl<'m> Record<'m> {
         value: &[u8],
     ) -> Result<(), OpError> {
         let offset = place.unit_offset(reference);
-        let Some(bytes) = place.region().bytes(offset, shape.bytes()) else {
+        let bytes = place.record_bytes(reference).and_then(|room| room.part(0, shape.bytes()));
+        let Some(bytes) = bytes else {
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
         let header = shape.header();
@@ -178,8 +179,8 @@ impl<'m> Record<'m> {
     pub fn write_dead(place: Place<'_>, reference: u32, class: usize) {
         let value_len = u64::from(class::units(class)) * UNIT_BYTES - SMALL_HEADER_BYTES;
         let shape = Shape { key_len: 0, value_len, kind: Kind::Bytes };
-        if let Some(word) = place.word(place.unit_offset(reference)) {
-            word.store(shape.header()[0] | DEAD, Release);
+        if let Some(room) = place.record_bytes(reference) {
+            room.word(0).store(shape.header()[0] | DEAD, Release);
         }
     }
 
@@ -189,19 +190,22 @@ impl<'m> Record<'m> {
         self.shape.key_len == key.len() as u64 && self.bytes.equals(self.key_at / 8, key)
     }
 
-    /// The hash of the record's key; `None` when private memory for a long key runs out.
-    pub fn hash(self, secret: u64) -> Option<Hash> {
+    /// The hash of the record's key.
+    pub fn hash(self, secret: u64) -> Hash {
         let len = self.shape.key_len as usize;
-        let mut short = [0; SHORT_KEY_BYTES];
-        if let Some(key) = short.get_mut(..len) {
+        let mut piece = [0; PIECE_BYTES];
+        if len <= PIECE_BYTES {
+            let key = &mut piece[..len];
             self.copy_key(key);
-            return Some(Hash::of(key, secret));
+            return Hash::of(key, secret);
         }
-        let mut key = Vec::new();
-        key.try_reserve_exact(len).ok()?;
-        key.resize(len, 0);
-        self.copy_key(&mut key);
-        Some(Hash::of(&key, secret))
+        Hash::of_pieces(secret, |hasher| {
+            for from in (0..len).step_by(PIECE_BYTES) {
+                let piece = &mut piece[..PIECE_BYTES.min(len - from)];
+                self.bytes.copy_out(self.key_at + from, piece);
+                hasher.update(piece);
+            }
+        })
     }
 
     /// Copies the key; `into` has its length.
@@ -238,7 +242,9 @@ impl<'m> Record<'m> {
     /// lock, so that nobody changes an integer meanwhile.
     pub fn copy_to(self, place: Place<'m>, reference: u32) -> Result<(), OpError> {
         let offset = place.unit_offset(reference);
-        let Some(target) = place.region().bytes(offset, self.bytes.len() as u64) else {
+        let len = self.bytes.len() as u64;
+        let target = place.record_bytes(reference).and_then(|room| room.part(0, len));
+        let Some(target) = target else {
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
         for word in 0..self.bytes.len().div_ceil(8) {

@@ -21,7 +21,7 @@ pub fn repair(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
         ring::clear(memory.place);
     }
     memory.settle();
-    memory.place.store(Field::Repairs, memory.place.load(Field::Repairs) + 1);
+    memory.place.store(Field::Repairs, memory.place.load(Field::Repairs).wrapping_add(1));
     guard.clear_suspect();
     Ok(())
 }

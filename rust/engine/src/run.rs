@@ -11,7 +11,7 @@
 //!     | 0  | pages back to the first |              inside of a log run; 0: never used
 //! ```
 //!
-//! A run that is used again raises `reused` to the number that its freeing had, before its first
+//! `retired` counts the large runs freed. A run that is used again raises `reused` to the number that its freeing had, before its first
 //! byte changes: a reader that noted `retired`, then saw its slot unchanged, and after its copy
 //! finds `reused` no larger, copied bytes that nobody had reused.
 
@@ -21,7 +21,9 @@ use crate::place::{Field, Place, pair, unpair};
 use shf_base::error::OpError;
 
 /// Runs that one search looks at.
-const SEARCH_RUNS: usize = 64;
+const SEARCH_RUNS: usize = 256;
+/// Searches before a map that may not grow answers that there is no space.
+const LAST_SEARCHES: usize = 64;
 
 /// What a page descriptor says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,10 @@ impl Run {
 /// The run that starts at a page, as it will be after the commit.
 #[inline(always)]
 pub fn at(intent: &Intent<'_>, place: Place<'_>, page: u32) -> Run {
+    if page >= unpair(place.load(Field::Limits)).0 {
+        // Its descriptor may not be real.
+        return Run::Inside { back: 0 };
+    }
     Run::decode(intent.get(place.descriptor_offset(page)))
 }
 
@@ -96,8 +102,7 @@ pub fn log_of(
 ) -> Result<(u32, Run), OpError> {
     let damaged = || place.corrupt(place.unit_offset(reference), "record outside of a log run");
     let page = place.unit_page(reference).ok_or_else(damaged)?;
-    let (top, _) = unpair(intent.field(Field::Tops));
-    if page >= top {
+    if page >= tops(intent, place).0 {
         return Err(damaged());
     }
     let (first, run) = match at(intent, place, page) {
@@ -121,39 +126,66 @@ pub fn take<'m>(
     most: u32,
 ) -> Result<(u32, u32), OpError> {
     let place = memory.place;
-    let free = intent.field(Field::FreePages);
-    if free >= u64::from(least)
-        && let Some((start, len, freed)) = search(intent, place, least, most)
-    {
-        let pages = len.min(most);
-        if freed > place.load(Field::Reused) {
-            place.store(Field::Reused, freed);
-        }
-        if len > pages {
-            set(intent, place, start + pages, Run::Free { pages: len - pages, freed });
-        }
-        let (_, sparse) = unpair(intent.field(Field::Rotors));
-        intent.set_field(Field::FreePages, free.saturating_sub(pages.into()));
-        intent.set_field(Field::Rotors, pair(start + pages, sparse));
-        return Ok((start, pages));
+    if let Some(taken) = take_free(intent, place, least, most) {
+        return Ok(taken);
     }
-    let (top, index) = unpair(intent.field(Field::Tops));
-    let pages = match memory.need_records(top.saturating_add(most)) {
-        Err(OpError::NoSpace { .. }) if least < most => {
-            memory.need_records(top.saturating_add(least))?;
-            least
-        }
-        other => other.map(|()| most)?,
+    let (top, index) = tops(intent, place);
+    let need = |pages: u32| memory.need_records(top.saturating_add(pages)).map(|()| pages);
+    let pages = match need(most) {
+        Err(OpError::NoSpace { .. }) if least < most => need(least),
+        other => other,
     };
-    intent.set_field(Field::Tops, pair(top + pages, index));
-    Ok((top, pages))
+    match pages {
+        Ok(pages) => {
+            intent.set_field(Field::Tops, pair(top + pages, index));
+            Ok((top, pages))
+        }
+        // The map may not grow: now a longer search is worth it.
+        Err(OpError::NoSpace { needed_bytes, max_bytes }) => (0..LAST_SEARCHES)
+            .find_map(|_| take_free(intent, place, least, most))
+            .ok_or(OpError::NoSpace { needed_bytes, max_bytes }),
+        Err(other) => Err(other),
+    }
+}
+
+/// Takes pages of free runs, if the next search finds enough in a row.
+fn take_free(
+    intent: &mut Intent<'_>,
+    place: Place<'_>,
+    least: u32,
+    most: u32,
+) -> Option<(u32, u32)> {
+    let free = intent.field(Field::FreePages);
+    if free < u64::from(least) {
+        return None;
+    }
+    let (start, len, freed) = search(intent, place, least, most)?;
+    let pages = len.min(most);
+    if freed > place.load(Field::Reused) {
+        place.store(Field::Reused, freed);
+    }
+    if len > pages {
+        set(intent, place, start + pages, Run::Free { pages: len - pages, freed });
+    }
+    let (_, sparse) = unpair(intent.field(Field::Rotors));
+    intent.set_field(Field::FreePages, free - u64::from(pages).min(free));
+    intent.set_field(Field::Rotors, pair(start + pages, sparse));
+    Some((start, pages))
+}
+
+/// Record and index pages handed out so far, as they will be after the commit; never beyond the
+/// limits, whatever the header says.
+pub fn tops(intent: &Intent<'_>, place: Place<'_>) -> (u32, u32) {
+    let (top, index) = unpair(intent.field(Field::Tops));
+    let (records, index_pages) = unpair(place.load(Field::Limits));
+    (top.min(records), index.min(index_pages))
 }
 
 /// At least `least` free pages in a row, found by next fit; neighbouring free runs count as one up
 /// to `most`. First page, number, and the latest freeing among them.
 fn search(intent: &Intent<'_>, place: Place<'_>, least: u32, most: u32) -> Option<(u32, u32, u64)> {
-    let (top, _) = unpair(intent.field(Field::Tops));
-    let (rotor, _) = unpair(intent.field(Field::Rotors));
+    let (top, _) = tops(intent, place);
+    let (rotor, sparse) = unpair(intent.field(Field::Rotors));
     let mut page = if rotor < top { rotor } else { 0 };
     let (mut start, mut len, mut latest) = (page, 0, 0);
     for _ in 0..SEARCH_RUNS {
@@ -168,23 +200,37 @@ fn search(intent: &Intent<'_>, place: Place<'_>, least: u32, most: u32) -> Optio
         if (len >= most || ends && len >= least) && start + len <= top {
             return Some((start, len, latest));
         }
-        if run.pages() == 0 {
-            return None;
-        }
         if ends {
             len = 0;
         }
-        if page >= top {
+        // At the end, or where no run starts, the walk begins anew.
+        if page >= top || run.pages() == 0 {
             page = 0;
         }
     }
+    // The next search goes on where this one ended. A cursor: stored at once, outside of intents.
+    place.store(Field::Rotors, pair(page, sparse));
     None
 }
 
-/// Will free a run. The caller has made sure that nothing refers to it any more.
-pub fn free(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32) {
-    let freed = intent.field(Field::Retired) + 1;
+/// Will free a log run in which nothing is live. Its number is that of the last large run freed:
+/// readers of small records rely on versions, so it need not be told apart.
+pub fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32) {
+    let freed = intent.field(Field::Retired);
+    free(intent, place, page, Run::Free { pages, freed });
+}
+
+/// Will free a large run. MUST be entered into the intent after the slot and the version that take
+/// the record away: a reader that finds the slot unchanged after it loaded `retired` relies on the
+/// run getting a larger number.
+pub fn free_large(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32) {
+    let freed = intent.field(Field::Retired).wrapping_add(1);
     intent.set_field(Field::Retired, freed);
-    set(intent, place, page, Run::Free { pages, freed });
-    intent.set_field(Field::FreePages, intent.field(Field::FreePages) + u64::from(pages));
+    free(intent, place, page, Run::Free { pages, freed });
+}
+
+fn free(intent: &mut Intent<'_>, place: Place<'_>, page: u32, run: Run) {
+    set(intent, place, page, run);
+    let free = intent.field(Field::FreePages).wrapping_add(run.pages().into());
+    intent.set_field(Field::FreePages, free);
 }

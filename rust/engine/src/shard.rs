@@ -22,7 +22,7 @@ use shf_base::error::OpError;
 use shf_base::robust_mutex::{Guard, RobustMutex};
 use shf_base::slot::Presence;
 
-/// Splits that one put may make. The second is needed once in a blue moon, when all keys of three
+/// Splits that one put may make, a first table included. The second is needed once in a blue moon, when all keys of three
 /// neighbouring buckets went the same way; more only when hashes collide.
 const SPLITS_PER_PUT: usize = 2;
 
@@ -139,22 +139,25 @@ impl<'m> Locked<'m> {
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
-        match compaction::step(self.memory) {
-            // Without space there is nothing to move records to; the put itself will tell.
-            Ok(()) | Err(OpError::NoSpace { .. }) => {}
-            Err(error) => return Err(error),
+        if compaction::step(self.memory).is_err() {
+            // No space to move a record to, or a damaged one: not this put's business.
+            self.memory.place.store(Field::Evacuation, 0);
         }
-        for _ in 0..=SPLITS_PER_PUT {
+        let mut splits = 0;
+        loop {
             match locate::key(self.memory.place, hash, key)? {
                 Located::Found(position, word, record) => {
                     return self.replace(position, word, record, shape, key, value);
                 }
                 Located::Free(position) => return self.insert(position, hash, shape, key, value),
+                _ if splits > SPLITS_PER_PUT => {
+                    return Err(OpError::HashCollisions { shard: self.memory.place.shard() });
+                }
                 Located::Full(entry) => split::split(self.memory, entry)?,
                 Located::NoTable => split::first_table(self.memory)?,
             }
+            splits += 1;
         }
-        Err(OpError::HashCollisions { shard: self.memory.place.shard() })
     }
 
     #[inline(always)]
@@ -180,7 +183,7 @@ impl<'m> Locked<'m> {
         let word = place.slot_format().pack(reference, distance, hash, entry.depth);
         intent.set_half(entry.table.slot_offset(bucket, slot), word);
         set_head(&mut intent, entry.table, bucket, head.with_tag(slot, hash.tag()).bumped(), head);
-        intent.set_field(Field::Keys, intent.field(Field::Keys) + 1);
+        intent.set_field(Field::Keys, intent.field(Field::Keys).wrapping_add(1));
         intent.commit()?;
         Ok(Placed { replaced: false, position: pack(place, position) })
     }

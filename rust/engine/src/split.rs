@@ -37,7 +37,7 @@ pub fn first_table(memory: Memory<'_>) -> Result<(), OpError> {
     directory::enter(&mut intent, place, 0, table.page, 0, &mut |intent| {
         new_directory_page(intent, memory)
     })?;
-    intent.set_field(Field::Tables, intent.field(Field::Tables) + 1);
+    intent.set_field(Field::Tables, intent.field(Field::Tables).wrapping_add(1));
     intent.commit()
 }
 
@@ -59,8 +59,8 @@ pub fn split<'m>(memory: Memory<'m>, entry: Entry<'m>) -> Result<(), OpError> {
     if intent.field(Field::Root) < depth.into() {
         intent.set_field(Field::Root, depth.into());
     }
-    intent.set_field(Field::Tables, intent.field(Field::Tables) + 1);
-    intent.set_field(Field::Splits, intent.field(Field::Splits) + 1);
+    intent.set_field(Field::Tables, intent.field(Field::Tables).wrapping_add(1));
+    intent.set_field(Field::Splits, intent.field(Field::Splits).wrapping_add(1));
     let pages = u64::from(entry.table.page) | u64::from(new.page) << PAGE_BITS;
     intent.finish_split(pages | u64::from(entry.depth) << (2 * PAGE_BITS));
     intent.commit()
@@ -71,6 +71,9 @@ pub fn finish(place: Place<'_>, pages: u64) -> Result<(), OpError> {
     let old = table(place, (pages & PAGE_MASK) as u32)?;
     let new = table(place, (pages >> PAGE_BITS & PAGE_MASK) as u32)?;
     let depth = (pages >> (2 * PAGE_BITS)) as u32;
+    if depth >= DIRECTORY_BITS {
+        return Err(place.corrupt(place.field_offset(Field::Pending), "split of too deep a table"));
+    }
     let stays = |bucket: usize| {
         let moved = new.head(bucket).occupied().0;
         old.head(bucket).occupied().0 & !moved
@@ -145,7 +148,7 @@ pub fn count_overflow(
 /// Whether the key of a slot has directory bit `depth` set.
 fn moves(place: Place<'_>, word: u32, depth: u32) -> bool {
     place.slot_format().cached_bit(word, depth).unwrap_or_else(|| {
-        hash_of(place, word).is_some_and(|hash| hash.directory() >> depth & 1 == 1)
+        hash_of(place, word).is_some_and(|hash| (hash.directory() >> depth) & 1 == 1)
     })
 }
 
@@ -160,7 +163,7 @@ fn repack(place: Place<'_>, word: u32, depth: u32) -> u32 {
 
 fn hash_of(place: Place<'_>, word: u32) -> Option<Hash> {
     let record = Record::at(&place, place.slot_format().reference(word))?;
-    record.hash(place.secret())
+    Some(record.hash(place.secret()))
 }
 
 fn table(place: Place<'_>, page: u32) -> Result<Table<'_>, OpError> {

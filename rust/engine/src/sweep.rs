@@ -6,31 +6,37 @@
 
 use crate::class;
 use crate::intent::Intent;
-use crate::place::{Field, Place, unpair};
+use crate::place::{Field, Place};
 use crate::record::Record;
 use crate::ring;
 use crate::run::{self, Run};
 
-/// Runs that one sweep looks at.
+/// Runs that one sweep looks at, at most.
 const RUNS: usize = 64;
+/// Blocks that it looks at, roughly.
+const BLOCKS: u32 = 4096;
 
 /// Refills the empty ring of a class; whether anything was found.
 #[cold]
 pub fn sweep(intent: &Intent<'_>, place: Place<'_>, wanted: usize) -> bool {
-    let (top, _) = unpair(intent.field(Field::Tops));
+    let (top, _) = run::tops(intent, place);
+    if top == 0 {
+        return false;
+    }
     let victim = intent.field(Field::Evacuation) as u32;
     let rotor = place.load(Field::Sweep) as u32;
     let mut page = if rotor < top { rotor } else { 0 };
-    let mut found = false;
+    let (mut found, mut blocks) = (false, 0);
     for _ in 0..RUNS {
         let run = run::at(intent, place, page);
         if let Run::Log { live, used, .. } = run
             && page + 1 != victim
             && live < used
         {
-            let (some, full) = sweep_run(place, page, used, wanted);
+            let (some, looked) = sweep_run(place, page, used, wanted);
             found |= some;
-            if full {
+            blocks += looked;
+            if found && blocks > BLOCKS {
                 break;
             }
         }
@@ -41,22 +47,23 @@ pub fn sweep(intent: &Intent<'_>, place: Place<'_>, wanted: usize) -> bool {
     found
 }
 
-/// Offers the dead blocks of one run to the ring: whether there were any, and whether it is full.
-fn sweep_run(place: Place<'_>, page: u32, used: u32, wanted: usize) -> (bool, bool) {
-    let (mut at, mut found) = (0, false);
+/// Offers the dead blocks of one run to the ring: whether there were any, and how many it looked at.
+fn sweep_run(place: Place<'_>, page: u32, used: u32, wanted: usize) -> (bool, u32) {
+    let (mut at, mut found, mut looked) = (0, false, 0);
     while at < used {
         let reference = place.page_unit(page) + at;
         let Some(record) = Record::at(&place, reference).filter(|r| !r.shape.is_large()) else {
             break;
         };
         let class = class::of_bytes(record.shape.bytes());
+        looked += 1;
         at += class::units(class);
         if class == wanted && record.is_dead() && at <= used {
             if !ring::refill(place, class, reference) {
-                return (found, true);
+                return (found, BLOCKS + 1);
             }
             found = true;
         }
     }
-    (found, false)
+    (found, looked)
 }

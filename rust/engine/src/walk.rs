@@ -43,56 +43,59 @@ pub fn pairs(
 ) -> Result<bool, OpError> {
     tables(place, |entry| {
         for bucket in 0..BUCKETS {
-            scratch.reset();
-            for (key, value) in copy_bucket(place, entry, bucket, scratch)? {
-                if !visit(key, value) {
-                    return Ok(false);
-                }
+            if !visit_bucket(place, entry, bucket, scratch, visit)? {
+                return Ok(false);
             }
         }
         Ok(true)
     })
 }
 
-/// All pairs of a bucket as they were at one moment.
+/// Visits the pairs of a bucket as they were at one moment.
+fn visit_bucket(
+    place: Place<'_>,
+    entry: Entry<'_>,
+    bucket: usize,
+    scratch: &mut Bump,
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<bool, OpError> {
+    for _ in 0..ATTEMPTS {
+        scratch.reset();
+        if let Some(pairs) = copy_bucket(place, entry, bucket, scratch)? {
+            return Ok(pairs.into_iter().all(|(key, value)| visit(key, value)));
+        }
+        spin_hint();
+    }
+    Err(OpError::Busy)
+}
+
+/// Copies the pairs of a bucket; `None` when a writer interfered.
 fn copy_bucket<'s>(
     place: Place<'_>,
     entry: Entry<'_>,
     bucket: usize,
     scratch: &'s Bump,
-) -> Result<Vec<'s, Pair<'s>>, OpError> {
-    let mut damage = None;
-    for _ in 0..ATTEMPTS {
-        let head = entry.table.head(bucket);
-        let mut pairs = Vec::new_in(scratch);
-        let mut whole = true;
-        for slot in head.occupied() {
-            let reference = place.slot_format().reference(entry.table.slot(bucket, slot));
-            let Some(record) = Record::at(&place, reference) else {
-                damage = Some(entry.table.slot_offset(bucket, slot));
-                whole = false;
-                break;
-            };
-            // The lengths are good only if nothing changed up to here; then they are bounded.
-            fence(Acquire);
-            if entry.table.version(bucket) != head.version() {
-                whole = false;
-                break;
-            }
-            pairs.push(copy_record(record, scratch)?);
-        }
+) -> Result<Option<Vec<'s, Pair<'s>>>, OpError> {
+    let head = entry.table.head(bucket);
+    let unchanged = || {
         fence(Acquire);
-        if entry.table.version(bucket) == head.version() {
-            if whole {
-                return Ok(pairs);
-            }
-            if let Some(at) = damage {
-                return Err(place.corrupt(at, "slot without a record"));
-            }
+        entry.table.version(bucket) == head.version()
+    };
+    let mut pairs = Vec::new_in(scratch);
+    for slot in head.occupied() {
+        let reference = place.slot_format().reference(entry.table.slot(bucket, slot));
+        let record = Record::at(&place, reference);
+        // The lengths are good only if nothing changed up to here.
+        if !unchanged() {
+            return Ok(None);
         }
-        spin_hint();
+        let Some(record) = record else {
+            let at = entry.table.slot_offset(bucket, slot);
+            return Err(place.corrupt(at, "slot without a record"));
+        };
+        pairs.push(copy_record(record, scratch)?);
     }
-    Err(OpError::Busy)
+    Ok(unchanged().then_some(pairs))
 }
 
 fn copy_record<'s>(record: Record<'_>, scratch: &'s Bump) -> Result<Pair<'s>, OpError> {
