@@ -67,6 +67,36 @@ TEST(Full, AMapWithoutAMaximumFillsASmallTmpfsAndSurvives) {
   });
 }
 
+// Goal: the first growth of a shard fails cleanly wherever it runs out. Method: a map is made on a
+// tmpfs, a file takes all but a few pages of it, and then keys are put.
+TEST(Full, TheFirstKeyOfAShardFindsAnyNumberOfFreePages) {
+  SHF_EXPECT_ON_MOUNT("tmpfs", "size=1m", [](const std::string& folder) {
+    for (int free_pages = 0; free_pages < 12; ++free_pages) {
+      shf::Options options;
+      options.shards = 1;
+      options.max_bytes = 64 << 20;
+      shf::Result<shf::Map> map = shf::Map::Create(folder, "map", options);
+      SHF_REQUIRE(map.ok());
+      const std::string filler = folder + "/filler";
+      const int fd = open(filler.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+      SHF_REQUIRE(fd >= 0);
+      const std::string page(4096, 'x');
+      off_t length = 0;
+      while (write(fd, page.data(), page.size()) == static_cast<ssize_t>(page.size())) {
+        length += 4096;
+      }
+      SHF_REQUIRE(ftruncate(fd, length - free_pages * 4096) == 0);
+      const Status first = map->Put("key", "value").status();
+      SHF_REQUIRE(first == (free_pages < 6 ? Status::kNoSpace : Status::kOk));
+      SHF_REQUIRE(*map->Contains("key") == (first == Status::kOk));
+      SHF_REQUIRE(unlink(filler.c_str()) == 0 && close(fd) == 0);
+      SHF_REQUIRE(map->Put("key", "value").ok());
+      SHF_REQUIRE(shf::Map::Remove(folder, "map").ok());
+    }
+    return true;
+  });
+}
+
 TEST(Full, AMaximumLargerThanTheFileSystemMakesNoDifference) {
   SHF_EXPECT_ON_MOUNT("tmpfs", "size=16m", [](const std::string& folder) {
     shf::Options options;

@@ -84,10 +84,10 @@ impl Experiment {
         assert!(steps > 5, "{}: only {steps} steps", self.name);
         let mut pairs = 0;
         for n in 1..=steps {
-            if steps > 100 && random.below(steps) >= 40 {
+            if steps > 100 && random.below(steps) >= 20 {
                 continue;
             }
-            for m in (1..=24).chain((0..6).map(|_| 25 + random.below(400))) {
+            for m in (1..=8).chain((0..4).map(|_| 9 + random.below(400))) {
                 assert!(self.kill_at(n, mutation));
                 let end = process::run(|| {
                     crash::arm(m);

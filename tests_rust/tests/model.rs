@@ -210,6 +210,7 @@ fn a_full_map_says_so_and_goes_on() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "megabytes of large values take Miri many minutes")]
 fn free_runs_are_found_wherever_they_lie() {
     // Goal: memory that was freed is used again, also behind many runs in use. Method: large values
     // fill a map, all but the first are deleted, and as many come again.
@@ -229,6 +230,7 @@ fn free_runs_are_found_wherever_they_lie() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long there")]
 fn an_integer_takes_keys_up_to_the_block_limit_and_refuses_longer_ones() {
     // Goal: add either works or says why, at the edge of what a record's block holds.
     let map = Map::heap(1, 4 << 20, u64::MAX);

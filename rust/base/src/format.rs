@@ -34,8 +34,8 @@ pub const LOCK_OFFSET: u64 = 33 * 64;
 pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
 /// What the layout fingerprint is computed from: every number that two builds must agree on.
-const LAYOUT: &str = "shf layout 1: page 4096, unit 8, slots 1024x64, shard header 4096, \
-    rings 127x64, descriptor 8, bucket 64 = 2 words + 12 references, table 64 buckets, \
+const LAYOUT: &str = "shf layout 1: page 4096, unit 8, slots 1024x64, shard header 4096 every 4416, \
+    rings 127x64 from line 5 x shard on, descriptor 8, bucket 64 = 2 words + 12 references, table 64 buckets, \
     reference 30 = cached hash bits + reference, displacement 2, tag 7 + access 1, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \
     bucket 7..13, directory 13..32, shard from the top";

@@ -2,6 +2,7 @@
 
 use crate::check::{self, Violation};
 use crate::class;
+use crate::directory;
 use crate::growth::{self, Memory};
 use crate::hash::Hash;
 use crate::options::Options;
@@ -79,7 +80,7 @@ impl Map {
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
         self.check_size(key, value.len() as u64)?;
         let hash = self.hash(key);
-        self.lock(hash.shard(self.geometry.shards()))?.put(hash, key, value)
+        self.lock_key(hash)?.put(hash, key, value)
     }
 
     /// Replaces the contents of `into` with the value, reusing its memory. False: the key is not
@@ -146,7 +147,7 @@ impl Map {
     #[inline]
     pub fn delete(&self, key: &[u8]) -> Result<bool, OpError> {
         let hash = self.hash(key);
-        self.lock(hash.shard(self.geometry.shards()))?.delete(hash, key)
+        self.lock_key(hash)?.delete(hash, key)
     }
 
     /// Adds to the signed 64-bit integer under `key`, which starts at 0 when absent; returns the
@@ -156,7 +157,7 @@ impl Map {
     pub fn add(&self, key: &[u8], delta: i64) -> Result<i64, OpError> {
         self.check_integer(key)?;
         let hash = self.hash(key);
-        self.lock(hash.shard(self.geometry.shards()))?.add(hash, key, delta)
+        self.lock_key(hash)?.add(hash, key, delta)
     }
 
     /// Keys in the map: exact when nobody writes, else off by at most the writes that overlap with
@@ -290,6 +291,17 @@ impl Map {
     fn lock(&self, shard: u32) -> Result<Locked<'_>, OpError> {
         let Some(presence) = &self.presence else { return Err(OpError::ReadOnly) };
         shard::lock(self.memory(self.place(shard)), presence)
+    }
+
+    /// As `lock`, for the shard of a key, while its bucket is on its way to the cache: taking a
+    /// lock keeps the processor from looking ahead.
+    #[inline(always)]
+    fn lock_key(&self, hash: Hash) -> Result<Locked<'_>, OpError> {
+        let shard = hash.shard(self.geometry.shards());
+        if let Ok(Some(entry)) = directory::find(&self.place(shard), hash.directory()) {
+            self.storage.region().prefetch(entry.table.low_offset(hash.bucket()));
+        }
+        self.lock(shard)
     }
 
     /// Refuses keys that an integer's record cannot hold.

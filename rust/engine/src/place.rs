@@ -16,7 +16,7 @@ use shf_base::atomic::Ordering::{Acquire, Release};
 use shf_base::atomic::{Bytes, Half, Page, Word};
 use shf_base::error::OpError;
 use shf_base::format::{LOCK_OFFSET, SUSPECT_OFFSET};
-use shf_base::geometry::{Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, UNIT_BYTES};
+use shf_base::geometry::{Geometry, PAGE_BYTES, RINGS_BYTES, SHARD_HEADER_BYTES, UNIT_BYTES};
 use shf_base::region::Region;
 
 /// Entries of the first level of a directory.
@@ -240,10 +240,12 @@ impl<'m> Place<'m> {
         self.window_offset + self.geometry.descriptors_offset() + u64::from(page) * 8
     }
 
-    /// File offset of a ring, which MUST be below the number of classes.
+    /// File offset of a ring. The first one lies at another line in each shard, so that the rings of
+    /// one class do not compete for one set of the processor's caches.
     #[inline(always)]
     pub fn ring_offset(self, class: usize) -> u64 {
-        self.window_offset + class as u64 * 64
+        let line = (class as u64 + u64::from(self.shard) * 5) % (RINGS_BYTES / 64);
+        self.window_offset + line * 64
     }
 
     /// File offset of a reference, in units from the start of the window.
