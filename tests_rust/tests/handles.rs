@@ -138,6 +138,9 @@ fn as_nobody(file: &MapFile, expected: &BTreeMap<Vec<u8>, Vec<u8>>) {
     if unsafe { libc::geteuid() } != 0 {
         return println!("skipped: only root can become another user");
     }
+    if std::fs::metadata("/").unwrap().permissions().mode() & 1 == 0 {
+        return println!("skipped: others may not enter / here");
+    }
     let end = process::run(|| {
         // SAFETY: changes the user of this child only.
         assert_eq!(unsafe { libc::setuid(NOBODY) }, 0);
