@@ -1,0 +1,105 @@
+//! No operation pays for the size of the map: every store into shared memory is counted, in maps of
+//! rising size.
+#![cfg(feature = "crash-points")]
+
+use shf_base::crash;
+use shf_engine::Map;
+use shf_engine::class::SMALL_BYTES_MAX;
+use shf_tests::map_file::MapFile;
+use shf_tests::process::{self, End};
+use shf_tests::{Random, assert_sound};
+
+/// Steps (stores into shared memory, changes of the file's extent) that one operation may take. A
+/// split is the longest: it fills a page, empties another, and may clear a page of directory
+/// entries (1024 steps); beside it a put moves up to eight records and frees a run.
+const STEPS_MAX: u64 = 2_500;
+/// Bytes that one small put may make real: a growth step of records and one of the index, of
+/// 64 KiB each, with the page descriptors and rings that come with them.
+const GROWTH_BYTES_MAX: u64 = 160 << 10;
+/// Steps of repairing a shard: making at most 96 stores again, one of which may be a split's end,
+/// emptying the rings, giving back what was not counted yet.
+const REPAIR_STEPS_MAX: u64 = 1_500;
+
+/// The most steps, and the most bytes of growth, that an operation took.
+#[derive(Clone, Copy, Debug, Default)]
+struct Worst {
+    steps: u64,
+    growth_bytes: u64,
+}
+
+impl Worst {
+    /// Runs an operation on the map and counts it.
+    fn count<T>(&mut self, map: &Map, operation: impl FnOnce() -> T) -> T {
+        let before = map.stats().committed_bytes;
+        crash::arm(0);
+        let result = operation();
+        self.steps = self.steps.max(crash::taken());
+        self.growth_bytes = self.growth_bytes.max(map.stats().committed_bytes - before);
+        result
+    }
+}
+
+/// Operations on random keys of a map that grows to `keys` keys, then a change of every value's size.
+fn work(map: &Map, random: &mut Random, from: u64, keys: u64) -> Worst {
+    let (mut worst, mut buffer) = (Worst::default(), Vec::new());
+    let value = vec![7; SMALL_BYTES_MAX as usize / 8];
+    for new in from..keys {
+        let len = if random.below(50) == 0 { value.len() } else { random.below(150) as usize };
+        worst.count(map, || map.put(&new.to_le_bytes(), &value[..len])).unwrap();
+        let old = random.below(new + 1).to_le_bytes();
+        match random.below(4) {
+            0 => drop(worst.count(map, || map.delete(&old)).unwrap()),
+            1 => drop(worst.count(map, || map.add(&new.to_be_bytes(), 1)).unwrap()),
+            _ => drop(worst.count(map, || map.put(&old, &value[..len])).unwrap()),
+        }
+        crash::arm(0);
+        map.get(&old, &mut buffer).unwrap();
+        assert_eq!(crash::taken(), 0, "a get stores nothing");
+    }
+    // Everything gets another size, so that records are moved.
+    for key in 0..keys {
+        let len = 1 + random.below(149) as usize;
+        worst.count(map, || map.put(&key.to_le_bytes(), &value[..len])).unwrap();
+    }
+    worst
+}
+
+/// The steps of the repair by the next owner, when one dies in the middle of a put.
+fn repair_steps(map: &Map, random: &mut Random) -> u64 {
+    let repairs = map.stats().repairs;
+    loop {
+        let (key, step) = (random.next().to_le_bytes(), 1 + random.below(12));
+        let end = process::run(|| {
+            // The child's slot is taken outside of the count.
+            let _ = map.delete(b"not there");
+            crash::arm(step);
+            map.put(&key, b"value").is_ok()
+        });
+        assert!(matches!(end, End::Exited(0) | End::Killed(libc::SIGKILL)), "{end:?}");
+        crash::arm(0);
+        map.delete(b"not there").unwrap();
+        if map.stats().repairs > repairs {
+            return crash::taken();
+        }
+    }
+}
+
+#[test]
+fn operations_take_no_more_steps_in_a_large_map_than_their_bound() {
+    // Goal: P3. Method: one shard grows from nothing to 100,000 keys, through splits, compaction and
+    // growth; the longest operation of each stage, and a repair after it, stay within a constant.
+    let file = MapFile::new("bounded");
+    let (map, mut random) = (file.create(1), Random::from_env(11));
+    let mut from = 0;
+    for keys in [1_000, 10_000, 100_000] {
+        let worst = work(&map, &mut random, from, keys);
+        let repair = (0..20).map(|_| repair_steps(&map, &mut random)).max().unwrap_or(0);
+        println!("{keys} keys: {worst:?}, repair {repair} steps, {:?}", map.stats());
+        assert!(worst.steps <= STEPS_MAX, "{keys} keys: {worst:?}");
+        assert!(worst.growth_bytes <= GROWTH_BYTES_MAX, "{keys} keys: {worst:?}");
+        assert!(repair <= REPAIR_STEPS_MAX, "{keys} keys: {repair}");
+        from = keys;
+    }
+    assert!(map.stats().splits > 100 && map.stats().moved_records > 1_000);
+    assert_sound(&map);
+}
