@@ -1,6 +1,9 @@
 //! Handles: two of one map in a process, one that cannot write, and one inherited by children.
 #![cfg(not(any(miri, loom)))]
 
+use shf_base::open::HEAP_SECRET;
+use shf_engine::group::SLOTS;
+use shf_engine::hash::Hash;
 use shf_engine::{Map, OpError, OpenError, Options};
 use shf_tests::assert_sound;
 use shf_tests::map_file::MapFile;
@@ -219,4 +222,38 @@ fn an_idle_child_does_not_keep_its_killed_parents_lock_alive() {
     // Ends the child; it belongs to init now.
     assert_eq!(map.delete(b"key"), Ok(true));
     assert_sound(&map);
+}
+
+#[test]
+fn a_walk_needs_private_memory_for_one_value_at_a_time() {
+    // Goal: neither the length of a walk nor its memory depends on what else lies in a bucket.
+    // Method: a full bucket of long values, walked by a child that may take memory for a few
+    // of them only.
+    const VALUE_BYTES: usize = 2 << 20;
+    let map = Map::heap(1, 64 << 20, u64::MAX);
+    let home = |key: &[u8; 8]| Hash::of(key, HEAP_SECRET).bucket() == 0;
+    for key in (0u64..).map(u64::to_le_bytes).filter(home).take(SLOTS) {
+        map.put(&key, &vec![key[0]; VALUE_BYTES]).unwrap();
+    }
+    let end = process::run(|| {
+        limit_private_memory(6 * VALUE_BYTES as u64);
+        let mut seen = 0;
+        let whole = |key: &[u8], value: &[u8]| value == vec![key[0]; VALUE_BYTES];
+        let walked = map.for_each(&mut |key, value| {
+            seen += usize::from(whole(key, value));
+            true
+        });
+        walked == Ok(()) && seen == SLOTS
+    });
+    assert_eq!(end, End::Exited(0));
+}
+
+/// Leaves this process so many more bytes of private memory than it has taken.
+#[allow(unsafe_code)]
+fn limit_private_memory(bytes: u64) {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split_whitespace().nth(5).unwrap().parse().unwrap();
+    let limit = libc::rlimit { rlim_cur: pages * 4096 + bytes, rlim_max: pages * 4096 + bytes };
+    // SAFETY: sets a limit of this child.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) }, 0);
 }

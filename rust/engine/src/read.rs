@@ -15,7 +15,7 @@ use crate::directory::{self, Entry};
 use crate::hash::Hash;
 use crate::place::{Field, Place};
 use crate::record::Record;
-use crate::table::{REACH, Table, bucket_at};
+use crate::table::{Head, REACH, Table, bucket_at};
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::{fence, spin_hint};
 use shf_base::error::OpError;
@@ -47,7 +47,19 @@ pub struct Seen<'p, 'm> {
     version: u64,
 }
 
-impl Seen<'_, '_> {
+impl<'p, 'm> Seen<'p, 'm> {
+    /// The slot of a bucket that held `word` when the bucket's head was `head`.
+    #[inline(always)]
+    pub fn new(
+        place: &'p Place<'m>,
+        table: Table<'m>,
+        (bucket, slot): (usize, usize),
+        word: u32,
+        head: Head,
+    ) -> Seen<'p, 'm> {
+        Seen { place, table, bucket, slot, word, version: head.version() }
+    }
+
     /// Whether everything read from the record up to now belongs to it.
     #[inline(always)]
     pub fn unchanged(&self) -> bool {
@@ -126,7 +138,7 @@ fn look(
             if format.distance(word) != distance {
                 continue;
             }
-            let seen = Seen { place, table, bucket, slot, word, version: head.version() };
+            let seen = Seen::new(place, table, (bucket, slot), word, head);
             let Some(record) = Record::at(place, format.reference(word)) else {
                 let damage = Look::Damaged(table.slot_offset(bucket, slot));
                 return Ok(if seen.unchanged() { damage } else { Look::Again });

@@ -1,22 +1,18 @@
-//! Walking all keys while others write: one bucket at a time, validated like a get.
+//! Walking all keys while others write: one slot at a time, validated like a get.
 //!
 //! The directory is walked by rising index. A split moves keys to a higher index, which is still to
 //! come, so a key that is there from beginning to end is seen at least once; it is seen twice when
-//! its table splits between its bucket's visit and the sibling's.
+//! its table splits between its slot's visit and the sibling's.
 
 use crate::directory::{self, Entry};
 use crate::place::Place;
-use crate::read::ATTEMPTS;
+use crate::read::{ATTEMPTS, Seen};
 use crate::record::Record;
-use crate::table::BUCKETS;
+use crate::shard::Locked;
+use crate::table::{BUCKETS, Table};
 use bumpalo::Bump;
-use bumpalo::collections::Vec;
-use shf_base::atomic::Ordering::Acquire;
-use shf_base::atomic::{fence, spin_hint};
+use shf_base::atomic::spin_hint;
 use shf_base::error::OpError;
-
-/// A key and its value, copied.
-pub type Pair<'s> = (&'s [u8], &'s [u8]);
 
 /// Calls `visit` for each table of a shard, with its place in the directory; stops on an error.
 pub fn tables<'m>(
@@ -35,75 +31,88 @@ pub fn tables<'m>(
     Ok(true)
 }
 
-/// Calls `visit` with copies of every key and value of a shard until it returns false.
-pub fn pairs(
-    place: Place<'_>,
+/// Calls `visit` with copies of every key and value of a shard until it returns false. `calm` locks
+/// the shard, or answers `Busy`: it is asked only where running writers interfered for too long.
+pub fn pairs<'m>(
+    place: Place<'m>,
     scratch: &mut Bump,
+    calm: &dyn Fn() -> Result<Locked<'m>, OpError>,
     visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
 ) -> Result<bool, OpError> {
-    tables(place, |entry| {
+    tables(place, |Entry { table, .. }| {
         for bucket in 0..BUCKETS {
-            if !visit_bucket(place, entry, bucket, scratch, visit)? {
-                return Ok(false);
+            for slot in table.head(bucket).occupied() {
+                if !visit_slot(place, (table, bucket, slot), scratch, calm, visit)? {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
     })
 }
 
-/// Visits the pairs of a bucket as they were at one moment.
-fn visit_bucket(
-    place: Place<'_>,
-    entry: Entry<'_>,
-    bucket: usize,
+/// What a look at a slot gave.
+enum Look<'s> {
+    Pair(&'s [u8], &'s [u8]),
+    Empty,
+    /// A writer interfered.
+    Again,
+}
+
+/// Visits the pair in a slot, as it was at one moment and outside of the lock.
+fn visit_slot<'m>(
+    place: Place<'m>,
+    slot: (Table<'m>, usize, usize),
     scratch: &mut Bump,
+    calm: &dyn Fn() -> Result<Locked<'m>, OpError>,
     visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
 ) -> Result<bool, OpError> {
     for _ in 0..ATTEMPTS {
         scratch.reset();
-        if let Some(pairs) = copy_bucket(place, entry, bucket, scratch)? {
-            return Ok(pairs.into_iter().all(|(key, value)| visit(key, value)));
+        match look(place, slot, scratch)? {
+            Look::Pair(key, value) => return Ok(visit(key, value)),
+            Look::Empty => return Ok(true),
+            Look::Again => spin_hint(),
         }
-        spin_hint();
     }
-    Err(OpError::Busy)
+    let locked = calm()?;
+    scratch.reset();
+    let found = look(place, slot, scratch)?;
+    drop(locked);
+    match found {
+        Look::Pair(key, value) => Ok(visit(key, value)),
+        Look::Empty => Ok(true),
+        Look::Again => Err(OpError::Busy),
+    }
 }
 
-/// Copies the pairs of a bucket; `None` when a writer interfered.
-fn copy_bucket<'s>(
+/// Copies the pair in a slot.
+fn look<'s>(
     place: Place<'_>,
-    entry: Entry<'_>,
-    bucket: usize,
+    (table, bucket, slot): (Table<'_>, usize, usize),
     scratch: &'s Bump,
-) -> Result<Option<Vec<'s, Pair<'s>>>, OpError> {
-    let head = entry.table.head(bucket);
-    let unchanged = || {
-        fence(Acquire);
-        entry.table.version(bucket) == head.version()
-    };
-    let mut pairs = Vec::new_in(scratch);
-    for slot in head.occupied() {
-        let reference = place.slot_format().reference(entry.table.slot(bucket, slot));
-        let record = Record::at(&place, reference);
-        // The lengths are good only if nothing changed up to here.
-        if !unchanged() {
-            return Ok(None);
-        }
-        let Some(record) = record else {
-            let at = entry.table.slot_offset(bucket, slot);
-            return Err(place.corrupt(at, "slot without a record"));
-        };
-        pairs.push(copy_record(record, scratch)?);
+) -> Result<Look<'s>, OpError> {
+    let head = table.head(bucket);
+    if head.tag(slot) == 0 {
+        return Ok(Look::Empty);
     }
-    Ok(unchanged().then_some(pairs))
-}
-
-fn copy_record<'s>(record: Record<'_>, scratch: &'s Bump) -> Result<Pair<'s>, OpError> {
+    let word = table.slot(bucket, slot);
+    let seen = Seen::new(&place, table, (bucket, slot), word, head);
+    let record = Record::at(&place, place.slot_format().reference(word));
+    // Lengths are acted upon only once they are known to be the record's.
+    if !seen.unchanged() {
+        return Ok(Look::Again);
+    }
+    let Some(record) = record else {
+        return Err(place.corrupt(table.slot_offset(bucket, slot), "slot without a record"));
+    };
     let key = buffer(scratch, record.shape.key_len)?;
-    record.copy_key(key);
     let value = buffer(scratch, record.shape.value_len)?;
-    record.copy_value(value);
-    Ok((key, value))
+    let good = seen.copied(&record, || {
+        record.copy_key(key);
+        record.copy_value(value);
+    });
+    Ok(if good { Look::Pair(key, value) } else { Look::Again })
 }
 
 fn buffer(scratch: &Bump, len: u64) -> Result<&mut [u8], OpError> {
