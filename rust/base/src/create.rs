@@ -1,5 +1,6 @@
 //! Creates the file of a map: made without a name, completed, then linked into its place, so that
-//! nobody ever sees half a map. A process that dies on the way leaves nothing behind, or, where the file system has no files without a name, one called `.shf-*.tmp`.
+//! nobody ever sees half a map. A process that dies on the way leaves nothing behind or, where the
+//! file system has no files without a name, one called `.shf-*.tmp`.
 
 use crate::attach::{Opened, check_file_system, ensure_front};
 use crate::error::OpenError;
