@@ -2,8 +2,11 @@
 #
 #   make demo [FOLDER=/usr/share/doc]   counts words with processes that are killed and replaced
 #   make test                           builds and tests everything
-#   make bench [ARGS=--help]            measures, beside tbb::concurrent_hash_map
-.PHONY: demo test bench
+#   make bench [ARGS=--help]            measures what processes reach on one map
+#   make bench-peers [ARGS=--help]      measures beside tbb::concurrent_hash_map
+.PHONY: demo test bench bench-peers
+
+BENCH_PACKAGES = libcli11-dev nlohmann-json3-dev
 
 demo:
 	@cmake/install-missing.sh
@@ -12,11 +15,17 @@ demo:
 	build/release/examples/word_count $(FOLDER)
 
 test:
-	@cmake/install-missing.sh
+	@cmake/install-missing.sh $(BENCH_PACKAGES)
 	cmake --workflow --preset release
 
 bench:
-	@cmake/install-missing.sh libtbb-dev
+	@cmake/install-missing.sh $(BENCH_PACKAGES)
 	cmake --preset release
 	cmake --build --preset release --target shf_bench
 	build/release/bench/shf_bench $(ARGS)
+
+bench-peers:
+	@cmake/install-missing.sh $(BENCH_PACKAGES) libtbb-dev
+	cmake --preset release
+	cmake --build --preset release --target shf_bench_peers
+	build/release/bench/shf_bench_peers $(ARGS)

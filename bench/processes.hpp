@@ -1,7 +1,7 @@
 // Child processes that measure: each on a processor of its own, with a place to write its results.
 //
-// Every measurement runs in a fresh process, so that each store starts with an untouched heap, and
-// all its memory is gone before the next one starts.
+// What works runs in fresh processes, so that it starts with an untouched heap, and all its memory
+// is gone before the next measurement starts.
 #ifndef SHF_BENCH_PROCESSES_HPP_
 #define SHF_BENCH_PROCESSES_HPP_
 
@@ -11,14 +11,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <new>
 #include <string>
 #include <vector>
 
 namespace bench {
+
+constexpr unsigned kProcessesMax = 64;
 
 // A T in memory that this process shares with the children that it forks later.
 template <typename T>
@@ -43,21 +48,36 @@ class Shared {
 // Set by a signal: end the children and clean up.
 inline volatile std::sig_atomic_t interrupted = 0;
 
-// Where processes wait for each other, busily, so that they start within a microsecond.
+// Lets SIGINT and SIGTERM do that. No SA_RESTART: the wait for children ends at once.
+inline void CatchInterrupts() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { interrupted = 1; };
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+// Where processes wait for each other, busily at first, so that they start within a microsecond.
 class Barrier {
  public:
   // Waits until all processes have called this equally often; false when one of them failed.
   bool Wait(unsigned processes) {
     const unsigned round = arrived_.fetch_add(1) / processes;
-    while (arrived_.load() < (round + 1) * processes) {
+    for (unsigned turns = 0; arrived_.load() < (round + 1) * processes; ++turns) {
       if (broken_.load()) return false;
-      sched_yield();
+      // Who waits for long must not take processors from those that it waits for.
+      if (turns < kBusyTurns) {
+        sched_yield();
+      } else {
+        usleep(kPauseMicroseconds);
+      }
     }
     return true;
   }
   void Break() { broken_.store(true); }
 
  private:
+  static constexpr unsigned kBusyTurns = 1000;
+  static constexpr useconds_t kPauseMicroseconds = 50;
   std::atomic<unsigned> arrived_{0};
   std::atomic<bool> broken_{false};
 };
@@ -77,49 +97,95 @@ inline void PinTo(unsigned n) {
   }
 }
 
-// Runs body(n) in `count` child processes, the n-th on the n-th processor, and waits for them.
-// A body returns what went wrong, or nothing; true: nothing went wrong in any. When one fails,
-// the barrier is broken for the others.
+// Child processes that run body(n), the n-th on the n-th processor. A body returns what went wrong,
+// or nothing. When one fails, the barrier is broken for the others.
+class Children {
+ public:
+  template <typename Body>
+  Children(unsigned count, Barrier* barrier, Body body) : barrier_(barrier) {
+    std::fflush(nullptr);
+    sigemptyset(&ended_);
+    sigaddset(&ended_, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &ended_, &mask_);
+    for (unsigned n = 0; n < count && good_ && !interrupted; ++n) {
+      const pid_t child = fork();
+      if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        sigprocmask(SIG_SETMASK, &mask_, nullptr);
+        PinTo(n);
+        const std::string error = body(n);
+        if (!error.empty()) std::fprintf(stderr, "bench: %s\n", error.c_str());
+        std::fflush(nullptr);
+        _exit(error.empty() ? 0 : 1);
+      }
+      if (child < 0) {
+        std::perror("bench: fork");
+        Fail();
+      } else {
+        pids_.push_back(child);
+      }
+    }
+  }
+  ~Children() { sigprocmask(SIG_SETMASK, &mask_, nullptr); }
+  Children(const Children&) = delete;
+  Children& operator=(const Children&) = delete;
+
+  // Waits for their end, calling tick() once a second; true: nothing went wrong in any.
+  template <typename Tick>
+  bool Wait(Tick tick) {
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point next = Clock::now() + std::chrono::seconds(1);
+    while (Reap()) {
+      const auto left = std::max(Clock::duration::zero(), next - Clock::now());
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+      const timespec timeout = {
+          static_cast<time_t>(seconds.count()),
+          static_cast<long>(std::chrono::nanoseconds(left - seconds).count())};
+      sigtimedwait(&ended_, nullptr, &timeout);
+      if (interrupted) {
+        for (const pid_t child : pids_) kill(child, SIGKILL);
+      }
+      if (Clock::now() < next) continue;
+      next += std::chrono::seconds(1);
+      tick();
+    }
+    return good_ && !interrupted;
+  }
+
+ private:
+  // Collects those that have ended; whether any are left.
+  bool Reap() {
+    int status = 0;
+    for (size_t i = 0; i < pids_.size();) {
+      if (waitpid(pids_[i], &status, WNOHANG) == 0) {
+        ++i;
+        continue;
+      }
+      if (WIFSIGNALED(status) && !interrupted) {
+        std::fprintf(stderr, "bench: process %d died of signal %d\n", static_cast<int>(pids_[i]),
+                     WTERMSIG(status));
+      }
+      if (status != 0) Fail();
+      pids_.erase(pids_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    return !pids_.empty();
+  }
+  void Fail() {
+    good_ = false;
+    if (barrier_ != nullptr) barrier_->Break();
+  }
+
+  Barrier* const barrier_;
+  sigset_t ended_;
+  sigset_t mask_;
+  std::vector<pid_t> pids_;
+  bool good_ = true;
+};
+
+// Runs body(n) in `count` child processes and waits for them; true: nothing went wrong in any.
 template <typename Body>
 bool RunProcesses(unsigned count, Barrier* barrier, Body body) {
-  std::fflush(nullptr);
-  bool good = !interrupted;
-  std::vector<pid_t> children;
-  for (unsigned n = 0; n < count && good && !interrupted; ++n) {
-    const pid_t child = fork();
-    if (child == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      PinTo(n);
-      const std::string error = body(n);
-      if (!error.empty()) std::fprintf(stderr, "bench: %s\n", error.c_str());
-      std::fflush(nullptr);
-      _exit(error.empty() ? 0 : 1);
-    }
-    if (child < 0) {
-      std::perror("bench: fork");
-      good = false;
-    } else {
-      children.push_back(child);
-    }
-  }
-  if (!good && barrier != nullptr) barrier->Break();
-  for (size_t left = children.size(); left > 0;) {
-    int status = 0;
-    const pid_t child = wait(&status);
-    if (child < 0) {  // a signal arrived: the children are zombies at the latest now
-      for (const pid_t each : children) kill(each, SIGKILL);
-      continue;
-    }
-    --left;
-    if (status == 0) continue;
-    if (WIFSIGNALED(status) && !interrupted) {
-      std::fprintf(stderr, "bench: process %d died of signal %d\n", static_cast<int>(child),
-                   WTERMSIG(status));
-    }
-    good = false;
-    if (barrier != nullptr) barrier->Break();
-  }
-  return good;
+  return Children(count, barrier, body).Wait([] {});
 }
 
 }  // namespace bench

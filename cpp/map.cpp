@@ -249,7 +249,8 @@ Result<Stats> Map::GetStats() const {
   bridge::Stats stats{};
   const bridge::Outcome outcome = impl_->map->stats(stats);
   return Answer(outcome, Stats{stats.keys, stats.committed_bytes, stats.max_bytes, stats.dead_bytes,
-                               stats.tables, stats.splits, stats.repairs, stats.moved_records});
+                               stats.tables, stats.splits, stats.repairs, stats.moved_records,
+                               stats.retries});
 }
 
 }  // namespace shf

@@ -53,6 +53,8 @@ struct Stats {
   uint64_t splits = 0;           // table splits since creation
   uint64_t repairs = 0;          // shards repaired after the death of a process, since creation
   uint64_t moved_records = 0;    // records moved by compaction, since creation
+  uint64_t retries = 0;          // looks that gets of this handle made again in this process,
+                                 // because a writer was there
 };
 
 // What a put did.

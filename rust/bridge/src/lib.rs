@@ -49,6 +49,7 @@ mod ffi {
         splits: u64,
         repairs: u64,
         moved_records: u64,
+        retries: u64,
     }
 
     extern "Rust" {

@@ -123,6 +123,7 @@ impl Map {
                 splits: stats.splits,
                 repairs: stats.repairs,
                 moved_records: stats.moved_records,
+                retries: stats.retries,
             };
             Ok(Outcome::done(true, 0))
         })

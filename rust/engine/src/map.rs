@@ -21,6 +21,8 @@ use shf_base::open::{self, Access, CreateOptions, Opened};
 use shf_base::slot::Presence;
 use shf_base::storage::Storage;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// An open map. All methods may be called from any number of threads at once; any number of
 /// processes may have the same map open. A map inherited through `fork` works in the child.
@@ -30,6 +32,8 @@ pub struct Map {
     secret: u64,
     max_bytes: u64,
     presence: Option<Presence>,
+    /// Looks that gets of this handle made again, in this process.
+    retries: AtomicU64,
 }
 
 impl Map {
@@ -73,6 +77,7 @@ impl Map {
             secret: opened.header.secret,
             max_bytes: opened.header.max_bytes,
             presence: opened.presence,
+            retries: AtomicU64::new(0),
         }
     }
 
@@ -212,6 +217,7 @@ impl Map {
             splits: sum(Field::Splits),
             repairs: sum(Field::Repairs),
             moved_records: sum(Field::Moved),
+            retries: self.retries.load(Relaxed),
         }
     }
 
@@ -252,7 +258,7 @@ impl Map {
         };
         let mut locked = None;
         loop {
-            match read::get(&place, hash, key, &mut keep) {
+            match read::get(&place, hash, key, &self.retries, &mut keep) {
                 Ok(()) => return Ok(found),
                 Err(OpError::Busy) if locked.is_none() => locked = Some(self.try_lock(place)?),
                 Err(error) => return Err(error),

@@ -19,6 +19,8 @@ use crate::table::{Head, REACH, Table, bucket_at};
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::{fence, spin_hint};
 use shf_base::error::OpError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Attempts before a reader gives up racing.
 pub const ATTEMPTS: u32 = 4096;
@@ -88,12 +90,14 @@ impl<'p, 'm> Seen<'p, 'm> {
 }
 
 /// Looks for a key until an answer is validated; `Busy` when running writers kept interfering.
-/// `take` makes the answer from the record; false when its `Seen` did not validate.
+/// `take` makes the answer from the record; false when its `Seen` did not validate. Each further
+/// look is counted in `retries`, which is private memory.
 #[inline(always)]
 pub fn get(
     place: &Place<'_>,
     hash: Hash,
     key: &[u8],
+    retries: &AtomicU64,
     take: &mut impl FnMut(&Seen<'_, '_>, &Record<'_>) -> bool,
 ) -> Result<(), OpError> {
     let mut attempt = 0;
@@ -101,7 +105,7 @@ pub fn get(
         match look(place, hash, key, take)? {
             Look::Done => return Ok(()),
             Look::Damaged(offset) => return Err(place.corrupt(offset, "slot without a record")),
-            Look::Again if attempt < ATTEMPTS => pause(attempt),
+            Look::Again if attempt < ATTEMPTS => pause(attempt, retries),
             Look::Again => return Err(OpError::Busy),
         }
         attempt += 1;
@@ -109,7 +113,8 @@ pub fn get(
 }
 
 #[cold]
-fn pause(attempt: u32) {
+fn pause(attempt: u32, retries: &AtomicU64) {
+    retries.fetch_add(1, Relaxed);
     let hints = attempt.saturating_sub(EAGER_ATTEMPTS).min(PAUSE_MAX);
     for _ in 0..hints {
         spin_hint();

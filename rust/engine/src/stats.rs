@@ -22,4 +22,7 @@ pub struct Stats {
     pub repairs: u64,
     /// Records moved by compaction, since creation.
     pub moved_records: u64,
+    /// Looks that gets through this handle had to make again because a writer was there, in this
+    /// process; a forked child goes on from its parent's number.
+    pub retries: u64,
 }

@@ -14,8 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "latency.hpp"
+#include "map_file.hpp"
 #include "processes.hpp"
+#include "shf-bench-kit/src/lib.rs.h"
 #include "stores.hpp"
 #include "workload.hpp"
 
@@ -39,7 +40,6 @@ enum Section : unsigned {
 constexpr std::array<const char*, kSections> kSectionNames = {
     "put", "get", "miss", "mix", "update", "resize", "memory", "latency", "scaling", "empty"};
 constexpr unsigned kRoundsOfReplacing = 5;
-constexpr unsigned kProcessesMax = 64;
 
 struct Options {
   Workload work;
@@ -92,27 +92,6 @@ struct Figures {
   uint64_t empty_bytes = 0;
 };
 
-// Names a map file, and removes it at the end whatever happened in between.
-class MapFile {
- public:
-  explicit MapFile(const Options& options)
-      : folder_(options.folder), name_("bench-" + std::to_string(getpid())) {}
-  ~MapFile() {
-    const shf::Result<void> removed = shf::Map::Remove(folder_, name_);
-    if (!removed.ok() && removed.status() != shf::Status::kNotFound) {
-      std::fprintf(stderr, "bench: remove: %s\n", removed.text().c_str());
-    }
-  }
-  MapFile(const MapFile&) = delete;
-  MapFile& operator=(const MapFile&) = delete;
-  const std::string& folder() const { return folder_; }
-  const std::string& name() const { return name_; }
-
- private:
-  const std::string folder_;
-  const std::string name_;
-};
-
 // Runs in a child process of its own, which ends right after: the store is never torn down.
 template <typename Store>
 std::string RunPhases(const Options& options, const MapFile& file, bool with_memory,
@@ -159,14 +138,15 @@ std::string RunLatency(const Options& options, const MapFile& file, Latency* out
   Store& store = *new Store(work, file.folder(), file.name());
   if (!store.Create()) return "create: " + store.error();
   Worker<Store> worker(work, store, work.seed);
-  Histogram histogram;
+  rust::Box<kit::Histogram> histogram = kit::new_histogram();
   long switches = InvoluntarySwitches();
   for (uint64_t index = 0; index < work.keys; ++index) {
     const Clock::time_point start = Clock::now();
     worker.Put(index, work.value_bytes);
     const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
     const auto nanoseconds = static_cast<uint64_t>(took.count());
-    histogram.Add(nanoseconds);
+    histogram->record(nanoseconds);
+    out->max = std::max(out->max, nanoseconds);
     // The kernel is asked only for a put that would be the longest one.
     if (nanoseconds > out->max_undisturbed) {
       const long switches_now = InvoluntarySwitches();
@@ -174,16 +154,15 @@ std::string RunLatency(const Options& options, const MapFile& file, Latency* out
       switches = switches_now;
     }
   }
-  out->p50 = histogram.Quantile(0.5);
-  out->p99 = histogram.Quantile(0.99);
-  out->p999 = histogram.Quantile(0.999);
-  out->max = histogram.max();
+  out->p50 = histogram->quantile(0.5);
+  out->p99 = histogram->quantile(0.99);
+  out->p999 = histogram->quantile(0.999);
   return worker.error();
 }
 
 template <typename Store>
 bool MeasureThroughput(const Options& options, bool with_memory, StoreFigures* figures) {
-  const MapFile file(options);
+  const MapFile file(options.folder);
   const Shared<Throughput> result;
   figures->name = Store::kName;
   const bool good = RunProcesses(
@@ -194,7 +173,7 @@ bool MeasureThroughput(const Options& options, bool with_memory, StoreFigures* f
 
 template <typename Store>
 bool MeasureLatency(const Options& options, StoreFigures* figures) {
-  const MapFile file(options);
+  const MapFile file(options.folder);
   const Shared<Latency> result;
   figures->name = Store::kName;
   const bool good = RunProcesses(

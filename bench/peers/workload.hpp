@@ -18,6 +18,8 @@
 #include <string_view>
 #include <vector>
 
+#include "random.hpp"
+
 namespace bench {
 
 constexpr size_t kKeyBytes = 16;
@@ -39,15 +41,6 @@ struct Key {
   }
 };
 
-// The finalizer of MurmurHash3 in the variant "Mix13" of David Stafford: a bijection.
-inline uint64_t Mix(uint64_t x) {
-  x ^= x >> 30;
-  x *= 0xbf58476d1ce4e5b9U;
-  x ^= x >> 27;
-  x *= 0x94d049bb133111ebU;
-  return x ^ (x >> 31);
-}
-
 // Different for every index, because Mix is a bijection.
 inline Key KeyAt(const Workload& work, uint64_t index) {
   const uint64_t first = Mix(index ^ (work.seed << 40));
@@ -58,42 +51,6 @@ inline Key KeyAt(const Workload& work, uint64_t index) {
 inline Key MissingKeyAt(const Workload& work, uint64_t index) {
   return KeyAt(work, index | (uint64_t{1} << 39));
 }
-
-// A sequence of random numbers; the same seed gives the same ones (splitmix64).
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(Mix(seed)) {}
-  uint64_t Next() { return Mix(state_ += 0x9e3779b97f4a7c15U); }
-  // Uniform from 0 to bound - 1; bound MUST be below 2^32.
-  uint64_t Below(uint64_t bound) { return ((Next() >> 32) * bound) >> 32; }
-
- private:
-  uint64_t state_;
-};
-
-// An order in which each index below count comes up once and neighbours are far apart: a bijection
-// on the next power of two, applied again while the result lies outside.
-class Shuffle {
- public:
-  Shuffle(uint64_t count, uint64_t seed) : count_(count), salt_(Mix(seed) | 1) {
-    while ((uint64_t{1} << bits_) < count) ++bits_;
-  }
-  uint64_t At(uint64_t index) const {
-    const uint64_t mask = (uint64_t{1} << bits_) - 1;
-    do {
-      index = (index * salt_) & mask;
-      index ^= index >> (bits_ / 2);
-      index = (index * 0x94d049bb133111ebU) & mask;
-      index ^= index >> (bits_ / 2);
-    } while (index >= count_);
-    return index;
-  }
-
- private:
-  const uint64_t count_;
-  const uint64_t salt_;
-  unsigned bits_ = 2;
-};
 
 // Values of any size up to the workload's largest, in one buffer.
 class Values {

@@ -1,38 +1,15 @@
 // Writes the table and the JSON file.
 #include "report.hpp"
 
-#include <sys/utsname.h>
-#include <unistd.h>
-
 #include <cstdlib>
-#include <fstream>
 #include <iterator>
-#include <sstream>
+#include <nlohmann/json.hpp>
+
+#include "json.hpp"
+#include "machine.hpp"
 
 namespace bench {
 namespace {
-
-struct Machine {
-  std::string model = "unknown processor";
-  std::string kernel;
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  double load = 0;  // processes that ran or waited during the last minute
-};
-
-Machine ThisMachine() {
-  Machine machine;
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.compare(0, 10, "model name") != 0) continue;
-    const size_t colon = line.find(": ");
-    if (colon != std::string::npos) machine.model = line.substr(colon + 2);
-    break;
-  }
-  utsname name;
-  if (uname(&name) == 0) machine.kernel = std::string(name.sysname) + " " + name.release;
-  if (getloadavg(&machine.load, 1) != 1) machine.load = 0;
-  return machine;
-}
 
 // The middle one of the figures that get(sample) picks; 0 for none.
 template <typename Sample, typename Get>
@@ -128,62 +105,42 @@ void PrintTogether(const Options& options, const Figures& figures) {
   row("MIX, all keys", &Together::mix);
 }
 
-// ---- JSON --------------------------------------------------------------------------------------
-
-std::string Quoted(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char letter : text) {
-    if (letter == '"' || letter == '\\') quoted += '\\';
-    if (static_cast<unsigned char>(letter) >= ' ') quoted += letter;
-  }
-  return quoted + "\"";
-}
-
 // An array with what get(sample) picks from each run.
 template <typename Sample, typename Get>
-std::string Array(const std::vector<Sample>& samples, Get get) {
-  std::ostringstream out;
-  const char* separator = "[";
-  for (const Sample& sample : samples) {
-    out << separator << get(sample);
-    separator = ", ";
-  }
-  if (samples.empty()) out << "[";
-  out << "]";
-  return out.str();
+nlohmann::json Array(const std::vector<Sample>& samples, Get get) {
+  nlohmann::json array = nlohmann::json::array();
+  for (const Sample& sample : samples) array.push_back(get(sample));
+  return array;
 }
 
-void WriteStore(const char* key, const StoreFigures& store, std::ostream& out) {
-  out << "  " << Quoted(key) << ": {\n    \"name\": " << Quoted(store.name);
+nlohmann::json StoreJson(const StoreFigures& store) {
+  nlohmann::json json = {{"name", store.name}};
   for (unsigned phase = 0; phase < kPhases; ++phase) {
-    out << ",\n    \"" << kSectionNames[phase] << "_mops\": "
-        << Array(store.throughput, [&](const Throughput& run) { return run.mops[phase]; });
+    json[std::string(kSectionNames[phase]) + "_mops"] =
+        Array(store.throughput, [&](const Throughput& run) { return run.mops[phase]; });
   }
   const auto throughput = [&](const char* name, auto Throughput::*field) {
-    out << ",\n    \"" << name
-        << "\": " << Array(store.throughput, [&](const Throughput& run) { return run.*field; });
+    json[name] = Array(store.throughput, [&](const Throughput& run) { return run.*field; });
   };
   throughput("memory_loaded_ratio", &Throughput::loaded);
   throughput("memory_loaded_bytes", &Throughput::loaded_bytes);
   throughput("memory_loaded_file_bytes", &Throughput::loaded_file_bytes);
   throughput("memory_replaced_ratio", &Throughput::replaced);
   const auto latency = [&](const char* name, uint64_t Latency::*field) {
-    out << ",\n    \"put_" << name
-        << "_ns\": " << Array(store.latency, [&](const Latency& run) { return run.*field; });
+    json[name] = Array(store.latency, [&](const Latency& run) { return run.*field; });
   };
-  latency("p50", &Latency::p50);
-  latency("p99", &Latency::p99);
-  latency("p999", &Latency::p999);
-  latency("max", &Latency::max);
-  latency("max_not_preempted", &Latency::max_undisturbed);
-  out << "\n  },\n";
+  latency("put_p50_ns", &Latency::p50);
+  latency("put_p99_ns", &Latency::p99);
+  latency("put_p999_ns", &Latency::p999);
+  latency("put_max_ns", &Latency::max);
+  latency("put_max_not_preempted_ns", &Latency::max_undisturbed);
+  return json;
 }
 
-void WriteTogether(const char* key, const std::vector<Together>& runs, std::ostream& out) {
-  out << "  " << Quoted(key)
-      << ": {\"put_mops\": " << Array(runs, [](const Together& run) { return run.put; })
-      << ", \"get_mops\": " << Array(runs, [](const Together& run) { return run.get; })
-      << ", \"mix_mops\": " << Array(runs, [](const Together& run) { return run.mix; }) << "},\n";
+nlohmann::json TogetherJson(const std::vector<Together>& runs) {
+  return {{"put_mops", Array(runs, [](const Together& run) { return run.put; })},
+          {"get_mops", Array(runs, [](const Together& run) { return run.get; })},
+          {"mix_mops", Array(runs, [](const Together& run) { return run.mix; })}};
 }
 
 }  // namespace
@@ -191,7 +148,7 @@ void WriteTogether(const char* key, const std::vector<Together>& runs, std::ostr
 void PrintHeading(const Options& options) {
   const Machine machine = ThisMachine();
   const Workload& work = options.work;
-  std::printf("%s, %ld cores, %s, load %.2f\n", machine.model.c_str(), machine.cores,
+  std::printf("%s, %ld cores, %s, load %.2f\n", machine.processor.c_str(), machine.processors,
               machine.kernel.c_str(), machine.load);
   std::printf("%llu keys of %zu bytes, values of %llu bytes, seed %llu, medians of %u run(s), %s\n",
               static_cast<unsigned long long>(work.keys), kKeyBytes,
@@ -212,22 +169,22 @@ void PrintTable(const Options& options, const Figures& figures) {
 }
 
 bool WriteJson(const Options& options, const Figures& figures) {
-  const Machine machine = ThisMachine();
   const Workload& work = options.work;
-  std::ofstream out(options.json);
-  out << "{\n  \"machine\": {\"model\": " << Quoted(machine.model)
-      << ", \"cores\": " << machine.cores << ", \"kernel\": " << Quoted(machine.kernel)
-      << ", \"load\": " << machine.load << "},\n  \"options\": {\"keys\": " << work.keys
-      << ", \"key_bytes\": " << kKeyBytes << ", \"value_bytes\": " << work.value_bytes
-      << ", \"seed\": " << work.seed << ", \"runs\": " << options.runs
-      << ", \"processes\": " << options.processes << ", \"folder\": " << Quoted(options.folder)
-      << "},\n";
-  WriteStore("shf", figures.shf, out);
-  if (!figures.tbb.name.empty()) WriteStore("tbb", figures.tbb, out);
-  WriteTogether("one_process", figures.one, out);
-  WriteTogether("many_processes", figures.many, out);
-  out << "  \"empty_bytes\": " << figures.empty_bytes << "\n}\n";
-  return static_cast<bool>(out.flush());
+  nlohmann::json json = {{"machine", MachineJson(ThisMachine())},
+                         {"options",
+                          {{"keys", work.keys},
+                           {"key_bytes", kKeyBytes},
+                           {"value_bytes", work.value_bytes},
+                           {"seed", work.seed},
+                           {"runs", options.runs},
+                           {"processes", options.processes},
+                           {"folder", options.folder}}},
+                         {"shf", StoreJson(figures.shf)},
+                         {"one_process", TogetherJson(figures.one)},
+                         {"many_processes", TogetherJson(figures.many)},
+                         {"empty_bytes", figures.empty_bytes}};
+  if (!figures.tbb.name.empty()) json["tbb"] = StoreJson(figures.tbb);
+  return WriteJsonFile(options.json, json);
 }
 
 }  // namespace bench

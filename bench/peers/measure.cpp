@@ -52,7 +52,7 @@ void Mark(const std::string& text) {
 }  // namespace
 
 bool MeasureTogether(const Options& options, unsigned count, Together* out) {
-  const MapFile file(options);
+  const MapFile file(options.folder);
   ShfStore store(options.work, file.folder(), file.name());
   if (!store.Create()) {
     std::fprintf(stderr, "bench: create: %s\n", store.error().c_str());
@@ -73,7 +73,7 @@ bool MeasureTogether(const Options& options, unsigned count, Together* out) {
 }
 
 uint64_t MeasureEmpty(const Options& options) {
-  const MapFile file(options);
+  const MapFile file(options.folder);
   ShfStore store(options.work, file.folder(), file.name());
   if (store.Create()) return store.FileBytes();
   std::fprintf(stderr, "bench: create: %s\n", store.error().c_str());
@@ -82,7 +82,7 @@ uint64_t MeasureEmpty(const Options& options) {
 
 bool RunGetLoop(const Options& options) {
   const Workload& work = options.work;
-  const MapFile file(options);
+  const MapFile file(options.folder);
   {
     ShfStore store(work, file.folder(), file.name());
     bool good = store.Create();
