@@ -48,12 +48,14 @@ class Shared {
 // Set by a signal: end the children and clean up.
 inline volatile std::sig_atomic_t interrupted = 0;
 
-// Lets SIGINT and SIGTERM do that. No SA_RESTART: the wait for children ends at once.
+// Lets SIGINT and SIGTERM do that, and SIGPIPE, when nobody reads the output any more. No
+// SA_RESTART: the wait for children ends at once.
 inline void CatchInterrupts() {
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupted = 1; };
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGPIPE, &action, nullptr);
 }
 
 // Where processes wait for each other, busily at first, so that they start within a microsecond.
