@@ -12,10 +12,10 @@
 #![cfg(not(any(miri, loom)))]
 
 use shf_base::format::{FileHeader, IDENTITY_OFFSET, VERSION};
-use shf_base::geometry::{Geometry, SHARD_HEADER_BYTES};
+use shf_base::geometry::Geometry;
 use shf_base::open::HEAP_SECRET;
 use shf_engine::hash::Hash;
-use shf_engine::place::Field;
+use shf_engine::place::{Field, INTENT_ENTRIES};
 use shf_engine::{Map, OpenError, Options};
 use shf_tests::assert_sound;
 use shf_tests::golden::Golden;
@@ -31,7 +31,7 @@ const IDENTITY_BYTES: u64 = 32;
 /// Keys without a value in the first shard, enough to split its table.
 const SMALL_KEYS: usize = 760;
 /// Where the intent begins in a shard header; what it holds while none is pending says nothing.
-const INTENT_OFFSET: u64 = Field::Sweep as u64 + 8;
+const INTENT_OFFSET: u64 = Field::Dead as u64 + 8;
 const LARGE_BYTES: usize = 20_000;
 
 fn folder() -> PathBuf {
@@ -118,7 +118,7 @@ fn this_build_writes_the_bytes_of_the_golden_file() {
     written.forget(IDENTITY_OFFSET, IDENTITY_BYTES);
     let geometry = Geometry::new(SHARDS, WINDOW_BYTES).unwrap();
     for header in (0..SHARDS).map(|shard| geometry.shard_header(shard)) {
-        written.forget(header + INTENT_OFFSET, SHARD_HEADER_BYTES - INTENT_OFFSET);
+        written.forget(header + INTENT_OFFSET, INTENT_ENTRIES * 16);
     }
     let path = golden_path(VERSION);
     if std::env::var_os("SHF_GOLDEN_WRITE").is_some() {

@@ -302,6 +302,9 @@ impl<'r> Bytes<'r> {
         let total = parts.iter().map(|part| part.len()).sum::<usize>();
         assert!(total <= self.len);
         crash::step();
+        // Where this process meets a page that another one made, a load has the kernel map the
+        // pages around it as well, a store that one page only.
+        std::hint::black_box(self.word(0).load(Ordering::Relaxed));
         #[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
         {
             let mut at = 0;

@@ -21,7 +21,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
 /// Reads as something else on a machine of the other byte order.
 pub const BYTE_ORDER_MARK: u64 = 0x0102_0304_0506_0708;
 /// The version of the format that this library writes and reads.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 /// Words that the checksum covers.
 const CHECKED_WORDS: usize = 15;
 /// Bytes of the immutable part, checksum included.
@@ -34,7 +34,8 @@ pub const LOCK_OFFSET: u64 = 33 * 64;
 pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
 /// What the layout fingerprint is computed from: every number that two builds must agree on.
-const LAYOUT: &str = "shf layout 1: page 4096, unit 8, slots 1024x64, shard header 4096 every 4416, \
+const LAYOUT: &str = "shf layout 2: page 4096, unit 8, slots 1024x64, shard header 4096 every 4416, \
+    lock, keys and intent from 2112, memory from 3712, counters from 3776, \
     rings 127x64 from line 5 x shard on, descriptor 8, bucket 64 = 2 words + 12 references, table 64 buckets, \
     reference 30 = cached hash bits + reference, displacement 2, tag 7 + access 1, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \

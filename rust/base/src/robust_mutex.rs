@@ -25,9 +25,11 @@ use std::time::Duration;
 
 /// How long a waiter sleeps before it looks whether the owner is alive.
 const PROBE_AFTER: Duration = Duration::from_millis(4);
-/// Tries of a waiter before it sleeps; the pauses between them double up to `SPINS_MAX`.
-const TRIES: u32 = if cfg!(any(loom, miri)) { 1 } else { 14 };
-/// Longest pause between two tries, in spin hints of some 10 to 40 ns each.
+/// Tries of a waiter before it sleeps; the pauses between them double up to `SPINS_MAX`. Together
+/// they last some 25 us, as long as most splits and growth steps of an owner, and less than it takes
+/// to sleep and be woken.
+const TRIES: u32 = if cfg!(any(loom, miri)) { 1 } else { 40 };
+/// Longest pause between two tries, in spin hints of some 10 ns each on current processors.
 const SPINS_MAX: u32 = 64;
 
 /// The lock of a shard: a word that names the owner, and one that says an owner died or panicked.

@@ -1,5 +1,6 @@
 //! A map: its file, its shards, and the operations on keys.
 
+use crate::arena;
 use crate::check::{self, Violation};
 use crate::class;
 use crate::directory;
@@ -172,9 +173,6 @@ impl Map {
         if self.is_read_only() {
             return Err(OpError::ReadOnly);
         }
-        if self.is_read_only() {
-            return Err(OpError::ReadOnly);
-        }
         let mut erased = 0;
         for place in self.places() {
             walk::tables(place, |entry| {
@@ -298,9 +296,11 @@ impl Map {
     #[inline(always)]
     fn lock_key(&self, hash: Hash) -> Result<Locked<'_>, OpError> {
         let shard = hash.shard(self.geometry.shards());
-        if let Ok(Some(entry)) = directory::find(&self.place(shard), hash.directory()) {
+        let place = self.place(shard);
+        if let Ok(Some(entry)) = directory::find(&place, hash.directory()) {
             self.storage.region().prefetch(entry.table.low_offset(hash.bucket()));
         }
+        arena::prefetch(place);
         self.lock(shard)
     }
 

@@ -5,11 +5,14 @@
 //!    0  root: directory depth                       read by gets; written by splits only
 //!    8  limits: record pages | index pages << 32    read by gets; written by growth only
 //!   16  directory, first level: 512 half words      read by gets; written by splits only
-//! 2112  lock (half), suspect (half), pending intent entries
-//! 2176  keys, dead units, splits, repairs, moved records, tables
-//! 2240  head, tops, free pages, rotors, evacuation, retired, reused, sweep
-//! 2304  intent: 96 entries of address and value
+//! 2112  lock (half), suspect (half), pending intent entries, keys, dead units
+//! 2144  intent: 96 entries of address and value
+//! 3712  head, tops, free pages, rotors, evacuation, retired, reused, sweep
+//! 3776  splits, repairs, moved records, tables
 //! ```
+//!
+//! What nearly every mutation stores to lies together, in two or three cache lines: between two
+//! processes that write, each of them changes hands with the lock.
 
 use crate::slot_word::SlotFormat;
 use shf_base::atomic::Ordering::{Acquire, Release};
@@ -35,39 +38,45 @@ pub enum Field {
     /// Committed entries of the intent; 0 when nothing is pending.
     Pending = LOCK_OFFSET + 8,
     /// Keys in the shard.
-    Keys = 2176,
+    Keys = LOCK_OFFSET + 16,
     /// Units of records that are deleted or replaced and not used again.
-    Dead = 2184,
+    Dead = LOCK_OFFSET + 24,
     /// Splits since creation.
-    Splits = 2192,
+    Splits = COUNTERS_OFFSET,
     /// Repairs since creation.
-    Repairs = 2200,
+    Repairs = COUNTERS_OFFSET + 8,
     /// Records moved by compaction since creation.
-    Moved = 2208,
+    Moved = COUNTERS_OFFSET + 16,
     /// Tables.
-    Tables = 2216,
+    Tables = COUNTERS_OFFSET + 24,
     /// Page of the run that new records go to, plus one; 0: none yet.
-    Head = 2240,
+    Head = MEMORY_OFFSET,
     /// Record pages handed out so far, and index pages in the upper half.
-    Tops = 2248,
+    Tops = MEMORY_OFFSET + 8,
     /// Pages in free runs.
-    FreePages = 2256,
+    FreePages = MEMORY_OFFSET + 16,
     /// Where the search for free runs goes on, and that for sparse runs in the upper half.
-    Rotors = 2264,
+    Rotors = MEMORY_OFFSET + 24,
     /// Page of the run being evacuated plus one, and units done in the upper half; 0: none.
-    Evacuation = 2272,
+    Evacuation = MEMORY_OFFSET + 32,
     /// Large runs freed since creation.
-    Retired = 2280,
+    Retired = MEMORY_OFFSET + 40,
     /// The largest number that a run used again got when it was freed.
-    Reused = 2288,
+    Reused = MEMORY_OFFSET + 48,
     /// Page where the next sweep for dead blocks begins.
-    Sweep = 2296,
+    Sweep = MEMORY_OFFSET + 56,
 }
 
 const LEVEL_OFFSET: u64 = 16;
-const INTENT_OFFSET: u64 = 2304;
 const _: () = assert!(LEVEL_OFFSET + LEVEL_ENTRIES as u64 * 4 <= LOCK_OFFSET);
-const _: () = assert!(INTENT_OFFSET + INTENT_ENTRIES * 16 <= SHARD_HEADER_BYTES);
+/// Right behind `Dead`.
+const INTENT_OFFSET: u64 = LOCK_OFFSET + 32;
+/// How new records get their memory.
+const MEMORY_OFFSET: u64 = 58 * 64;
+const _: () = assert!(INTENT_OFFSET + INTENT_ENTRIES * 16 <= MEMORY_OFFSET);
+/// What is counted and seldom changes.
+const COUNTERS_OFFSET: u64 = MEMORY_OFFSET + 64;
+const _: () = assert!(COUNTERS_OFFSET + 64 <= SHARD_HEADER_BYTES);
 
 /// One shard's part of a region. Cheap to copy.
 #[derive(Clone, Copy)]
@@ -280,6 +289,7 @@ impl<'m> Place<'m> {
         };
         inside(self.header_offset, LOCK_OFFSET)
             || inside(self.field_offset(Field::Keys), INTENT_OFFSET - Field::Keys as u64)
+            || inside(self.header_offset + MEMORY_OFFSET, SHARD_HEADER_BYTES - MEMORY_OFFSET)
             || inside(self.window_offset, self.geometry.window_bytes())
     }
 

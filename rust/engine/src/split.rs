@@ -102,6 +102,9 @@ pub fn finish(place: Place<'_>, pages: u64) -> Result<(), OpError> {
 /// Fills a page that nobody refers to with the keys that leave `entry`.
 fn fill(place: Place<'_>, entry: Entry<'_>, new: Table<'_>) {
     let format = place.slot_format();
+    if !format.keeps_cache(entry.depth) || format.cached_bit(0, entry.depth).is_none() {
+        prefetch_records(place, entry.table);
+    }
     let mut heads = [Head { low: 0, high: 0 }; BUCKETS];
     for (bucket, new_head) in heads.iter_mut().enumerate() {
         let old_head = entry.table.head(bucket);
@@ -125,6 +128,17 @@ fn fill(place: Place<'_>, entry: Entry<'_>, new: Table<'_>) {
     }
     for (bucket, (head, overflow)) in heads.iter().zip(overflow).enumerate() {
         new.store_head(bucket, head.with_overflow(overflow.into()).bumped());
+    }
+}
+
+/// Starts to fetch the records of a table whose keys are about to be hashed, all at once: one after
+/// the other, each would wait for the memory.
+fn prefetch_records(place: Place<'_>, table: Table<'_>) {
+    for bucket in 0..BUCKETS {
+        for slot in table.head(bucket).occupied() {
+            let reference = place.slot_format().reference(table.slot(bucket, slot));
+            place.region().prefetch(place.unit_offset(reference));
+        }
     }
 }
 
