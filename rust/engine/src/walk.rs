@@ -19,16 +19,23 @@ use shf_base::error::OpError;
 pub type Pair<'s> = (&'s [u8], &'s [u8]);
 
 /// Calls `visit` for each table of a shard, with its place in the directory; stops on an error.
+/// Each table has an index page of its own, so a directory that leads to more tables than pages
+/// leads to some of them again and again.
 pub fn tables<'m>(
     place: Place<'m>,
     mut visit: impl FnMut(Entry<'m>) -> Result<bool, OpError>,
 ) -> Result<bool, OpError> {
-    let mut index = 0;
+    let (mut index, mut tables) = (0, 0);
     while index < 1u32 << directory::depth(&place)? {
-        if let Some(entry) = directory::entry(&place, index)?
-            && !visit(entry)?
-        {
-            return Ok(false);
+        if let Some(entry) = directory::entry(&place, index)? {
+            tables += 1;
+            if tables > place.limits().1 {
+                let at = place.level_offset(0);
+                return Err(place.corrupt(at, "directory with more tables than index pages"));
+            }
+            if !visit(entry)? {
+                return Ok(false);
+            }
         }
         index += 1;
     }
@@ -81,7 +88,7 @@ fn copy_bucket<'s>(
         fence(Acquire);
         entry.table.version(bucket) == head.version()
     };
-    let mut pairs = Vec::new_in(scratch);
+    let (mut pairs, mut bytes) = (Vec::new_in(scratch), 0);
     for slot in head.occupied() {
         let reference = place.slot_format().reference(entry.table.slot(bucket, slot));
         let record = Record::at(&place, reference);
@@ -93,6 +100,12 @@ fn copy_bucket<'s>(
             let at = entry.table.slot_offset(bucket, slot);
             return Err(place.corrupt(at, "slot without a record"));
         };
+        // Those of one moment do not overlap. The limit is that of now: the record may be new.
+        bytes += record.shape.bytes();
+        if bytes > place.records_bytes_max() {
+            let at = entry.table.low_offset(bucket);
+            return Err(place.corrupt(at, "bucket of records that overlap"));
+        }
         pairs.push(copy_record(record, scratch)?);
     }
     Ok(unchanged().then_some(pairs))
