@@ -5,13 +5,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-const PAGE: usize = 4096;
-
-/// All pages of a file that are not zero.
+/// All parts of a file that are real, zeros included: what was committed stays committed.
 pub struct Image {
     file: File,
     path: PathBuf,
-    pages: Vec<(u64, Vec<u8>)>,
+    parts: Vec<(u64, Vec<u8>)>,
 }
 
 impl Image {
@@ -19,17 +17,13 @@ impl Image {
     pub fn of(folder: &Path, name: &str) -> Image {
         let path = folder.join(format!("{name}.shf"));
         let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        let mut pages = Vec::new();
+        let mut parts = Vec::new();
         for (start, end) in extents(&file) {
-            for at in (start..end).step_by(PAGE) {
-                let mut page = vec![0; PAGE];
-                file.read_exact_at(&mut page, at).unwrap();
-                if page.iter().any(|byte| *byte != 0) {
-                    pages.push((at, page));
-                }
-            }
+            let mut part = vec![0; (end - start) as usize];
+            file.read_exact_at(&mut part, start).unwrap();
+            parts.push((start, part));
         }
-        Image { file, path, pages }
+        Image { file, path, parts }
     }
 
     /// Makes the file what it was; those who have it mapped see that.
@@ -40,14 +34,28 @@ impl Image {
         // SAFETY: plain system call on an open file.
         let punched = unsafe { libc::fallocate(self.file.as_raw_fd(), mode, 0, len as i64) };
         assert_eq!(punched, 0);
-        for (at, page) in &self.pages {
-            self.file.write_all_at(page, *at).unwrap();
+        for (at, part) in &self.parts {
+            self.file.write_all_at(part, *at).unwrap();
         }
+    }
+
+    /// The remembered word at an offset; 0 in a hole.
+    pub fn word(&self, offset: u64) -> u64 {
+        let holds = |(at, part): &&(u64, Vec<u8>)| (*at..at + part.len() as u64).contains(&offset);
+        self.parts.iter().find(holds).map_or(0, |(at, part)| {
+            let bytes = &part[(offset - at) as usize..][..8];
+            u64::from_le_bytes(bytes.try_into().unwrap())
+        })
     }
 
     /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file, open for reading and writing.
+    pub fn file(&self) -> &File {
+        &self.file
     }
 }
 

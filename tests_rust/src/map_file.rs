@@ -22,7 +22,12 @@ impl MapFile {
 
     /// Creates the map with `shards` shards and at most 64 MiB.
     pub fn create(&self, shards: u32) -> Map {
-        let (shards, max_bytes) = (Some(shards), Some(64 << 20));
+        self.create_with(shards, 64 << 20)
+    }
+
+    /// Creates the map with `shards` shards and at most `max_bytes`.
+    pub fn create_with(&self, shards: u32, max_bytes: u64) -> Map {
+        let (shards, max_bytes) = (Some(shards), Some(max_bytes));
         let options = Options { shards, max_bytes, ..Options::default() };
         Map::create(self.folder(), &self.name, &options).unwrap()
     }

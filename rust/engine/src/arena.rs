@@ -65,8 +65,7 @@ pub fn allocate<'m>(
 #[inline(always)]
 pub fn prefetch(place: Place<'_>) {
     let Some(page) = (place.load(Field::Head) as u32).checked_sub(1) else { return };
-    let (limit, _) = unpair(place.load(Field::Limits));
-    if page >= limit {
+    if page >= place.limits().0 {
         return;
     }
     let Some(word) = place.word(place.descriptor_offset(page)) else { return };
@@ -97,17 +96,17 @@ fn allocate_small<'m>(
 ) -> Result<u32, OpError> {
     let place = memory.place;
     // Before the first growth the rings are not real yet.
-    if place.load(Field::Limits) as u32 != 0
-        && let Some(reference) = ring::pop(intent, place, class)
-    {
-        return Ok(reference);
+    if place.load(Field::Limits) as u32 != 0 {
+        if let Some(reference) = ring::pop(intent, place, class) {
+            return Ok(reference);
+        }
+        if much_is_dead(place)
+            && let Some(reference) = ring::pop_larger(intent, place, class)
+        {
+            return Ok(reference);
+        }
     }
     let units = class::units(class);
-    if much_is_dead(place)
-        && let Some(reference) = ring::pop_larger(intent, place, class)
-    {
-        return Ok(reference);
-    }
     if let Some(page) = (intent.field(Field::Head) as u32).checked_sub(1)
         && let Run::Log { pages, live, used } = run::at(intent, place, page)
         && used + units <= pages * PAGE_UNITS as u32

@@ -13,6 +13,7 @@ use crate::ring;
 use crate::run::{self, Run};
 use crate::split;
 use crate::table::{BUCKETS, REACH, bucket_at};
+use crate::walk;
 use hashbrown::{HashMap, HashSet};
 use shf_base::error::OpError;
 use shf_base::geometry::PAGE_UNITS;
@@ -28,6 +29,10 @@ pub struct Violation {
     pub what: String,
 }
 
+/// Violations that one shard's check names; who has so many need not know the rest, and a damaged
+/// map could have more than there is memory.
+const VIOLATIONS_MAX: usize = 1000;
+
 /// What the walk over the index collects.
 struct Walk<'m> {
     place: Place<'m>,
@@ -40,6 +45,8 @@ struct Walk<'m> {
     references: HashSet<u32>,
     keys: u64,
     tables: u64,
+    /// Bytes of keys that may still be hashed before records must overlap.
+    bytes_left: u64,
 }
 
 /// Checks a shard. The caller holds its lock and nothing is pending.
@@ -52,6 +59,7 @@ pub fn shard(place: Place<'_>) -> Vec<Violation> {
         references: HashSet::new(),
         keys: 0,
         tables: 0,
+        bytes_left: place.records_bytes_max(),
     };
     if let Err(error) = walk.index() {
         walk.report(place.field_offset(Field::Root), error.to_string());
@@ -63,20 +71,24 @@ pub fn shard(place: Place<'_>) -> Vec<Violation> {
 
 impl<'m> Walk<'m> {
     fn report(&mut self, offset: u64, what: impl Into<String>) {
-        self.violations.push(Violation { shard: self.place.shard(), offset, what: what.into() });
+        if self.violations.len() < VIOLATIONS_MAX {
+            let shard = self.place.shard();
+            self.violations.push(Violation { shard, offset, what: what.into() });
+        }
     }
 
     fn index(&mut self) -> Result<(), OpError> {
         let depth = directory::depth(&self.place)?;
-        for index in 0..1u32 << depth {
-            let Some(entry) = directory::entry(&self.place, index)? else { continue };
+        walk::tables(self.place, |entry| {
             let offset = entry.table.low_offset(0);
-            if index >> entry.depth != 0 || entry.depth > depth {
-                self.report(offset, format!("table of depth {} at index {index}", entry.depth));
+            if entry.index >> entry.depth != 0 || entry.depth > depth {
+                let what = format!("table of depth {} at index {}", entry.depth, entry.index);
+                self.report(offset, what);
             }
             self.tables += 1;
             self.table(entry);
-        }
+            Ok(self.violations.len() < VIOLATIONS_MAX)
+        })?;
         Ok(())
     }
 
@@ -110,6 +122,10 @@ impl<'m> Walk<'m> {
         if !self.references.insert(reference) {
             self.report(offset, format!("unit {reference} has two slots"));
         }
+        let Some(left) = self.bytes_left.checked_sub(record.shape.key_len) else {
+            return self.report(offset, "records that overlap");
+        };
+        self.bytes_left = left;
         let hash = record.hash(place.secret());
         let distance = format.distance(word);
         let right = hash.shard(place.geometry().shards()) == place.shard()

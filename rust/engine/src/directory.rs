@@ -92,7 +92,8 @@ pub fn enter<'m>(
     new_page: &mut dyn FnMut(&mut Intent<'m>) -> Result<u32, OpError>,
 ) -> Result<(), OpError> {
     let page = match place.level(index / ENTRIES).load(Acquire).checked_sub(1) {
-        Some(page) => page,
+        Some(page) if place.index(page).is_some() => page,
+        Some(_) => return Err(damaged(&place, index)),
         None => {
             let page = new_page(intent)?;
             intent.set_half(place.level_offset(index / ENTRIES), page + 1);

@@ -8,7 +8,7 @@
 //! the map's maximum. Steps that several shards take at the same moment may exceed it by one step
 //! for each; a step is at most 64 KiB beyond what a single record needs.
 
-use crate::place::{Field, Place, pair, unpair};
+use crate::place::{Field, Place, pair};
 use shf_base::atomic::Ordering::{Relaxed, Release};
 use shf_base::error::OpError;
 use shf_base::geometry::{PAGE_BYTES, RINGS_BYTES};
@@ -35,7 +35,7 @@ pub struct Memory<'m> {
 impl Memory<'_> {
     /// Makes at least `pages` record pages real.
     pub fn need_records(self, pages: u32) -> Result<(), OpError> {
-        let (records, index) = unpair(self.place.load(Field::Limits));
+        let (records, index) = self.place.limits();
         if pages <= records {
             return Ok(());
         }
@@ -62,7 +62,7 @@ impl Memory<'_> {
 
     /// Makes at least `pages` index pages real.
     pub fn need_index(self, pages: u32) -> Result<(), OpError> {
-        let (records, index) = unpair(self.place.load(Field::Limits));
+        let (records, index) = self.place.limits();
         if pages <= index {
             return Ok(());
         }
@@ -117,7 +117,7 @@ impl Memory<'_> {
 
     /// For repair: sets the ledger right and gives back what lies beyond the limits.
     pub fn settle(self) {
-        let (records, index) = unpair(self.place.load(Field::Limits));
+        let (records, index) = self.place.limits();
         self.place.ledger(self.place.shard()).store(ledger(records, index), Release);
         let all = self.place.geometry().pages();
         let beyond = all.saturating_sub(u64::from(records) + u64::from(index));
@@ -127,13 +127,13 @@ impl Memory<'_> {
 
     /// Whether the maximum leaves room for another step.
     pub fn may_grow(self) -> bool {
-        let (records, index) = unpair(self.place.load(Field::Limits));
+        let (records, index) = self.place.limits();
         u64::from(records) + u64::from(index) < self.place.geometry().pages() && self.affordable(1)
     }
 
     /// Gives back the descriptors, and the rings, of pages that are not committed.
     fn release_descriptors(self) {
-        let (records, _) = unpair(self.place.load(Field::Limits));
+        let (records, _) = self.place.limits();
         let start = self.place.descriptor_offset(descriptor_pages(records) * DESCRIPTORS);
         let end = self.place.record_page(0);
         let start = if records == 0 { self.place.window() } else { start };

@@ -141,7 +141,8 @@ fn apply<const FOUND: bool>(place: Place<'_>, len: u64) -> Result<(), OpError> {
                 let half = place.region().half(offset).ok_or_else(|| misplaced(place, entry))?;
                 half.store(value as u32, Release);
             }
-            KIND_FINISH_SPLIT => split::finish(place, value)?,
+            // Always the last entry: a forged intent does not get to do it again and again.
+            KIND_FINISH_SPLIT if entry + 1 == len => split::finish(place, value)?,
             _ => return Err(misplaced(place, entry)),
         }
     }

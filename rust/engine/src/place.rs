@@ -163,6 +163,21 @@ impl<'m> Place<'m> {
         self.field(field).load(Acquire)
     }
 
+    /// Committed record and index pages: what the header says, but no more than the window has,
+    /// so that no sum of pages or offsets made of them overflows.
+    #[inline(always)]
+    pub fn limits(&self) -> (u32, u32) {
+        let (records, index) = unpair(self.load(Field::Limits));
+        let most = self.geometry.pages() as u32;
+        (records.min(most), index.min(most))
+    }
+
+    /// Bytes of the committed record pages. Records do not overlap, so all of a shard's together
+    /// have no more; who reads more than that for one step has met a forged length.
+    pub fn records_bytes_max(&self) -> u64 {
+        u64::from(self.limits().0) * PAGE_BYTES
+    }
+
     /// Stores a header word that changes on its own, outside of any intent.
     #[inline(always)]
     pub fn store(self, field: Field, value: u64) {

@@ -80,7 +80,7 @@ impl Run {
 /// The run that starts at a page, as it will be after the commit.
 #[inline(always)]
 pub fn at(intent: &Intent<'_>, place: Place<'_>, page: u32) -> Run {
-    if page >= unpair(place.load(Field::Limits)).0 {
+    if page >= place.limits().0 {
         // Its descriptor may not be real.
         return Run::Inside { back: 0 };
     }
@@ -177,7 +177,7 @@ fn take_free(
 /// limits, whatever the header says.
 pub fn tops(intent: &Intent<'_>, place: Place<'_>) -> (u32, u32) {
     let (top, index) = unpair(intent.field(Field::Tops));
-    let (records, index_pages) = unpair(place.load(Field::Limits));
+    let (records, index_pages) = place.limits();
     (top.min(records), index.min(index_pages))
 }
 

@@ -18,8 +18,9 @@ use crate::directory::{self, Entry};
 use crate::growth::Memory;
 use crate::hash::{DIRECTORY_BITS, Hash};
 use crate::intent::Intent;
-use crate::place::{Field, Place, pair, unpair};
+use crate::place::{Field, Place, pair};
 use crate::record::Record;
+use crate::run;
 use crate::table::{BUCKETS, Head, Table, bucket_at};
 use shf_base::atomic::Ordering::Release;
 use shf_base::error::OpError;
@@ -47,6 +48,10 @@ pub fn split<'m>(memory: Memory<'m>, entry: Entry<'m>) -> Result<(), OpError> {
     let place = memory.place;
     if entry.depth >= DIRECTORY_BITS {
         return Err(OpError::HashCollisions { shard: place.shard() });
+    }
+    if entry.index >> entry.depth != 0 {
+        // Its sibling would be entered at its own place, and one of the two lost.
+        return Err(place.corrupt(entry.table.low_offset(0), "table at an index beyond its depth"));
     }
     let mut intent = Intent::begin(place);
     let new = new_table(&mut intent, memory)?;
@@ -83,6 +88,7 @@ pub fn finish(place: Place<'_>, pages: u64) -> Result<(), OpError> {
         count_overflow(place, old, bucket, stays(bucket), &mut overflow);
     }
     let format = place.slot_format();
+    let mut hashing = Hashing::new(place);
     for (bucket, overflow) in overflow.into_iter().enumerate() {
         let kept = stays(bucket);
         let mut head = old.head(bucket);
@@ -90,7 +96,7 @@ pub fn finish(place: Place<'_>, pages: u64) -> Result<(), OpError> {
             if kept >> slot & 1 == 0 {
                 head = head.with_tag(slot, 0);
             } else if !format.keeps_cache(depth) {
-                let word = repack(place, old.slot(bucket, slot), depth + 1);
+                let word = hashing.repack(old.slot(bucket, slot), depth + 1);
                 old.half(bucket, slot).store(word, Release);
             }
         }
@@ -105,18 +111,19 @@ fn fill(place: Place<'_>, entry: Entry<'_>, new: Table<'_>) {
     if !format.keeps_cache(entry.depth) || format.cached_bit(0, entry.depth).is_none() {
         prefetch_records(place, entry.table);
     }
+    let mut hashing = Hashing::new(place);
     let mut heads = [Head { low: 0, high: 0 }; BUCKETS];
     for (bucket, new_head) in heads.iter_mut().enumerate() {
         let old_head = entry.table.head(bucket);
         *new_head = new.head(bucket).emptied();
         for slot in old_head.occupied() {
             let word = entry.table.slot(bucket, slot);
-            if !moves(place, word, entry.depth) {
+            if !hashing.moves(word, entry.depth) {
                 continue;
             }
             let word = match format.keeps_cache(entry.depth) {
                 true => word,
-                false => repack(place, word, entry.depth + 1),
+                false => hashing.repack(word, entry.depth + 1),
             };
             new.half(bucket, slot).store(word, Release);
             *new_head = new_head.with_tag(slot, old_head.tag(slot));
@@ -159,25 +166,40 @@ pub fn count_overflow(
     }
 }
 
-/// Whether the key of a slot has directory bit `depth` set.
-fn moves(place: Place<'_>, word: u32, depth: u32) -> bool {
-    place.slot_format().cached_bit(word, depth).unwrap_or_else(|| {
-        hash_of(place, word).is_some_and(|hash| (hash.directory() >> depth) & 1 == 1)
-    })
+/// Hashes keys of a table, of no more bytes than its shard has: all slots of a damaged one may
+/// lead to the same huge record.
+struct Hashing<'m> {
+    place: Place<'m>,
+    bytes_left: u64,
 }
 
-/// The slot with the cached bits of another depth; as it is where its record makes no sense.
-fn repack(place: Place<'_>, word: u32, depth: u32) -> u32 {
-    let format = place.slot_format();
-    match hash_of(place, word) {
-        Some(hash) => format.pack(format.reference(word), format.distance(word), hash, depth),
-        None => word,
+impl<'m> Hashing<'m> {
+    /// For one pass over a table; each key may be hashed twice in it.
+    fn new(place: Place<'m>) -> Hashing<'m> {
+        Hashing { place, bytes_left: 2 * place.records_bytes_max() }
     }
-}
 
-fn hash_of(place: Place<'_>, word: u32) -> Option<Hash> {
-    let record = Record::at(&place, place.slot_format().reference(word))?;
-    Some(record.hash(place.secret()))
+    /// Whether the key of a slot has directory bit `depth` set.
+    fn moves(&mut self, word: u32, depth: u32) -> bool {
+        self.place.slot_format().cached_bit(word, depth).unwrap_or_else(|| {
+            self.hash_of(word).is_some_and(|hash| (hash.directory() >> depth) & 1 == 1)
+        })
+    }
+
+    /// The slot with the cached bits of another depth; as it is where its record makes no sense.
+    fn repack(&mut self, word: u32, depth: u32) -> u32 {
+        let format = self.place.slot_format();
+        match self.hash_of(word) {
+            Some(hash) => format.pack(format.reference(word), format.distance(word), hash, depth),
+            None => word,
+        }
+    }
+
+    fn hash_of(&mut self, word: u32) -> Option<Hash> {
+        let record = Record::at(&self.place, self.place.slot_format().reference(word))?;
+        self.bytes_left = self.bytes_left.checked_sub(record.shape.key_len)?;
+        Some(record.hash(self.place.secret()))
+    }
 }
 
 fn table(place: Place<'_>, page: u32) -> Result<Table<'_>, OpError> {
@@ -202,7 +224,7 @@ fn new_directory_page<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result
     let page = new_index_page(intent, memory)?;
     let place = memory.place;
     let Some(bytes) = place.index(page) else {
-        return Err(place.corrupt(place.index_page(page), "index page beyond the limit"));
+        return Err(place.corrupt(place.field_offset(Field::Limits), "index page beyond the limit"));
     };
     for entry in 0..PAGE_BYTES as usize / 4 {
         bytes.half(entry).store(0, Release);
@@ -211,8 +233,8 @@ fn new_directory_page<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result
 }
 
 fn new_index_page<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result<u32, OpError> {
-    let (records, index) = unpair(intent.field(Field::Tops));
-    memory.need_index(index.saturating_add(1))?;
+    let (records, index) = run::tops(intent, memory.place);
+    memory.need_index(index + 1)?;
     intent.set_field(Field::Tops, pair(records, index + 1));
     Ok(index)
 }

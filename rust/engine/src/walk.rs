@@ -15,16 +15,23 @@ use shf_base::atomic::spin_hint;
 use shf_base::error::OpError;
 
 /// Calls `visit` for each table of a shard, with its place in the directory; stops on an error.
+/// Each table has an index page of its own, so a directory that leads to more tables than pages
+/// leads to some of them again and again.
 pub fn tables<'m>(
     place: Place<'m>,
     mut visit: impl FnMut(Entry<'m>) -> Result<bool, OpError>,
 ) -> Result<bool, OpError> {
-    let mut index = 0;
+    let (mut index, mut tables) = (0, 0);
     while index < 1u32 << directory::depth(&place)? {
-        if let Some(entry) = directory::entry(&place, index)?
-            && !visit(entry)?
-        {
-            return Ok(false);
+        if let Some(entry) = directory::entry(&place, index)? {
+            tables += 1;
+            if tables > place.limits().1 {
+                let at = place.level_offset(0);
+                return Err(place.corrupt(at, "directory with more tables than index pages"));
+            }
+            if !visit(entry)? {
+                return Ok(false);
+            }
         }
         index += 1;
     }
