@@ -26,8 +26,9 @@ endif()
 
 # shf_add_static_library(<name> OBJECTS <object library> RUST <rust library> SYMBOLS <file>)
 #
-# Makes the static library <name>. SYMBOLS holds one wildcard a line; what matches stays global,
-# except for what matches a line with a leading exclamation mark.
+# Makes the static library <name> and sets <name>_OBJECT, the one object that it consists of.
+# SYMBOLS holds one wildcard a line; what matches stays global, except for what matches a line with
+# a leading exclamation mark.
 function(shf_add_static_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "OBJECTS;RUST;SYMBOLS" "")
   string(TOUPPER "${arg_RUST}" RUST)
@@ -54,4 +55,5 @@ function(shf_add_static_library name)
   add_dependencies(${name} ${arg_RUST} ${arg_OBJECTS})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX POSITION_INDEPENDENT_CODE ON)
   target_link_libraries(${name} INTERFACE ${SHF_RUST_SYSTEM_LIBRARIES})
+  set(${name}_OBJECT "${object}" PARENT_SCOPE)
 endfunction()

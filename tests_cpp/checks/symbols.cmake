@@ -1,6 +1,8 @@
-# Checks that ARCHIVE defines global symbols of the namespace shf, of the class SharedHashFile and
-# of the found value only. NM lists them.
-execute_process(COMMAND "${NM}" --extern-only --defined-only --format=posix "${ARCHIVE}"
+# Checks that LIBRARY defines global symbols of the namespace shf, of the class SharedHashFile and
+# of the found value only. NM lists them; OPTIONS is --dynamic for a shared library. LIBRARY may
+# have wildcards, as long as it matches one file.
+file(GLOB LIBRARY "${LIBRARY}")
+execute_process(COMMAND "${NM}" ${OPTIONS} --extern-only --defined-only --format=posix ${LIBRARY}
                 OUTPUT_VARIABLE listing COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX MATCHALL "\n[^ \n]+ [A-Za-z] " symbols "\n${listing}")
 set(ours "^(_ZN(K|R|KR|O)?3shf|_ZT[VIS]N3shf|_ZNK?14SharedHashFile|shf_val |shf_val_len )")

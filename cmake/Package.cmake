@@ -1,0 +1,56 @@
+# Says how `cpack` makes Debian packages of what is installed: libsharedhashfile-dev and, where the
+# shared library is built (SHF_SHARED), libsharedhashfile<SONAME>.
+#
+# A build that is to be packaged is configured with the prefix /usr, which puts libraries where
+# Debian has them; the preset `deb` does that.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_CONTACT "The SharedHashFile developers <developers@sharedhashfile.invalid>"
+    CACHE STRING "Who is named as the maintainer of packages")
+mark_as_advanced(CPACK_PACKAGE_CONTACT)
+set(CPACK_PACKAGE_VERSION "${PROJECT_VERSION}")
+set(CPACK_STRIP_FILES ON)
+set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
+    OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+
+# What each package must have, licences included, at a place of its own.
+file(READ LICENSE-MIT SHF_LICENSE_MIT)
+configure_file(cmake/debian-copyright.in debian-copyright @ONLY)
+function(shf_package component name section description)
+  string(TOUPPER "${component}" COMPONENT)
+  set(CPACK_COMPONENTS_ALL ${CPACK_COMPONENTS_ALL} ${component} PARENT_SCOPE)
+  set(CPACK_DEBIAN_${COMPONENT}_PACKAGE_NAME "${name}" PARENT_SCOPE)
+  set(CPACK_DEBIAN_${COMPONENT}_PACKAGE_SECTION "${section}" PARENT_SCOPE)
+  # The first line, which says what the project is, comes from the project.
+  set(CPACK_DEBIAN_${COMPONENT}_DESCRIPTION "${description}" PARENT_SCOPE)
+  install(FILES "${CMAKE_CURRENT_BINARY_DIR}/debian-copyright" RENAME copyright
+          DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/${name}" COMPONENT ${component}
+          EXCLUDE_FROM_ALL)
+endfunction()
+
+set(CPACK_COMPONENTS_ALL "")
+shf_package(SharedHashFile_Development libsharedhashfile-dev libdevel
+  "This package has what is needed to build programs with it.")
+if(SHF_SHARED)
+  set(SHF_RUNTIME "libsharedhashfile${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}")
+  shf_package(SharedHashFile_Runtime ${SHF_RUNTIME} libs
+    "This package has the shared library, for programs that were built with it.")
+  set(CPACK_DEBIAN_SHAREDHASHFILE_DEVELOPMENT_PACKAGE_DEPENDS
+      "${SHF_RUNTIME} (= ${PROJECT_VERSION})")
+  # Both tools are needed to find out what the library depends on; without the second CPack ends.
+  find_program(SHF_SHLIBDEPS dpkg-shlibdeps DOC "Finds the dependencies of a Debian package")
+  find_program(SHF_FILE file DOC "Finds the shared libraries in a Debian package")
+  mark_as_advanced(SHF_SHLIBDEPS SHF_FILE)
+  if(SHF_SHLIBDEPS AND SHF_FILE)
+    set(CPACK_DEBIAN_SHAREDHASHFILE_RUNTIME_PACKAGE_SHLIBDEPS ON)
+    set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+    set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
+  else()
+    message(STATUS "Debian packages of this build name no dependencies: install dpkg-dev and file")
+  endif()
+endif()
+
+include(CPack)

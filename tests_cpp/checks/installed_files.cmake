@@ -1,0 +1,45 @@
+# Checks which files are installed, that no text among them names the place where it was built or
+# first installed, and the name by which programs remember the shared library. SCRATCH is the folder
+# of install.cmake, VERSION the library's; OBJDUMP tells that name.
+string(REGEX MATCH "^[0-9]+\\.[0-9]+" series "${VERSION}")
+set(config cmake/SharedHashFile/SharedHashFile)
+set(expected_static
+    include/SharedHashFile.hpp include/shf/map.hpp include/shf/result.hpp
+    LIB/libSharedHashFile.a LIB/${config}Config.cmake LIB/${config}ConfigVersion.cmake
+    LIB/${config}Targets-release.cmake LIB/${config}Targets.cmake LIB/pkgconfig/sharedhashfile.pc
+    share/doc/SharedHashFile/LICENSE-APACHE share/doc/SharedHashFile/LICENSE-MIT)
+set(expected_both ${expected_static} LIB/libSharedHashFile.so LIB/libSharedHashFile.so.${series}
+    LIB/libSharedHashFile.so.${VERSION})
+set(expected_part ${expected_static} parent/parent.cmake)
+
+foreach(name IN ITEMS both static part)
+  set(prefix "${SCRATCH}/moved/${name}")
+  file(GLOB_RECURSE files RELATIVE "${prefix}" "${prefix}/*")
+  foreach(file IN LISTS files)
+    if(file MATCHES "\\.(hpp|cmake|pc)$")
+      file(READ "${prefix}/${file}" text)
+      string(FIND "${text}" "${SCRATCH}" at)
+      if(NOT at EQUAL -1)
+        message(SEND_ERROR "${name}/${file} names ${SCRATCH}")
+      endif()
+      if(file MATCHES "^include/" AND text MATCHES "#include \"(rust/|shf/internal/)")
+        message(SEND_ERROR "${name}/${file} includes what is not installed")
+      endif()
+    endif()
+  endforeach()
+  # The folder of libraries is Debian's or that of other systems.
+  list(TRANSFORM files REPLACE "^lib(64|/[a-z0-9_]+-linux-gnu)?/" "LIB/")
+  list(SORT files)
+  list(SORT expected_${name})
+  if(NOT files STREQUAL expected_${name})
+    message(SEND_ERROR "${name} has   ${files}\nshould be ${expected_${name}}")
+  endif()
+endforeach()
+
+file(GLOB_RECURSE library "${SCRATCH}/moved/both/libSharedHashFile.so")
+execute_process(COMMAND "${OBJDUMP}" -p "${library}" OUTPUT_VARIABLE headers
+                COMMAND_ERROR_IS_FATAL ANY)
+if(NOT headers MATCHES "SONAME +libSharedHashFile\\.so\\.${series}\n")
+  message(SEND_ERROR "the shared library does not call itself libSharedHashFile.so.${series}:\n\
+${headers}")
+endif()
