@@ -1,0 +1,259 @@
+//! P5: whatever a file contains, at attach or later, nothing panics, hangs or leaves the mapping.
+//!
+//! Each round restores the file of a live map, damages some places of it, and runs every operation
+//! through handles that were open before and through fresh ones, in a forked child. Answers may be
+//! any value or typed error; the child must come back. `SHF_SEED` and `SHF_ROUNDS` choose other and
+//! more rounds, `SHF_ROUND` a single one.
+#![cfg(not(any(miri, loom)))]
+
+mod operations;
+mod scene;
+
+use operations::*;
+use scene::*;
+use shf_base::geometry::PAGE_BYTES;
+use shf_engine::OpError;
+use shf_engine::place::{Field, INTENT_ENTRIES, LEVEL_ENTRIES};
+use shf_tests::Random;
+use shf_tests::board::Board;
+use shf_tests::image::Image;
+use shf_tests::map_file::MapFile;
+use shf_tests::process::{self, End};
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+/// Seconds that one round may take.
+const WATCHDOG_SECONDS: u32 = 10;
+/// Rounds of one child.
+const BATCH: u64 = 50;
+/// What a child may take beside what its parent has: a length from the file must not lead to more.
+const PRIVATE_BYTES_MAX: u64 = 512 << 20;
+
+/// Rounds of a test: which ones, and the seed that each one's follows from.
+struct Rounds {
+    seed: u64,
+    first: u64,
+    end: u64,
+}
+
+impl Rounds {
+    fn from_env(seed: u64, default: u64) -> Rounds {
+        let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        let seed = Random::from_env(seed).next();
+        match number("SHF_ROUND") {
+            Some(round) => Rounds { seed, first: round, end: round + 1 },
+            None => Rounds { seed, first: 0, end: number("SHF_ROUNDS").unwrap_or(default) },
+        }
+    }
+
+    /// Runs each round in a forked child, some rounds in each, which all must come back.
+    #[allow(unsafe_code)]
+    fn run(&self, what: &str, round: impl Fn(&mut Random)) {
+        let board = Board::new();
+        for first in (self.first..self.end).step_by(BATCH as usize) {
+            let end = process::run(|| {
+                limit_private_memory();
+                for number in first..(first + BATCH).min(self.end) {
+                    board.set(0, number);
+                    // SAFETY: plain system call.
+                    unsafe { libc::alarm(WATCHDOG_SECONDS) };
+                    round(&mut Random::new(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+                }
+                true
+            });
+            let number = board.get(0);
+            assert_eq!(
+                end,
+                End::Exited(0),
+                "{what}: round {number} (SHF_ROUND={number} repeats it)"
+            );
+        }
+        println!("{what}: rounds {} to {}", self.first, self.end);
+    }
+}
+
+/// Address space, because mapped files count as such; the first number of the file is pages.
+#[allow(unsafe_code)]
+fn limit_private_memory() {
+    let taken = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = taken.split(' ').next().unwrap().parse().unwrap();
+    let bytes = pages * PAGE_BYTES + PRIVATE_BYTES_MAX;
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: sets a limit of this child.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+}
+
+fn survive(what: &str, shards: u32, seed: u64) {
+    let scene = Scene::new(what, shards);
+    Rounds::from_env(seed, 500).run(what, |random| {
+        // The inherited handle takes a slot of its own before anything is damaged.
+        scene.image.restore();
+        let _ = scene.writer.delete(b"not there");
+        scene.restore_and_damage(random, AREAS);
+        scene.operate_all(random);
+    });
+}
+
+#[test]
+fn a_damaged_map_of_one_shard_is_survived_by_every_operation() {
+    survive("hostile-one", 1, 101);
+}
+
+#[test]
+fn a_damaged_map_of_two_shards_is_survived_by_every_operation() {
+    survive("hostile-two", 2, 102);
+}
+
+#[test]
+fn damage_that_happens_meanwhile_is_survived_by_every_operation() {
+    // Goal: what was checked is not loaded again. Method: a child damages words and puts them
+    // back, some of them not, without pause, while two others operate. It leaves the lock word alone: put back,
+    // that might name a living process.
+    let scene = Scene::new("hostile-race", 1);
+    let areas: Vec<Area> = AREAS.iter().copied().filter(|area| *area != Lock).collect();
+    let vandal = process::spawn(|| {
+        end_with_parent();
+        let mut random = Random::new(6);
+        loop {
+            let (spot, value) = scene.choose(&mut random, &areas);
+            let old = scene.load(spot);
+            for _ in 0..random.below(64) {
+                scene.store(spot, value);
+                scene.store(spot, old);
+            }
+            if random.below(16) == 0 {
+                scene.store(spot, value);
+            }
+        }
+    });
+    Rounds::from_env(103, 200).run("hostile-race", |random| {
+        scene.image.restore();
+        let other = process::spawn(|| {
+            end_with_parent();
+            let mut random = Random::new(random.next());
+            operate(&scene.writer, &mut random);
+            operate(&scene.reader, &mut random);
+            true
+        });
+        scene.operate_all(random);
+        assert_eq!(process::wait(other), End::Exited(0), "the other process");
+    });
+    process::signal(vandal, libc::SIGKILL);
+    assert_eq!(process::wait(vandal), End::Killed(libc::SIGKILL));
+}
+
+/// Has the kernel end this child together with its parent, however that ends; the watchdog of
+/// children is for those that should come back by themselves.
+#[allow(unsafe_code)]
+fn end_with_parent() {
+    // SAFETY: plain system calls on this child.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::alarm(0);
+    }
+}
+
+#[test]
+fn reads_of_a_damaged_map_make_no_hole_real() {
+    // Goal: a reference that leads outside of the committed pages is not followed, not even into
+    // the window's holes, which the mapping spans. Method: the file takes no more blocks after all
+    // reads than before them. Damaged limits themselves are not part of it.
+    let scene = Scene::new("hostile-holes", 1);
+    let areas: Vec<Area> = AREAS.iter().copied().filter(|area| *area != Limits).collect();
+    let blocks = || scene.image.file().metadata().unwrap().blocks();
+    Rounds::from_env(104, 400).run("hostile-holes", |random| {
+        scene.restore_and_damage(random, &areas);
+        let before = blocks();
+        for read in READS {
+            read(&scene.reader, random);
+        }
+        assert_eq!(blocks(), before, "blocks of the file");
+    });
+}
+
+/// Runs `work` in a child that must come back in time and with little memory.
+#[allow(unsafe_code)]
+fn in_child(what: &str, work: impl FnOnce()) {
+    let end = process::run(|| {
+        limit_private_memory();
+        // SAFETY: plain system call.
+        unsafe { libc::alarm(WATCHDOG_SECONDS) };
+        work();
+        true
+    });
+    assert_eq!(end, End::Exited(0), "{what}");
+}
+
+fn is_corrupt<T>(result: &Result<T, OpError>) -> bool {
+    matches!(result, Err(OpError::Corrupt { .. }))
+}
+
+#[test]
+fn a_directory_that_leads_to_one_table_again_and_again_ends_a_walk() {
+    // Goal: a walk is bounded by the pages of the map, not by what its directory says. Method: each
+    // of the 2^19 entries names the same table.
+    let scene = Scene::new("hostile-directory", 1);
+    let header = scene.geometry.shard_header(0);
+    let window_end = scene.geometry.window(0) + scene.geometry.window_bytes();
+    let directory_page = scene.image.word(header + 16) as u32;
+    let table_entry = scene.image.word(window_end - u64::from(directory_page) * PAGE_BYTES);
+    for entry in 0..LEVEL_ENTRIES.into() {
+        scene.store(half(header + 16 + entry * 4), directory_page.into());
+    }
+    for entry in 0..PAGE_BYTES / 4 {
+        let page = window_end - u64::from(directory_page) * PAGE_BYTES;
+        scene.store(half(page + entry * 4), table_entry);
+    }
+    scene.store(word(header + Field::Root as u64), 19);
+    in_child("walks", || {
+        assert!(is_corrupt(&scene.reader.for_each(&mut |_, _| true)));
+        assert!(!scene.writer.check().unwrap().is_empty());
+        assert!(is_corrupt(&scene.writer.clear()));
+    });
+}
+
+#[test]
+fn records_that_overlap_take_no_more_time_and_memory_than_the_map() {
+    // Goal: lengths that fit one by one, but not together, cost no more than the map. Method: every
+    // slot of the only table leads to the same huge record, whose key is long as well.
+    let file = MapFile::new("hostile-overlap");
+    let map = file.create_with(1, 64 << 20);
+    let huge = vec![1; 24 << 20];
+    map.put(&huge, &huge).unwrap();
+    let image = Image::of(file.folder(), file.name());
+    let store = |offset, bytes: &[u8]| image.file().write_all_at(bytes, offset).unwrap();
+    let geometry = *map.geometry();
+    let (table, window) =
+        (geometry.window(0) + geometry.window_bytes() - PAGE_BYTES, geometry.window(0));
+    let reference = (geometry.pages_offset() / 8) as u32;
+    for bucket in (table..table + PAGE_BYTES).step_by(64) {
+        store(bucket, &[0x11; 12]);
+        (0..12).for_each(|slot| store(bucket + 16 + slot * 4, &reference.to_le_bytes()));
+    }
+    assert_eq!(image.word(window + u64::from(reference) * 8) >> 33 & 1, 1, "a large record");
+    in_child("overlap", || {
+        let mut visits = 0;
+        let stop = &mut |_: &[u8], _: &[u8]| {
+            visits += 1;
+            visits < 24
+        };
+        assert_eq!(map.for_each(stop), Ok(()), "memory for one record at a time");
+        assert!(!map.check().unwrap().is_empty());
+        // Each of them finds its bucket full and splits the table, at depths with and without hash
+        // bits in the slots.
+        for number in 0..50u64 {
+            let _ = map.put(&key(number), b"value");
+        }
+    });
+}
+
+#[test]
+fn an_intent_that_finishes_many_splits_is_refused() {
+    let scene = Scene::new("hostile-splits", 1);
+    let header = scene.geometry.shard_header(0);
+    for entry in 0..INTENT_ENTRIES {
+        scene.store(word(header + Field::Dead as u64 + 8 + entry * 16), 2);
+        scene.store(word(header + Field::Dead as u64 + 16 + entry * 16), 0);
+    }
+    scene.store(word(header + Field::Pending as u64), INTENT_ENTRIES);
+    in_child("splits", || assert!(is_corrupt(&scene.writer.put(b"key", b"value"))));
+}

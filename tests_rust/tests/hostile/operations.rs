@@ -1,0 +1,103 @@
+//! Every operation on a map that may be damaged: any answer is good.
+
+use crate::scene::*;
+use shf_engine::Map;
+use shf_tests::Random;
+
+pub type Operation = fn(&Map, &mut Random);
+
+pub const READS: &[Operation] = &[get, get_into, contains, look_at_all];
+pub const OPERATIONS: &[Operation] = &[
+    get,
+    put,
+    get_into,
+    delete,
+    contains,
+    put_large,
+    look_at_all,
+    add,
+    put,
+    check,
+    delete_large,
+    put_large,
+];
+
+/// All operations, beginning with a random one, so that each is at times the first to meet the
+/// damage.
+pub fn operate(map: &Map, random: &mut Random) {
+    let first = random.below(OPERATIONS.len() as u64) as usize;
+    for operation in OPERATIONS.iter().cycle().skip(first).take(OPERATIONS.len()) {
+        operation(map, random);
+    }
+}
+
+pub fn any_key(random: &mut Random) -> Vec<u8> {
+    match random.below(8) {
+        0 => integer_key(random.below(INTEGERS)),
+        1 => large_key(random.below(LARGE)),
+        _ => key(random.below(KEYS + 100)).to_vec(),
+    }
+}
+
+pub fn get(map: &Map, random: &mut Random) {
+    let mut value = Vec::new();
+    for _ in 0..30 {
+        let _ = map.get(&any_key(random), &mut value);
+    }
+}
+
+pub fn get_into(map: &Map, random: &mut Random) {
+    let mut buffer = [0; 64];
+    for _ in 0..10 {
+        let _ = map.get_into(&any_key(random), &mut buffer);
+    }
+}
+
+pub fn contains(map: &Map, random: &mut Random) {
+    for _ in 0..10 {
+        let _ = map.contains(&any_key(random));
+    }
+}
+
+pub fn look_at_all(map: &Map, _: &mut Random) {
+    let (_, _) = (map.size(), map.stats());
+    let mut bytes = 0;
+    let _ = map.for_each(&mut |key, value| {
+        bytes += key.len() + value.len();
+        true
+    });
+}
+
+pub fn put(map: &Map, random: &mut Random) {
+    for _ in 0..30 {
+        let _ = map.put(&any_key(random), &[7; 300][..random.below(300) as usize]);
+    }
+}
+
+pub fn put_large(map: &Map, random: &mut Random) {
+    for _ in 0..2 {
+        let len = (16 << 10) + random.below(30_000) as usize;
+        let _ = map.put(&large_key(random.below(LARGE)), &vec![8; len]);
+    }
+}
+
+pub fn add(map: &Map, random: &mut Random) {
+    for _ in 0..10 {
+        let _ = map.add(&integer_key(random.below(INTEGERS + 5)), random.next() as i64 >> 20);
+    }
+    let _ = map.add(&any_key(random), 1);
+}
+
+pub fn delete(map: &Map, random: &mut Random) {
+    for _ in 0..20 {
+        let _ = map.delete(&any_key(random));
+    }
+}
+
+pub fn delete_large(map: &Map, random: &mut Random) {
+    let _ = map.delete(&large_key(random.below(LARGE)));
+}
+
+pub fn check(map: &Map, _: &mut Random) {
+    let _ = map.check();
+}
