@@ -3,7 +3,8 @@
 #   make demo [FOLDER=/usr/share/doc]   counts words with processes that are killed and replaced
 #   make test                           builds and tests everything
 #   make bench [ARGS=--help]            measures, beside tbb::concurrent_hash_map
-.PHONY: demo test bench
+#   make docs                           makes the reference of the C++ and the Rust interface
+.PHONY: demo test bench docs
 
 demo:
 	@cmake/install-missing.sh
@@ -20,3 +21,8 @@ bench:
 	cmake --preset release
 	cmake --build --preset release --target shf_bench
 	build/release/bench/shf_bench $(ARGS)
+
+docs:
+	@cmake/install-missing.sh doxygen
+	cmake --preset release
+	cmake --build --preset release --target docs
