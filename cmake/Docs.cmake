@@ -7,5 +7,6 @@ find_program(SHF_DOXYGEN doxygen DOC "Makes the reference of the C++ interface")
 mark_as_advanced(SHF_DOXYGEN)
 set(SHF_DOCS_COMMAND "${CMAKE_COMMAND}"
   "-DSOURCE=${PROJECT_SOURCE_DIR}" "-DOUTPUT=${PROJECT_BINARY_DIR}/docs"
-  "-DDOXYGEN=${SHF_DOXYGEN}" "-DCARGO=${SHF_CARGO}" -P "${PROJECT_SOURCE_DIR}/cmake/make-docs.cmake")
+  "-DDOXYGEN=${SHF_DOXYGEN}" "-DCARGO=${SHF_CARGO}"
+  -P "${PROJECT_SOURCE_DIR}/cmake/make-docs.cmake")
 add_custom_target(docs COMMAND ${SHF_DOCS_COMMAND} USES_TERMINAL VERBATIM)
