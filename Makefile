@@ -4,7 +4,8 @@
 #   make test                           builds and tests everything
 #   make bench [ARGS=--help]            measures what processes reach on one map
 #   make bench-peers [ARGS=--help]      measures beside tbb::concurrent_hash_map
-.PHONY: demo test bench bench-peers
+#   make docs                           makes the reference of the C++ and the Rust interface
+.PHONY: demo test bench bench-peers docs
 
 BENCH_PACKAGES = libcli11-dev nlohmann-json3-dev
 
@@ -29,3 +30,8 @@ bench-peers:
 	cmake --preset release
 	cmake --build --preset release --target shf_bench_peers
 	build/release/bench/shf_bench_peers $(ARGS)
+
+docs:
+	@cmake/install-missing.sh doxygen
+	cmake --preset release
+	cmake --build --preset release --target docs

@@ -1,6 +1,6 @@
 # Finds cargo and lets it build a Rust package as one step of a CMake build.
 #
-# Sets SHF_CARGO, SHF_RUSTC, SHF_RUSTC_VERSION, SHF_RUST_HOST (the triple) and
+# Sets SHF_CARGO, SHF_RUSTC, SHF_RUSTC_VERSION, SHF_RUST_TRIPLE (of what is built) and
 # SHF_RUST_SYSTEM_LIBRARIES (what a program with Rust in it links besides), or ends the
 # configuration with a message that says what to install.
 #
@@ -13,7 +13,9 @@ find_program(SHF_CARGO cargo PATHS ${SHF_RUST_PLACES} DOC "The cargo that builds
 get_filename_component(SHF_CARGO_FOLDER "${SHF_CARGO}" DIRECTORY)
 find_program(SHF_RUSTC rustc HINTS "${SHF_CARGO_FOLDER}" PATHS ${SHF_RUST_PLACES}
              DOC "The compiler that SHF_CARGO uses")
-mark_as_advanced(SHF_CARGO SHF_RUSTC)
+# A toolchain file for cross compilation sets this; see aarch64-linux-gnu.cmake.
+set(SHF_RUST_TARGET "" CACHE STRING "Triple that Rust is compiled for; empty: this machine's")
+mark_as_advanced(SHF_CARGO SHF_RUSTC SHF_RUST_TARGET)
 
 # The oldest compiler that will do is written once, in the workspace's manifest.
 file(STRINGS "${PROJECT_SOURCE_DIR}/Cargo.toml" SHF_RUSTC_OLDEST REGEX "^rust-version *= *\"")
@@ -39,13 +41,18 @@ ${SHF_RUSTC} is ${version}. ${advice}")
   endif()
   string(REGEX MATCH "host: ([^\n]+)" host "${description}")
   set(SHF_RUSTC_VERSION "${version}" PARENT_SCOPE)
-  set(SHF_RUST_HOST "${CMAKE_MATCH_1}" PARENT_SCOPE)
+  if(SHF_RUST_TARGET)
+    set(SHF_RUST_TRIPLE "${SHF_RUST_TARGET}" PARENT_SCOPE)
+  else()
+    set(SHF_RUST_TRIPLE "${CMAKE_MATCH_1}" PARENT_SCOPE)
+  endif()
 endfunction()
 
 # libc and libgcc_s are left out: every C++ link has them, and a static one has no libgcc_s.
 function(shf_find_rust_system_libraries)
   execute_process(COMMAND "${SHF_RUSTC}" --print native-static-libs --crate-type staticlib
-                          --crate-name shf_probe -o "${CMAKE_CURRENT_BINARY_DIR}/shf_probe.a" -
+                          --target "${SHF_RUST_TRIPLE}" --crate-name shf_probe
+                          -o "${CMAKE_CURRENT_BINARY_DIR}/shf_probe.a" -
                   INPUT_FILE /dev/null WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
                   OUTPUT_VARIABLE answer ERROR_VARIABLE answer)
   file(REMOVE "${CMAKE_CURRENT_BINARY_DIR}/shf_probe.a")
@@ -59,7 +66,7 @@ endfunction()
 
 shf_check_rustc()
 shf_find_rust_system_libraries()
-message(STATUS "Rust ${SHF_RUSTC_VERSION} for ${SHF_RUST_HOST}: ${SHF_CARGO}")
+message(STATUS "Rust ${SHF_RUSTC_VERSION} for ${SHF_RUST_TRIPLE}: ${SHF_CARGO}")
 
 # shf_add_rust_library(<name> PACKAGE <package> MANIFEST <Cargo.toml> [HEADERS <header>...])
 #
@@ -76,7 +83,7 @@ function(shf_add_rust_library name)
     string(APPEND build_dir "/$<CONFIG>")
   endif()
   set(target_dir "${build_dir}/cargo")
-  set(output_dir "${target_dir}/${SHF_RUST_HOST}/$<IF:$<CONFIG:Debug>,debug,release>")
+  set(output_dir "${target_dir}/${SHF_RUST_TRIPLE}/$<IF:$<CONFIG:Debug>,debug,release>")
   set(archive "${output_dir}/lib${name}.a")
   list(TRANSFORM arg_HEADERS PREPEND "${target_dir}/cxxbridge/")
 
@@ -104,7 +111,7 @@ function(shf_add_rust_library name)
   set(command "${SHF_CARGO}" ${SHF_RUST_TOOLCHAIN} build --locked ${SHF_RUST_ARGUMENTS}
       --manifest-path "${arg_MANIFEST}" --package "${arg_PACKAGE}"
       --profile "$<IF:$<CONFIG:Debug>,dev,release>"
-      --target "${SHF_RUST_HOST}")
+      --target "${SHF_RUST_TRIPLE}")
 
   # Make does not notice that a command line changed; a file that holds it is rewritten then.
   set(settings "${build_dir}/${name}.settings")

@@ -1,19 +1,20 @@
-// A hash table in shared memory, for any number of processes and threads at once.
-//
-//   shf::Options options;
-//   shf::Result<shf::Map> opened = shf::Map::OpenOrCreate("/dev/shm", "hits", options);
-//   if (!opened.ok()) { puts(opened.text().c_str()); return 1; }
-//   shf::Map map = std::move(opened).value();
-//   shf::Result<int64_t> hits = map.Add("/index.html", 1);
-//
-// Threads: every const method of a Map may be called from any number of threads at once; moving,
-// assigning or destroying one may not overlap with other use of the same object.
-// Processes: any number may have the same map open, with any mix of reading and writing. A handle
-// inherited through fork() works in the child.
-// Errors: nothing here throws, prints or ends the process. Each call returns a Result that tells
-// success, absence and errors apart; a discarded one is a compiler warning.
-// Memory: keys and values are any bytes, 0 bytes included, and may be empty; views are only read
-// during the call. A null view of a length other than 0 is kInvalidArgument.
+/// @file
+/// A hash table in shared memory, for any number of processes and threads at once.
+///
+///     shf::Options options;
+///     shf::Result<shf::Map> opened = shf::Map::OpenOrCreate("/dev/shm", "hits", options);
+///     if (!opened.ok()) { puts(opened.text().c_str()); return 1; }
+///     shf::Map map = std::move(opened).value();
+///     shf::Result<int64_t> hits = map.Add("/index.html", 1);
+///
+/// Threads: every const method of a Map may be called from any number of threads at once; moving,
+/// assigning or destroying one may not overlap with other use of the same object.
+/// Processes: any number may have the same map open, with any mix of reading and writing. A handle
+/// inherited through fork() works in the child.
+/// Errors: nothing here throws, prints or ends the process. Each call returns a Result that tells
+/// success, absence and errors apart; a discarded one is a compiler warning.
+/// Memory: keys and values are any bytes, 0 bytes included, and may be empty; views are only read
+/// during the call. A null view of a length other than 0 is kInvalidArgument.
 #ifndef SHF_MAP_HPP_
 #define SHF_MAP_HPP_
 
@@ -27,104 +28,133 @@
 
 namespace shf {
 
-// What the creator of a map decides. Opening an existing map takes all but the last from its file.
+/// What the creator of a map decides. Opening an existing map takes all but the last from its file.
 struct Options {
-  // Shards, each with a lock and memory of its own: a power of two from 1 to 4096; 0: what suits
-  // expected_keys, else 256, fewer where each would get less than 1 MiB of max_bytes.
+  /// Shards, each with a lock and memory of its own: a power of two from 1 to 4096; 0: what suits
+  /// expected_keys, else 256, fewer where each would get less than 1 MiB of max_bytes.
   uint32_t shards = 0;
-  // The most real memory that the map may take, in bytes, at least 64 KiB; 0: the least of free
-  // file system, available memory and the memory limit of the control group.
+  /// The most real memory that the map may take, in bytes, at least 64 KiB, more where many shards
+  /// are asked for, and at most 4 GiB a shard; 0: the least of free file system, available memory
+  /// and the memory limit of the control group.
   uint64_t max_bytes = 0;
-  // Keys that the map will hold, roughly; 0: unknown.
+  /// Keys that the map will hold, roughly; 0: unknown. Only chooses the shards.
   uint64_t expected_keys = 0;
-  // Permission bits of the file, taken as they are (the umask does not apply).
+  /// Permission bits of the file, 0 to 0777, taken as they are (the umask does not apply).
   uint32_t mode = 0600;
-  // Use a file system that is not known to be safe for maps.
+  /// Use a file system that is not known to be safe for maps.
   bool allow_any_file_system = false;
 };
 
-// Counters of a map, summed over its shards without locks.
+/// Counters of a map, summed over its shards without locks: each shard's part is one that it had at
+/// some time during the call.
 struct Stats {
-  uint64_t keys = 0;             // keys in the map
-  uint64_t committed_bytes = 0;  // real bytes taken from the file system, headers included
-  uint64_t max_bytes = 0;        // the most that committed_bytes may become
-  uint64_t dead_bytes = 0;       // bytes of deleted and replaced records, not used again yet
-  uint64_t tables = 0;           // one-page tables in the index
-  uint64_t splits = 0;           // table splits since creation
-  uint64_t repairs = 0;          // shards repaired after the death of a process, since creation
-  uint64_t moved_records = 0;    // records moved by compaction, since creation
-  uint64_t retries = 0;          // looks that gets of this handle made again in this process,
-                                 // because a writer was there
+  uint64_t keys = 0;             ///< keys in the map
+  uint64_t committed_bytes = 0;  ///< real bytes taken from the file system, headers included
+  uint64_t max_bytes = 0;        ///< the most that committed_bytes may become
+  uint64_t dead_bytes = 0;       ///< bytes of deleted and replaced records, not used again yet
+  uint64_t tables = 0;           ///< one-page tables in the index
+  uint64_t splits = 0;           ///< table splits since creation
+  uint64_t repairs = 0;          ///< shards repaired after the death of a process, since creation
+  uint64_t moved_records = 0;    ///< records moved by compaction, since creation
+  uint64_t retries = 0;          ///< looks that gets of this handle made again in this process,
+                                 ///< because a writer was there
 };
 
-// What a put did.
+/// What a put did.
 struct Placed {
-  bool replaced = false;  // whether the key had a value before
-  uint64_t position = 0;  // where the key lies; opaque
+  bool replaced = false;  ///< whether the key had a value before
+  uint64_t position = 0;  ///< where the key lies; opaque
 };
 
+/// A handle of an open map. Movable, not copyable; several handles of one map, in one process or
+/// in many, see each other's writes.
+///
+/// Every operation may answer kNotAttached, kInvalidArgument (a null view with a length),
+/// kTooLarge (a view of more than PTRDIFF_MAX bytes), kCorrupt and kInternal. What writes may also
+/// answer kReadOnly, and in a forked child, which then takes a process slot of its own,
+/// kTooManyProcesses and kSystem. What else can go wrong stands at each method.
+///
+/// Waiting: reads never wait. Writes wait for the lock of the key's shard while a living process
+/// holds it, which is for one operation, and take it over from a dead one.
 class Map {
  public:
-  // Not attached to anything: every operation answers Status::kNotAttached.
+  /// Not attached to anything: every operation answers Status::kNotAttached.
   Map() noexcept;
+  /// Takes over the map of another handle, which is as one made by Map() afterwards.
   Map(Map&&) noexcept;
+  /// Detaches, then takes over the map of another handle.
   Map& operator=(Map&&) noexcept;
   Map(const Map&) = delete;
   Map& operator=(const Map&) = delete;
-  // Detaches. The map lives on in its file.
+  /// Detaches. The map lives on in its file.
   ~Map();
 
-  // Makes the file <folder>/<name>.shf; kAlreadyExists when it is there.
+  /// Makes the file `<folder>/<name>.shf`; kAlreadyExists when it is there. The folder must exist.
+  /// Errors: kInvalidName, kInvalidArgument (an option), kNotFound (the folder),
+  /// kPermissionDenied, kUnsupportedFileSystem, kNoSpace, kOutOfMemory (of the address space),
+  /// kSystem.
   [[nodiscard]] static Result<Map> Create(std::string_view folder, std::string_view name,
                                           const Options& options = Options());
-  // Opens an existing map for reading and writing.
+  /// Opens an existing map for reading and writing. Errors: kInvalidName, kNotFound,
+  /// kPermissionDenied, kIncompatible, kUnsupportedFileSystem, kNoSpace, kOutOfMemory (of the
+  /// address space), kTooManyProcesses (1024 write already), kSystem.
   [[nodiscard]] static Result<Map> Open(std::string_view folder, std::string_view name,
                                         const Options& options = Options());
-  // Opens the map, or creates it; processes that race get the same one.
+  /// Opens the map, or creates it; processes that race get the same one. Errors: as those two.
   [[nodiscard]] static Result<Map> OpenOrCreate(std::string_view folder, std::string_view name,
                                                 const Options& options = Options());
-  // Opens an existing map for reading; needs no write permission on the file.
+  /// Opens an existing map for reading; needs no write permission on the file and takes no process
+  /// slot. Errors: as Open().
   [[nodiscard]] static Result<Map> OpenReadOnly(std::string_view folder, std::string_view name,
                                                 const Options& options = Options());
-  // Deletes the file. Whoever has the map open keeps it until detaching.
+  /// Deletes the file. Whoever has the map open keeps it until detaching. Errors: kInvalidName,
+  /// kNotFound, kPermissionDenied, kSystem.
   [[nodiscard]] static Result<void> Remove(std::string_view folder, std::string_view name);
 
+  /// Whether this handle has a map.
   bool attached() const noexcept;
+  /// Whether the map was opened with OpenReadOnly().
   bool read_only() const noexcept;
-  // Lets go of the map; afterwards this object is as one made by Map().
+  /// Lets go of the map; afterwards this object is as one made by Map().
   void Detach() noexcept;
 
-  // Inserts the key or replaces its value.
+  /// Inserts the key or replaces its value. Errors: kNoSpace (the key keeps its old value, if any),
+  /// kTooLarge (more than 2^32 bytes together, or more than a shard or max_bytes can hold),
+  /// kHashCollisions.
   [[nodiscard]] Result<Placed> Put(std::string_view key, std::string_view value) const;
-  // Replaces the contents of *value, reusing its memory; value must not be null. kAbsent: the key
-  // is not there. Unless the result is ok, *value is empty. Takes no lock, makes no system call.
+  /// Replaces the contents of *value, reusing its memory; value must not be null. kAbsent: the key
+  /// is not there. Unless the result is ok, *value is empty. Takes no lock, makes no system call.
+  /// Errors: kBusy (writers never paused), kOutOfMemory.
   [[nodiscard]] Result<void> Get(std::string_view key, std::string* value) const;
-  // Copies the value to buffer and returns its full size. kBufferTooSmall: nothing was written (but
-  // where a writer replaced a shorter value during the call, some of that one may have been) and
-  // needed_bytes() of the result says the size; a null buffer of 0 bytes asks for that. Allocates
-  // nothing, except for the text of an error other than that one.
+  /// Copies the value to buffer and returns its full size. kBufferTooSmall: nothing was written
+  /// (but where a writer replaced a shorter value during the call, some of that one may have been)
+  /// and needed_bytes() of the result says the size; a null buffer of 0 bytes asks for that.
+  /// Allocates nothing, except for the text of an error other than that one. Errors: kBusy.
   [[nodiscard]] Result<size_t> Get(std::string_view key, char* buffer, size_t buffer_bytes) const;
-  // True: the key is there.
+  /// True: the key is there. Errors: kBusy.
   [[nodiscard]] Result<bool> Contains(std::string_view key) const;
-  // True: the key was there.
+  /// True: the key was there. Needs no memory, so it works in a full map.
   [[nodiscard]] Result<bool> Delete(std::string_view key) const;
-  // Adds to the signed 64-bit integer under key, which starts at 0 when absent; returns the sum.
-  // A value that was put as bytes is kWrongType; a sum out of range is kOverflow and changes
-  // nothing. Get() of such a key gives its 8 bytes, little-endian.
+  /// Adds to the signed 64-bit integer under key, which starts at 0 when absent; returns the sum.
+  /// A value that was put as bytes is kWrongType; a sum out of range is kOverflow and changes
+  /// nothing. Get() of such a key gives its 8 bytes, little-endian. Errors of a key that is new: as
+  /// Put(); kTooLarge from 16,369 bytes of key on.
   [[nodiscard]] Result<int64_t> Add(std::string_view key, int64_t delta) const;
-  // Keys in the map: exact when nobody writes, else a number that differs by at most the writes
-  // that overlapped with the call.
+  /// Keys in the map: exact when nobody writes, else a number that differs by at most the writes
+  /// that overlapped with the call.
   [[nodiscard]] Result<uint64_t> Size() const;
-  // Deletes every key that is there from the beginning to the end of the call and returns how many
-  // it deleted; keys put meanwhile may stay. Works in small steps that other writers interleave
-  // with.
+  /// Deletes every key that is there from the beginning to the end of the call and returns how many
+  /// it deleted; keys put meanwhile may stay. Works in small steps that other writers interleave
+  /// with.
   [[nodiscard]] Result<uint64_t> Clear() const;
-  // Calls visit(context, key, value) for each key, on private copies and outside of any lock, so
-  // that visit may use the map and even detach this object; stops when visit returns false. visit
-  // must not throw. A key that is there from beginning to end is visited at least once, twice where
-  // its table split meanwhile.
+  /// What ForEach() calls: false ends the walk. Both views are good during the call only.
   using Visitor = bool (*)(void* context, std::string_view key, std::string_view value);
+  /// Calls visit(context, key, value) for each key, on private copies and outside of any lock, so
+  /// that visit may use the map and even detach this object; stops when visit returns false. visit
+  /// must not throw. A key that is there from beginning to end is visited at least once, twice
+  /// where its table split meanwhile. Errors: kBusy, kOutOfMemory.
   [[nodiscard]] Result<void> ForEach(Visitor visit, void* context) const;
+  /// The counters of all shards.
   [[nodiscard]] Result<Stats> GetStats() const;
 
  private:

@@ -1,4 +1,5 @@
-// The outcome of a call: a value, absence, or an error with a stable code and a text.
+/// @file
+/// The outcome of a call: a value, absence, or an error with a stable code and a text.
 #ifndef SHF_RESULT_HPP_
 #define SHF_RESULT_HPP_
 
@@ -7,66 +8,76 @@
 #include <string>
 #include <utility>
 
+/// Everything of this library but the classic class SharedHashFile.
 namespace shf {
 
-// Stable numbers, the same in every language; never renumbered, only added to.
+/// Stable numbers, the same in every language; never renumbered, only added to.
 enum class Status : uint32_t {
-  kOk = 0,
-  kAbsent = 1,                 // the key is not in the map; not an error
-  kInvalidArgument = 2,        // an argument is outside what the call takes
-  kInvalidName = 3,            // the map's name is not a plain file name
-  kNotFound = 4,               // no such map or folder
-  kAlreadyExists = 5,          // the map exists already
-  kPermissionDenied = 6,       // the operating system denies the access
-  kUnsupportedFileSystem = 7,  // maps are not safe on this file system
-  kNoSpace = 8,                // file system, memory limit or the map's maximum is used up
-  kIncompatible = 9,           // not a map, or one of another version, layout or length
-  kCorrupt = 10,               // the map's contents contradict themselves
-  kBusy = 11,                  // the bound on waiting or retries was reached
-  kWrongType = 12,             // the value has another type than the operation needs
-  kReadOnly = 13,              // the map is open for reading only
-  kTooLarge = 14,              // key and value are longer than the map can hold
-  kBufferTooSmall = 15,        // the buffer is too small; nothing was written to it
-  kOutOfMemory = 16,           // the process is out of private memory
-  kTooManyProcesses = 17,      // all process slots of the map are taken
-  kHashCollisions = 18,        // too many keys share all bits of their hash
-  kSystem = 19,                // another failure of the operating system
-  kNotAttached = 20,           // the handle is not attached to a map
-  kInternal = 21,              // the library itself failed; please report it
-  kOverflow = 22,              // a number would leave the range of its type
+  kOk = 0,                     ///< done
+  kAbsent = 1,                 ///< the key is not in the map; not an error
+  kInvalidArgument = 2,        ///< an argument is outside what the call takes
+  kInvalidName = 3,            ///< the map's name is not a plain file name
+  kNotFound = 4,               ///< no such map or folder
+  kAlreadyExists = 5,          ///< the map exists already
+  kPermissionDenied = 6,       ///< the operating system denies the access
+  kUnsupportedFileSystem = 7,  ///< maps are not safe on this file system
+  kNoSpace = 8,                ///< file system, memory limit or the map's maximum is used up
+  kIncompatible = 9,           ///< not a map, or one of another version, layout or length
+  kCorrupt = 10,               ///< the map's contents contradict themselves
+  kBusy = 11,                  ///< the bound on waiting or retries was reached
+  kWrongType = 12,             ///< the value has another type than the operation needs
+  kReadOnly = 13,              ///< the map is open for reading only
+  kTooLarge = 14,              ///< key and value are longer than the map can hold
+  kBufferTooSmall = 15,        ///< the buffer is too small; nothing was written to it
+  kOutOfMemory = 16,           ///< the process is out of private memory
+  kTooManyProcesses = 17,      ///< all process slots of the map are taken
+  kHashCollisions = 18,        ///< too many keys share all bits of their hash
+  kSystem = 19,                ///< another failure of the operating system
+  kNotAttached = 20,           ///< the handle is not attached to a map
+  kInternal = 21,              ///< the library itself failed; please report it
+  kOverflow = 22,              ///< a number would leave the range of its type
 };
 
-// The name of a status, such as "NoSpace"; a static string.
+/// The name of a status, such as "NoSpace"; a static string.
 const char* StatusName(Status status) noexcept;
 
-// The text and number that come with an outcome other than kOk and kAbsent.
+/// The text and number that come with an outcome other than kOk and kAbsent.
 struct Error {
-  Status status = Status::kOk;
-  std::string text;           // says what was expected and what was found
-  uint64_t needed_bytes = 0;  // with kBufferTooSmall: the size of the value
+  Status status = Status::kOk;  ///< what kind of failure it is
+  std::string text;             ///< says what was expected and what was found
+  uint64_t needed_bytes = 0;    ///< with kBufferTooSmall: the size of the value
 };
 
-// A value of type T, or a status. T is default constructible.
+/// A value of type T, or a status. T is default constructible. A plain value: it refers to no map.
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}      // NOLINT: a value is a result
+  /// Success.
+  Result(T value) : value_(std::move(value)) {}  // NOLINT: a value is a result
+  /// Anything else.
   Result(Error error) : error_(std::move(error)) {}  // NOLINT: so is an error
 
-  // Whether there is a value.
+  /// Whether there is a value.
   bool ok() const noexcept { return error_.status == Status::kOk; }
-  // Whether the key was not there.
+  /// Whether the key was not there.
   bool absent() const noexcept { return error_.status == Status::kAbsent; }
+  /// How the call ended.
   Status status() const noexcept { return error_.status; }
-  // What went wrong, for people; empty with kOk and kAbsent.
+  /// What went wrong, for people; empty with kOk and kAbsent. Good as long as the result.
   const std::string& text() const noexcept { return error_.text; }
+  /// With kBufferTooSmall the size of the value in bytes, else 0.
   uint64_t needed_bytes() const noexcept { return error_.needed_bytes; }
+  /// Status, text and number together. Good as long as the result.
   const Error& error() const noexcept { return error_; }
-  // The value, or a default constructed one when there is none.
+  /// The value, or a default constructed one when there is none. Good as long as the result.
   const T& value() const& noexcept { return value_; }
+  /// The same, to be changed.
   T& value() & noexcept { return value_; }
+  /// The same, to be moved from.
   T&& value() && noexcept { return std::move(value_); }
+  /// As value().
   const T& operator*() const& noexcept { return value_; }
+  /// A member of value().
   const T* operator->() const noexcept { return &value_; }
 
  private:
@@ -74,18 +85,26 @@ class [[nodiscard]] Result {
   T value_{};
 };
 
-// Success, absence, or an error.
+/// Success, absence, or an error.
 template <>
 class [[nodiscard]] Result<void> {
  public:
+  /// Success.
   Result() = default;
+  /// Anything else.
   Result(Error error) : error_(std::move(error)) {}  // NOLINT: an error is a result
 
+  /// Whether the call did what it is for.
   bool ok() const noexcept { return error_.status == Status::kOk; }
+  /// Whether the key was not there.
   bool absent() const noexcept { return error_.status == Status::kAbsent; }
+  /// How the call ended.
   Status status() const noexcept { return error_.status; }
+  /// What went wrong, for people; empty with kOk and kAbsent. Good as long as the result.
   const std::string& text() const noexcept { return error_.text; }
+  /// With kBufferTooSmall the size of the value in bytes, else 0.
   uint64_t needed_bytes() const noexcept { return error_.needed_bytes; }
+  /// Status, text and number together. Good as long as the result.
   const Error& error() const noexcept { return error_; }
 
  private:

@@ -61,27 +61,82 @@ pub enum Status {
 #[non_exhaustive]
 pub enum OpenError {
     /// `name` is not a plain file name; `reason` says what is wrong with it.
-    InvalidName { name: String, reason: &'static str },
+    InvalidName {
+        /// As it was given.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A creation option is outside its range.
-    InvalidOption { option: &'static str, expected: String, found: String },
+    InvalidOption {
+        /// Its name in the options.
+        option: &'static str,
+        /// The range.
+        expected: String,
+        /// What was asked for.
+        found: String,
+    },
     /// No such file or folder.
-    NotFound { path: PathBuf },
+    NotFound {
+        /// What was looked for.
+        path: PathBuf,
+    },
     /// The map exists already and creation was asked for.
-    AlreadyExists { path: PathBuf },
+    AlreadyExists {
+        /// The map's file.
+        path: PathBuf,
+    },
     /// The operating system denies `wanted` access.
-    PermissionDenied { path: PathBuf, wanted: &'static str },
+    PermissionDenied {
+        /// The map's file or its folder.
+        path: PathBuf,
+        /// `read` or `write`.
+        wanted: &'static str,
+    },
     /// The folder lies on a file system that maps are not safe on.
-    UnsupportedFileSystem { path: PathBuf, f_type: u64 },
+    UnsupportedFileSystem {
+        /// The map's file.
+        path: PathBuf,
+        /// The file system's type, as `statfs` says it.
+        f_type: u64,
+    },
     /// The first bytes of the map could not be made real.
-    NoSpace { path: PathBuf, needed_bytes: u64 },
+    NoSpace {
+        /// The map's file.
+        path: PathBuf,
+        /// Bytes that could not be had.
+        needed_bytes: u64,
+    },
     /// A field of the file does not say what this library expects.
-    Incompatible { path: PathBuf, field: &'static str, expected: String, found: String },
+    Incompatible {
+        /// The file.
+        path: PathBuf,
+        /// Which fact about the file is wrong, such as `version`.
+        field: &'static str,
+        /// What this library reads.
+        expected: String,
+        /// What the file says.
+        found: String,
+    },
     /// The address space has no room for the mapping.
-    AddressSpace { needed_bytes: u64 },
+    AddressSpace {
+        /// Bytes of the smallest mapping that was tried.
+        needed_bytes: u64,
+    },
     /// All process slots are taken.
-    TooManyProcesses { slots: u32 },
+    TooManyProcesses {
+        /// How many there are.
+        slots: u32,
+    },
     /// Any other failure of a system call.
-    System { path: PathBuf, call: &'static str, errno: i32 },
+    System {
+        /// The map's file or its folder.
+        path: PathBuf,
+        /// The system call.
+        call: &'static str,
+        /// Its error number.
+        errno: i32,
+    },
 }
 
 /// Why an operation on an open map failed.
@@ -89,29 +144,77 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum OpError {
     /// Key and value need more bytes than one shard can hold; `option` names what to raise.
-    TooLarge { needed_bytes: u64, limit_bytes: u64, option: &'static str },
+    TooLarge {
+        /// Bytes of key and value, or of the record that would hold them.
+        needed_bytes: u64,
+        /// Bytes that fit.
+        limit_bytes: u64,
+        /// The option that raises the limit, or why none does.
+        option: &'static str,
+    },
     /// File system, memory limit or the map's maximum is used up.
-    NoSpace { needed_bytes: u64, max_bytes: u64 },
+    NoSpace {
+        /// Bytes that the shard would have needed in all, on the side that wanted to grow.
+        needed_bytes: u64,
+        /// The map's maximum of real bytes.
+        max_bytes: u64,
+    },
     /// The bound on waiting or on retries was reached.
     Busy,
     /// The stored value has another type.
-    WrongType { expected: &'static str, found: &'static str },
+    WrongType {
+        /// The type that the operation works on.
+        expected: &'static str,
+        /// The type of the value.
+        found: &'static str,
+    },
     /// A number would leave the range of a signed 64-bit integer.
-    Overflow { value: i64, delta: i64 },
+    Overflow {
+        /// The number in the map, which stays.
+        value: i64,
+        /// What was to be added.
+        delta: i64,
+    },
     /// The handle may not write.
     ReadOnly,
     /// The shard contradicts itself at `offset` bytes into the file.
-    Corrupt { shard: u32, offset: u64, what: &'static str },
+    Corrupt {
+        /// The shard.
+        shard: u32,
+        /// Bytes into the file.
+        offset: u64,
+        /// What does not hold there.
+        what: &'static str,
+    },
     /// Too many keys share all bits of their hash.
-    HashCollisions { shard: u32 },
+    HashCollisions {
+        /// The shard.
+        shard: u32,
+    },
     /// Private memory is used up.
-    OutOfMemory { bytes: u64 },
+    OutOfMemory {
+        /// Bytes that were asked for.
+        bytes: u64,
+    },
     /// The caller's buffer is too small for the value; nothing was written.
-    BufferTooSmall { needed_bytes: u64, found_bytes: u64 },
+    BufferTooSmall {
+        /// Bytes of the value.
+        needed_bytes: u64,
+        /// Bytes of the buffer.
+        found_bytes: u64,
+    },
     /// All process slots are taken.
-    TooManyProcesses { slots: u32 },
+    TooManyProcesses {
+        /// How many there are.
+        slots: u32,
+    },
     /// A system call failed.
-    System { call: &'static str, errno: i32 },
+    System {
+        /// The system call.
+        call: &'static str,
+        /// Its error number.
+        errno: i32,
+    },
 }
 
 impl OpenError {

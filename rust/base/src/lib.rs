@@ -3,6 +3,9 @@
 //! Read in the order of the modules below: each uses only those above it.
 #![deny(unsafe_code)]
 
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
+compile_error!("SharedHashFile needs a 64-bit little-endian Linux");
+
 pub mod error;
 pub mod crash;
 pub mod atomic;

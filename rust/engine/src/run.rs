@@ -29,13 +29,31 @@ const LAST_SEARCHES: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Run {
     /// Not the first page of a run: `back` pages after it; 0 means never used.
-    Inside { back: u32 },
+    Inside {
+        /// Pages back to the first page of its run.
+        back: u32,
+    },
     /// Blocks of small records: `used` units are handed out, `live` of them refer to keys.
-    Log { pages: u32, live: u32, used: u32 },
+    Log {
+        /// Pages of the run, 1 to 16.
+        pages: u32,
+        /// Units of the blocks that keys refer to.
+        live: u32,
+        /// Units handed out since the run was opened.
+        used: u32,
+    },
     /// One large record.
-    Large { pages: u32 },
+    Large {
+        /// Pages of the run.
+        pages: u32,
+    },
     /// Free since freeing number `freed`.
-    Free { pages: u32, freed: u64 },
+    Free {
+        /// Pages of the run.
+        pages: u32,
+        /// The number of its freeing, 40 bits.
+        freed: u64,
+    },
 }
 
 const PAGES_MASK: u64 = (1 << 22) - 1;
