@@ -22,12 +22,9 @@ use crate::fork::{self, OwnDescriptor};
 use crate::format::{Identity, LOCK_OFFSET, SUSPECT_OFFSET};
 use crate::geometry::{Geometry, SLOTS};
 use crate::lock_word;
+use crate::map_file::MapFile;
 use crate::region::Region;
-use rustix::fs::{Mode, OFlags};
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -49,8 +46,7 @@ pub struct Presence {
 /// What it takes to take a slot.
 struct Attachment {
     region: Arc<Region>,
-    file: Arc<File>,
-    path: PathBuf,
+    file: Arc<MapFile>,
     geometry: Geometry,
     identity: Identity,
 }
@@ -82,22 +78,20 @@ enum TakeError {
 impl Presence {
     /// Takes a slot in the map that `file` and `region` are, frees what an earlier owner of that
     /// slot left locked, and resets all locks first if they stem from another boot or another
-    /// file. `path` serves to open the file again where `/proc` is missing. Opening the file again
-    /// needs the permission to write to it, now and in forked children.
+    /// file. Opening the file again needs the permission to write to it, now and in forked children.
     pub(crate) fn take(
         region: &Arc<Region>,
-        file: &Arc<File>,
-        path: &Path,
+        file: &Arc<MapFile>,
         geometry: Geometry,
         identity: Identity,
     ) -> Result<Presence, OpenError> {
-        let (region, file, path) = (region.clone(), file.clone(), path.to_path_buf());
-        let attachment = Attachment { region, file, path, geometry, identity };
+        let (region, file) = (region.clone(), file.clone());
+        let attachment = Attachment { region, file, geometry, identity };
         match State::take(&attachment) {
             Ok(state) => Ok(Presence::new(Some(attachment), state)),
             Err(TakeError::Full) => Err(OpenError::TooManyProcesses { slots: SLOTS }),
             Err(TakeError::System { call, errno }) => {
-                Err(OpenError::System { path: attachment.path, call, errno })
+                Err(OpenError::System { path: attachment.file.path().into(), call, errno })
             }
         }
     }
@@ -112,13 +106,6 @@ impl Presence {
         Presence { attachment, current: AtomicPtr::new(Box::into_raw(Box::new(state))) }
     }
 
-    /// Says that the file now lies at `path`.
-    pub(crate) fn moved(&mut self, path: &Path) {
-        if let Some(attachment) = &mut self.attachment {
-            attachment.path = path.to_path_buf();
-        }
-    }
-
     /// The slot of this process, from 0 to `SLOTS - 1`. A forked child takes one of its own here,
     /// at its first call; only that can fail.
     #[inline(always)]
@@ -128,10 +115,10 @@ impl Presence {
     }
 
     /// Proof that no living process owns `slot`, or `None`: it has an owner, or is this process's
-    /// own, or that cannot be found out at the moment. One system call.
+    /// own, or that cannot be found out at the moment. Two system calls.
     pub fn dead(&self, slot: u32) -> Option<DeadOwner<'_>> {
         let state = self.current();
-        let descriptor = state.descriptor.as_ref().filter(|own| !own.inherited())?;
+        let descriptor = state.descriptor.as_ref().filter(|own| own.usable())?;
         if slot == state.slot || slot >= SLOTS {
             return None;
         }
@@ -197,7 +184,8 @@ impl State {
     }
 
     fn take(attachment: &Attachment) -> Result<State, TakeError> {
-        let own = OwnDescriptor::open(|| attachment.reopen()).map_err(failed("open"))?;
+        let own = OwnDescriptor::open(|| attachment.file.reopen())
+            .map_err(failed("opening the map's file again"))?;
         lock_attach_byte(&own)?;
         let slot = attachment.settle_identity(&own).and_then(|()| first_free_slot(&own));
         if let Ok(slot) = slot {
@@ -210,7 +198,7 @@ impl State {
 
 impl Drop for State {
     fn drop(&mut self) {
-        let own = self.descriptor.as_ref().filter(|own| !own.inherited());
+        let own = self.descriptor.as_ref().filter(|own| own.usable());
         if let Some(own) = own {
             // Closing would do, were it not for a fork between forgetting the descriptor and
             // closing it, whose child keeps the open file.
@@ -221,7 +209,7 @@ impl Drop for State {
 
 impl Drop for DeadOwner<'_> {
     fn drop(&mut self) {
-        if let Some(own) = self.state.descriptor.as_ref().filter(|own| !own.inherited()) {
+        if let Some(own) = self.state.descriptor.as_ref().filter(|own| own.usable()) {
             ByteRange::slot(self.slot).unlock(own);
         }
         self.state.probing.store(false, Release);
@@ -229,19 +217,6 @@ impl Drop for DeadOwner<'_> {
 }
 
 impl Attachment {
-    /// The same file through an open file description of its own.
-    fn reopen(&self) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let link = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        let opened = rustix::fs::open(link, flags, Mode::empty())
-            .or_else(|_| rustix::fs::open(&self.path, flags | OFlags::NOFOLLOW, Mode::empty()))?;
-        let [ours, found] = [rustix::fs::fstat(&self.file)?, rustix::fs::fstat(&opened)?];
-        if (ours.st_dev, ours.st_ino) != (found.st_dev, found.st_ino) {
-            return Err(io::Error::from_raw_os_error(libc::ESTALE));
-        }
-        Ok(opened)
-    }
-
     /// Resets all locks if they stem from another boot or another file. Somebody attached proves
     /// that they do not, whatever the numbers say: some containers are told a boot id of their own.
     fn settle_identity(&self, own: &OwnDescriptor) -> Result<(), TakeError> {

@@ -9,11 +9,12 @@ use crate::crash;
 use crate::error::OpError;
 use crate::geometry::PAGE_BYTES;
 use crate::limits;
+use crate::map_file::MapFile;
 use crate::region::Region;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use rustix::mm::{Advice, madvise};
-use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 /// Bytes that one `fallocate` asks for; a signal makes tmpfs drop the work of the whole call.
@@ -26,11 +27,11 @@ const RETRIES: u32 = 10_000;
 /// No lock is ever held on the open file description: children share it.
 pub struct Storage {
     region: Arc<Region>,
-    file: Option<Arc<File>>,
+    file: Option<Arc<MapFile>>,
 }
 
 impl Storage {
-    pub(crate) fn new(region: Arc<Region>, file: Option<Arc<File>>) -> Storage {
+    pub(crate) fn new(region: Arc<Region>, file: Option<Arc<MapFile>>) -> Storage {
         Storage { region, file }
     }
 
@@ -59,6 +60,10 @@ impl Storage {
         if end > self.region.len().min(limits::file_bytes_max()) {
             return Err(no_space);
         }
+        let file = file.descriptor().map_err(|error| {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            OpError::System { call: "opening the map's file again", errno }
+        })?;
         let mut at = offset;
         while at < end {
             let chunk = CHUNK_BYTES.min(end - at);
@@ -79,6 +84,7 @@ impl Storage {
     /// system can. They read as zero afterwards, or as before. On the heap it does nothing.
     pub fn release(&self, offset: u64, len: u64) {
         let Some(file) = &self.file else { return };
+        let Ok(file) = file.descriptor() else { return };
         crash::step();
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let _ = fallocate(file, flags, offset, len);
@@ -93,7 +99,7 @@ impl Storage {
     }
 }
 
-fn reserve(file: &File, offset: u64, len: u64) -> Result<(), Errno> {
+fn reserve(file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), Errno> {
     let mut retries = RETRIES;
     loop {
         crash::step();
@@ -110,10 +116,10 @@ mod tests {
     use super::*;
     use crate::open::create;
     use crate::testing::{Name, OPTIONS, fork, on_small_tmpfs};
-    use std::os::unix::fs::MetadataExt;
 
     fn real_bytes(storage: &Storage) -> u64 {
-        storage.file.as_ref().unwrap().metadata().unwrap().blocks() * 512
+        let file = storage.file.as_ref().unwrap().descriptor().unwrap();
+        rustix::fs::fstat(file).unwrap().st_blocks as u64 * 512
     }
 
     #[test]
