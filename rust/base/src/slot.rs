@@ -5,11 +5,17 @@
 //! lock word names a slot; whether its owner lives is asked of the kernel by trying that byte.
 //! PIDs play no part: two containers may well use the same ones.
 //!
-//! Taking a slot, under the lock of the attach byte:
+//! Taking a slot:
 //! 1. where the file is not the one that the locks were last valid for (another boot, a copy),
 //!    and nobody is attached: all locks are reset, all shards marked suspect, the identity stored;
 //! 2. the first free byte is locked;
 //! 3. every lock word that names the slot is a dead owner's: it is marked suspect and freed.
+//!
+//! Who holds the byte of a slot is alone in the last step. The first locks all bytes of slots as
+//! one, so nobody attaches meanwhile; and since a lock that somebody holds then proves that nothing
+//! is to be reset, who would reset holds the attach byte until it has a slot. Where the identity is
+//! right, which is nearly always, nobody needs that byte: a process that was stopped with it keeps
+//! only those waiting who would reset as well.
 //!
 //! A child that inherits a handle takes a slot of its own at its first write. The state it
 //! inherited is left alone: its descriptor is closed already, its slot is the parent's.
@@ -32,7 +38,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long attaching waits for others that attach, before it is an error.
+/// How long attaching waits for others that reset locks, before it is an error.
 const ATTACH_WAIT: Duration = Duration::from_secs(20);
 const ATTACH_PAUSE: Duration = Duration::from_micros(200);
 
@@ -186,13 +192,13 @@ impl State {
     fn take(attachment: &Attachment) -> Result<State, TakeError> {
         let own = OwnDescriptor::open(|| attachment.file.reopen())
             .map_err(failed("opening the map's file again"))?;
-        lock_attach_byte(&own)?;
-        let slot = attachment.settle_identity(&own).and_then(|()| first_free_slot(&own));
-        if let Ok(slot) = slot {
-            attachment.sweep(slot);
-        }
-        ByteRange::ATTACH.unlock(&own);
-        Ok(State::new(slot?, Some(own)))
+        let free = if attachment.locks_are_valid() { first_free_slot(&own)? } else { None };
+        let slot = match free {
+            Some(slot) => slot,
+            None => attachment.settle_identity_and_take_slot(&own)?,
+        };
+        attachment.sweep(slot);
+        Ok(State::new(slot, Some(own)))
     }
 }
 
@@ -217,13 +223,25 @@ impl Drop for DeadOwner<'_> {
 }
 
 impl Attachment {
+    /// Whether the locks stem from this boot and this file.
+    fn locks_are_valid(&self) -> bool {
+        self.identity.matches(&Identity::load(&self.region))
+    }
+
+    /// As one, for those who find the locks not valid or all slots taken: the latter may be for a
+    /// reset that is going on.
+    fn settle_identity_and_take_slot(&self, own: &OwnDescriptor) -> Result<u32, TakeError> {
+        lock_attach_byte(own)?;
+        let slot = self.settle_identity(own).and_then(|()| first_free_slot(own));
+        ByteRange::ATTACH.unlock(own);
+        slot?.ok_or(TakeError::Full)
+    }
+
     /// Resets all locks if they stem from another boot or another file. Somebody attached proves
     /// that they do not, whatever the numbers say: some containers are told a boot id of their own.
     fn settle_identity(&self, own: &OwnDescriptor) -> Result<(), TakeError> {
-        if self.identity.matches(&Identity::load(&self.region)) {
-            return Ok(());
-        }
-        if ByteRange::ALL_SLOTS.held_elsewhere(own).map_err(failed("fcntl(F_OFD_GETLK)"))? {
+        let all = ByteRange::ALL_SLOTS;
+        if self.locks_are_valid() || !all.try_lock(own).map_err(failed("fcntl(F_OFD_SETLK)"))? {
             return Ok(());
         }
         self.for_each_lock(|lock, suspect| {
@@ -232,6 +250,7 @@ impl Attachment {
         });
         // Last: a death before this one makes the next process do it all again.
         self.identity.store(&self.region);
+        all.unlock(own);
         Ok(())
     }
 
@@ -256,7 +275,7 @@ fn failed(call: &'static str) -> impl Fn(io::Error) -> TakeError {
     move |error| TakeError::System { call, errno: error.raw_os_error().unwrap_or(libc::EIO) }
 }
 
-/// Waits for other processes that attach, each for some microseconds.
+/// Waits for other processes that reset locks, each for some microseconds.
 fn lock_attach_byte(own: &OwnDescriptor) -> Result<(), TakeError> {
     let call = "fcntl(F_OFD_SETLK) on the attach byte";
     let begun = Instant::now();
@@ -270,14 +289,14 @@ fn lock_attach_byte(own: &OwnDescriptor) -> Result<(), TakeError> {
 }
 
 /// Locks the first free byte, looking from a place that differs between processes on.
-fn first_free_slot(own: &OwnDescriptor) -> Result<u32, TakeError> {
+fn first_free_slot(own: &OwnDescriptor) -> Result<Option<u32>, TakeError> {
     let start = std::process::id() % SLOTS;
     for slot in (start..SLOTS).chain(0..start) {
         if ByteRange::slot(slot).try_lock(own).map_err(failed("fcntl(F_OFD_SETLK)"))? {
-            return Ok(slot);
+            return Ok(Some(slot));
         }
     }
-    Err(TakeError::Full)
+    Ok(None)
 }
 
 #[cfg(all(test, not(any(loom, miri))))]

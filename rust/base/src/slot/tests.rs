@@ -146,6 +146,38 @@ fn all_slots_taken_is_an_error() {
 }
 
 #[test]
+fn a_process_stopped_with_the_attach_byte_keeps_nobody_from_attaching() {
+    let name = Name::new();
+    let opened = name.create();
+    let stopped = stranger(&opened);
+    assert!(ByteRange::ATTACH.try_lock(&stopped).unwrap());
+    let second = name.open();
+    let taken = [slot(&opened), slot(&second)];
+    fork(|| assert!(!taken.contains(&slot(&opened)))).join();
+    ByteRange::ATTACH.unlock(&stopped);
+}
+
+#[test]
+fn who_attaches_while_locks_are_reset_waits_for_the_end_of_it() {
+    // Goal: a slot that is taken during a reset could lock what the reset then frees. Method: all
+    // bytes are locked as during a reset; a thread that attaches gets through only afterwards.
+    let name = Name::new();
+    let opened = name.create();
+    let resetter = stranger(&opened);
+    drop(opened);
+    assert!(ByteRange::ATTACH.try_lock(&resetter).unwrap());
+    assert!(ByteRange::ALL_SLOTS.try_lock(&resetter).unwrap());
+    thread::scope(|scope| {
+        let attached = scope.spawn(|| drop(name.open()));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!attached.is_finished());
+        ByteRange::ALL_SLOTS.unlock(&resetter);
+        ByteRange::ATTACH.unlock(&resetter);
+        wait_until(|| attached.is_finished());
+    });
+}
+
+#[test]
 fn who_takes_a_slot_frees_what_its_dead_owner_left_locked() {
     // Goal: nobody waits for a lock that the new owner of a slot never took. Method: words
     // that name each slot in turn; the slot that is taken must be gone from all of them.
