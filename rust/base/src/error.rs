@@ -176,7 +176,12 @@ impl fmt::Display for OpenError {
                 path.display()
             ),
             OpenError::NoSpace { path, needed_bytes } => {
-                write!(f, "{}: no space for the first {needed_bytes} bytes", path.display())
+                write!(
+                    f,
+                    "{}: no space for the first {needed_bytes} bytes: the file system or a limit \
+                     on memory or file lengths is used up",
+                    path.display()
+                )
             }
             OpenError::Incompatible { path, field, expected, found } => {
                 write!(f, "{}: {field}: expected {expected}, found {found}", path.display())
@@ -204,8 +209,8 @@ impl fmt::Display for OpError {
             ),
             OpError::NoSpace { needed_bytes, max_bytes } => write!(
                 f,
-                "no space for {needed_bytes} more bytes: the file system, a memory limit or the \
-                 map's maximum of {max_bytes} bytes is used up"
+                "no space for {needed_bytes} more bytes: the file system, a limit on memory or file \
+                 lengths, or the map's maximum of {max_bytes} bytes is used up"
             ),
             OpError::Busy => write!(f, "busy: other writers kept the operation from finishing"),
             OpError::WrongType { expected, found } => {

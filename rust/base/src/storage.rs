@@ -11,7 +11,7 @@ use crate::geometry::PAGE_BYTES;
 use crate::limits;
 use crate::map_file::MapFile;
 use crate::region::Region;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 use rustix::mm::{Advice, madvise};
 use std::os::fd::BorrowedFd;
@@ -56,15 +56,20 @@ impl Storage {
         debug_assert!(offset.is_multiple_of(PAGE_BYTES) && len.is_multiple_of(PAGE_BYTES));
         let end = offset.saturating_add(len);
         let no_space = OpError::NoSpace { needed_bytes: len, max_bytes: 0 };
-        // Within the file's length the kernel does not check this limit. Whoever set it meant it.
-        if end > self.region.len().min(limits::file_bytes_max()) {
+        if end > self.region.len() {
             return Err(no_space);
         }
         let file = file.descriptor().map_err(|error| {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
             OpError::System { call: "opening the map's file again", errno }
         })?;
-        let mut at = offset;
+        // Within the file's length the kernel does not check this limit. Whoever set it meant it,
+        // but for growth.
+        let may_grow = end <= limits::file_bytes_max();
+        if !may_grow && !is_real(file, offset, end) {
+            return Err(no_space);
+        }
+        let mut at = if may_grow { offset } else { end };
         while at < end {
             let chunk = CHUNK_BYTES.min(end - at);
             reserve(file, at, chunk).map_err(|errno| match errno {
@@ -97,6 +102,12 @@ impl Storage {
         // SAFETY: the range lies inside the mapping, whose contents the advice does not change.
         unsafe { madvise(address.cast(), len as usize, Advice::LinuxPopulateWrite) }
     }
+}
+
+/// Whether nothing of the range is a hole, as far as the file system can tell.
+fn is_real(file: BorrowedFd<'_>, offset: u64, end: u64) -> bool {
+    // Moves the position of the open file, which nobody uses.
+    seek(file, SeekFrom::Hole(offset)).is_ok_and(|hole| hole >= end)
 }
 
 fn reserve(file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), Errno> {
