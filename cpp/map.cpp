@@ -1,6 +1,7 @@
 // shf::Map over the bridge: checks what only C++ can get wrong, and turns outcomes into results.
 #include "shf/map.hpp"
 
+#include <functional>
 #include <new>
 #include <stdexcept>
 
@@ -89,6 +90,21 @@ Error OutOfMemory(uint64_t bytes) {
   return {Status::kOutOfMemory, "out of memory: the value has " + std::to_string(bytes) + " bytes"};
 }
 
+// Whether a key lies, in part or whole, where its value is to go.
+bool Overlaps(std::string_view key, const char* buffer, size_t bytes) {
+  const std::less<const char*> before;  // orders pointers into different objects as well
+  return before(key.data(), buffer + bytes) && before(buffer, key.data() + key.size());
+}
+
+// The result of get(copy of the key).
+template <typename Get>
+auto WithCopy(std::string_view key, Get get) -> decltype(get(key)) {
+  std::string copy;
+  if (Allocates([&] { copy.assign(key); })) return get(copy);
+  return Error{Status::kOutOfMemory,
+               "out of memory: the key has " + std::to_string(key.size()) + " bytes"};
+}
+
 bridge::Outcome GetInto(const bridge::Map& map, std::string_view key, char* buffer, size_t bytes) {
   return map.get_into(View(key), rust::Slice<uint8_t>(reinterpret_cast<uint8_t*>(buffer), bytes));
 }
@@ -165,6 +181,11 @@ Result<void> Map::Get(std::string_view key, std::string* value) const {
   if (!impl_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
   if (value == nullptr) return NullError("value");
+  if (Overlaps(key, value->data(), value->capacity())) {
+    Result<void> got = WithCopy(key, [&](std::string_view copy) { return Get(copy, value); });
+    if (!got.ok()) value->clear();
+    return got;
+  }
   const bridge::Map& map = *impl_->map;
   bridge::Outcome outcome;
   if (value->size() <= kStackBytes) {
@@ -199,6 +220,9 @@ Result<size_t> Map::Get(std::string_view key, char* buffer, size_t buffer_bytes)
   if (Impossible(key)) return ImpossibleError("key", key);
   const std::string_view into(buffer, buffer_bytes);
   if (Impossible(into)) return ImpossibleError("buffer", into);
+  if (Overlaps(key, buffer, buffer_bytes)) {
+    return WithCopy(key, [&](std::string_view copy) { return Get(copy, buffer, buffer_bytes); });
+  }
   const bridge::Outcome outcome = GetInto(*impl_->map, key, buffer, buffer_bytes);
   return Answer(outcome, static_cast<size_t>(outcome.value));
 }

@@ -95,12 +95,14 @@ class Map {
   // Inserts the key or replaces its value.
   [[nodiscard]] Result<Placed> Put(std::string_view key, std::string_view value) const;
   // Replaces the contents of *value, reusing its memory; value must not be null. kAbsent: the key
-  // is not there. Unless the result is ok, *value is empty. Takes no lock, makes no system call.
+  // is not there. Unless the result is ok, *value is empty. The key may lie in *value. Takes no
+  // lock, makes no system call.
   [[nodiscard]] Result<void> Get(std::string_view key, std::string* value) const;
   // Copies the value to buffer and returns its full size. kBufferTooSmall: nothing was written (but
   // where a writer replaced a shorter value during the call, some of that one may have been) and
   // needed_bytes() of the result says the size; a null buffer of 0 bytes asks for that. Allocates
-  // nothing, except for the text of an error other than that one.
+  // nothing, except for the text of an error other than that one, and for a copy of a key that lies
+  // in the buffer.
   [[nodiscard]] Result<size_t> Get(std::string_view key, char* buffer, size_t buffer_bytes) const;
   // True: the key is there.
   [[nodiscard]] Result<bool> Contains(std::string_view key) const;
