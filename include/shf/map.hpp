@@ -98,11 +98,11 @@ class Map {
   // is not there. Unless the result is ok, *value is empty. The key may lie in *value. Takes no
   // lock, makes no system call.
   [[nodiscard]] Result<void> Get(std::string_view key, std::string* value) const;
-  // Copies the value to buffer and returns its full size. kBufferTooSmall: nothing was written (but
-  // where a writer replaced a shorter value during the call, some of that one may have been) and
-  // needed_bytes() of the result says the size; a null buffer of 0 bytes asks for that. Allocates
-  // nothing, except for the text of an error other than that one, and for a copy of a key that lies
-  // in the buffer.
+  // Copies the value to buffer and returns its full size. kBufferTooSmall: needed_bytes() of the
+  // result says the size; a null buffer of 0 bytes asks for that. Without a value the buffer is as
+  // it was, unless a writer changed the key during the call: then it may hold a part of what the
+  // key had before. The key may lie in the buffer. Allocates nothing, except for the text of an
+  // error other than kBufferTooSmall, and for a copy of a key that lies in the buffer.
   [[nodiscard]] Result<size_t> Get(std::string_view key, char* buffer, size_t buffer_bytes) const;
   // True: the key is there.
   [[nodiscard]] Result<bool> Contains(std::string_view key) const;

@@ -38,7 +38,8 @@ pub enum Status {
     ReadOnly = 13,
     /// Key and value are longer than the map can hold.
     TooLarge = 14,
-    /// The caller's buffer is too small; nothing was written to it.
+    /// The caller's buffer is too small. It is as it was, unless a writer changed the key during
+    /// the call: then it may hold a part of what the key had before.
     BufferTooSmall = 15,
     /// The process is out of private memory.
     OutOfMemory = 16,
@@ -106,7 +107,8 @@ pub enum OpError {
     HashCollisions { shard: u32 },
     /// Private memory is used up.
     OutOfMemory { bytes: u64 },
-    /// The caller's buffer is too small for the value; nothing was written.
+    /// The caller's buffer is too small for the value. It is as it was, unless a writer changed the
+    /// key during the call: then it may hold a part of what the key had before.
     BufferTooSmall { needed_bytes: u64, found_bytes: u64 },
     /// All process slots are taken.
     TooManyProcesses { slots: u32 },
