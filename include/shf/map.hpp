@@ -25,7 +25,13 @@
 
 #include "shf/result.hpp"
 
+class SharedHashFile;
+
 namespace shf {
+
+namespace bridge {
+struct Sink;
+}
 
 // What the creator of a map decides. Opening an existing map takes all but the last from its file.
 struct Options {
@@ -128,8 +134,11 @@ class Map {
   [[nodiscard]] Result<Stats> GetStats() const;
 
  private:
+  friend class ::SharedHashFile;
   struct Impl;
   explicit Map(std::unique_ptr<Impl> impl) noexcept;
+  // Attached; the key lies outside of the sink. kOutOfMemory: it did not grow.
+  Result<size_t> GetTo(std::string_view key, bridge::Sink* sink) const;
   std::unique_ptr<Impl> impl_;
 };
 
