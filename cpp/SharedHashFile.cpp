@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "shf/internal/sink.hpp"
 #include "thread_state.hpp"
 
 namespace {
@@ -13,9 +14,6 @@ namespace {
 using shf::Status;
 using shf::classic::KeyState;
 using shf::classic::ThreadState;
-
-// A value that grows between two lookups makes GetCopyViaKey start again, so often at most.
-constexpr int kGetAttempts = 16;
 
 bool Succeed(ThreadState& state) {
   state.Note(Status::kOk, {});
@@ -74,6 +72,24 @@ bool IsReady(ThreadState& state, const shf::Map& map) {
 
 std::string_view Key(const ThreadState& state) { return {state.key.data(), state.key_bytes}; }
 
+// The memory of the thread's value, but for one byte that is kept for the 0 at the end.
+void SetRoom(shf::bridge::Sink* sink, const ThreadState& state) {
+  sink->data = state.value.data();
+  sink->bytes = state.value.capacity() - 1;
+}
+
+// Makes room for a value; one that is too long for shf_val_len is left in sink->bytes.
+bool GrowValue(shf::bridge::Sink* sink, size_t needed) {
+  auto* state = static_cast<ThreadState*>(sink->context);
+  if (needed > UINT32_MAX) {
+    sink->bytes = needed;
+    return false;
+  }
+  if (!state->value.Reserve(needed)) return false;
+  SetRoom(sink, *state);
+  return true;
+}
+
 // Folds a position into a token that is not SHF_UID_NONE.
 uint32_t Token(uint64_t position) {
   const uint32_t folded = static_cast<uint32_t>(position ^ (position >> 32));
@@ -112,29 +128,19 @@ bool SharedHashFile::GetCopyViaKey() {
   ThreadState& state = ThreadState::Current();
   shf_val_len = 0;
   if (!IsReady(state, map_)) return false;
-  uint64_t needed = 0;
-  for (int attempt = 0; attempt < kGetAttempts; ++attempt) {
-    if (needed > UINT32_MAX) {
-      return Fail(state, Status::kTooLarge,
-                  "the value has " + std::to_string(needed) +
-                      " bytes, shf_val_len ends at 4294967295; use map().Get()");
-    }
-    if (!state.value.Reserve(needed)) {
-      return Fail(state, Status::kOutOfMemory,
-                  "out of memory: the value has " + std::to_string(needed) + " bytes");
-    }
-    shf_val = state.value.data();
-    // One byte is kept for the 0 at the end.
-    const shf::Result<size_t> size = map_.Get(Key(state), shf_val, state.value.capacity() - 1);
-    if (size.ok()) {
-      shf_val_len = static_cast<uint32_t>(*size);
-      shf_val[shf_val_len] = '\0';
-      return Succeed(state);
-    }
-    if (size.status() != Status::kBufferTooSmall) return FailAs(state, size.error());
-    needed = size.needed_bytes();
+  shf::bridge::Sink sink{nullptr, 0, GrowValue, &state};
+  if (state.value.capacity() > 0) SetRoom(&sink, state);
+  const shf::Result<size_t> size = map_.GetTo(Key(state), &sink);
+  shf_val = state.value.data();
+  if (sink.bytes > UINT32_MAX) {
+    return Fail(state, Status::kTooLarge,
+                "the value has " + std::to_string(sink.bytes) +
+                    " bytes, shf_val_len ends at 4294967295; use map().Get()");
   }
-  return Fail(state, Status::kBusy, "busy: the value grew during every attempt to copy it");
+  if (!size.ok()) return FailAs(state, size.error());
+  shf_val_len = static_cast<uint32_t>(*size);
+  shf_val[shf_val_len] = '\0';
+  return Succeed(state);
 }
 
 uint32_t SharedHashFile::PutVal(const char* val, uint32_t val_len) {

@@ -1,6 +1,7 @@
 // shf::Map over the bridge: checks what only C++ can get wrong, and turns outcomes into results.
 #include "shf/map.hpp"
 
+#include <functional>
 #include <new>
 #include <stdexcept>
 
@@ -12,11 +13,9 @@ namespace {
 using Bytes = rust::Slice<const uint8_t>;
 using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes, const bridge::Options&) noexcept;
 
-// Values up to this size reach a string by way of the stack, in one lookup whatever the string's
-// size was before. Larger ones are copied once, straight into the string.
+// Values up to this size reach a string by way of the stack, which needs no filling before. Larger
+// ones are copied once, straight into the string.
 constexpr size_t kStackBytes = 512;
-// A value that grows between two lookups makes Get start again, so often at most.
-constexpr int kGetAttempts = 16;
 // Within the small string optimization: this answer must not allocate.
 constexpr const char* kShortBufferText = "short buffer";
 
@@ -89,12 +88,19 @@ Error OutOfMemory(uint64_t bytes) {
   return {Status::kOutOfMemory, "out of memory: the value has " + std::to_string(bytes) + " bytes"};
 }
 
-bridge::Outcome GetInto(const bridge::Map& map, std::string_view key, char* buffer, size_t bytes) {
-  return map.get_into(View(key), rust::Slice<uint8_t>(reinterpret_cast<uint8_t*>(buffer), bytes));
+// Whether a key lies, in part or whole, where its value is to go.
+bool Overlaps(std::string_view key, const char* buffer, size_t bytes) {
+  const std::less<const char*> before;  // orders pointers into different objects as well
+  return before(key.data(), buffer + bytes) && before(buffer, key.data() + key.size());
 }
 
-bool IsTooSmall(const bridge::Outcome& outcome) {
-  return outcome.status == static_cast<uint32_t>(Status::kBufferTooSmall);
+// The result of get(copy of the key).
+template <typename Get>
+auto WithCopy(std::string_view key, Get get) -> decltype(get(key)) {
+  std::string copy;
+  if (Allocates([&] { copy.assign(key); })) return get(copy);
+  return Error{Status::kOutOfMemory,
+               "out of memory: the key has " + std::to_string(key.size()) + " bytes"};
 }
 
 }  // namespace
@@ -165,33 +171,35 @@ Result<void> Map::Get(std::string_view key, std::string* value) const {
   if (!impl_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
   if (value == nullptr) return NullError("value");
-  const bridge::Map& map = *impl_->map;
-  bridge::Outcome outcome;
-  if (value->size() <= kStackBytes) {
-    char small[kStackBytes];
-    outcome = GetInto(map, key, small, kStackBytes);
-    if (IsOk(outcome)) {
-      if (Allocates([&] { value->assign(small, outcome.value); })) return {};
-      value->clear();
-      return OutOfMemory(outcome.value);
-    }
-  } else {
-    outcome = GetInto(map, key, value->data(), value->size());
+  if (Overlaps(key, value->data(), value->capacity())) {
+    Result<void> got = WithCopy(key, [&](std::string_view copy) { return Get(copy, value); });
+    if (!got.ok()) value->clear();
+    return got;
   }
-  for (int attempt = 1; IsTooSmall(outcome); ++attempt) {
-    if (attempt == kGetAttempts) {
-      value->clear();
-      return Error{Status::kBusy, "busy: the value grew during every attempt to copy it"};
-    }
-    if (!Allocates([&] { value->resize(outcome.value); })) {
-      value->clear();
-      return OutOfMemory(outcome.value);
-    }
-    outcome = GetInto(map, key, value->data(), value->size());
+  char small[kStackBytes];
+  const auto grow = [](bridge::Sink* sink, size_t needed) {
+    auto* into = static_cast<std::string*>(sink->context);
+    if (!Allocates([&] { into->resize(needed); })) return false;
+    sink->data = into->data();
+    sink->bytes = needed;
+    return true;
+  };
+  bridge::Sink sink{small, kStackBytes, grow, value};
+  const Result<size_t> size = GetTo(key, &sink);
+  if (!size.ok()) {
+    value->clear();
+    return size.error();
   }
   // Shrinking does not allocate.
-  value->resize(IsOk(outcome) ? outcome.value : 0);
-  return Answer(outcome);
+  if (sink.data != small) return value->resize(*size), Result<void>();
+  if (Allocates([&] { value->assign(small, *size); })) return {};
+  value->clear();
+  return OutOfMemory(*size);
+}
+
+Result<size_t> Map::GetTo(std::string_view key, bridge::Sink* sink) const {
+  const bridge::Outcome outcome = impl_->map->get_to(View(key), *sink);
+  return Answer(outcome, static_cast<size_t>(outcome.value));
 }
 
 Result<size_t> Map::Get(std::string_view key, char* buffer, size_t buffer_bytes) const {
@@ -199,7 +207,11 @@ Result<size_t> Map::Get(std::string_view key, char* buffer, size_t buffer_bytes)
   if (Impossible(key)) return ImpossibleError("key", key);
   const std::string_view into(buffer, buffer_bytes);
   if (Impossible(into)) return ImpossibleError("buffer", into);
-  const bridge::Outcome outcome = GetInto(*impl_->map, key, buffer, buffer_bytes);
+  if (Overlaps(key, buffer, buffer_bytes)) {
+    return WithCopy(key, [&](std::string_view copy) { return Get(copy, buffer, buffer_bytes); });
+  }
+  const rust::Slice<uint8_t> room(reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
+  const bridge::Outcome outcome = impl_->map->get_into(View(key), room);
   return Answer(outcome, static_cast<size_t>(outcome.value));
 }
 

@@ -132,6 +132,41 @@ TEST(Map, ABufferTooSmallIsNotWrittenAndTheSizeIsSaid) {
   EXPECT_TRUE(map.Get("no key", buffer, sizeof buffer).absent());
 }
 
+TEST(Map, AKeyMayLieInTheMemoryThatReceivesItsValue) {
+  // Sizes on both sides of what Get keeps on the stack, of value and string.
+  const Scratch scratch;
+  const shf::Map map = scratch.Create();
+  for (const size_t bytes : std::initializer_list<size_t>{0, 3, 100, 600, 5000, 100000}) {
+    for (const size_t key_bytes : std::initializer_list<size_t>{1, 5, 40, 700}) {
+      const std::string key(key_bytes, 'k');
+      const std::string expected(bytes, 'v');
+      ASSERT_TRUE(map.Put(key, expected).ok());
+      std::string whole = key;
+      ASSERT_TRUE(map.Get(whole, &whole).ok()) << bytes << " " << key_bytes;
+      EXPECT_TRUE(whole == expected);
+      std::string part = "<" + key + std::string(1000, '>');
+      ASSERT_TRUE(map.Get(std::string_view(part).substr(1, key_bytes), &part).ok());
+      EXPECT_TRUE(part == expected);
+      std::string reserved;
+      reserved.reserve(200000);
+      reserved = key;
+      ASSERT_TRUE(map.Get(reserved, &reserved).ok());
+      EXPECT_TRUE(reserved == expected);
+      std::string buffer = "<" + key + std::string(100000, '>');
+      const std::string_view inside = std::string_view(buffer).substr(1, key_bytes);
+      const shf::Result<size_t> got = map.Get(inside, buffer.data(), buffer.size());
+      ASSERT_TRUE(got.ok()) << got.text();
+      EXPECT_TRUE(buffer.substr(0, *got) == expected);
+    }
+  }
+  std::string missing = "missing";
+  EXPECT_TRUE(map.Get(missing, &missing).absent());
+  EXPECT_EQ(missing, "");
+  std::string both = "key and value";
+  ASSERT_TRUE(map.Put(both, both).ok());
+  EXPECT_EQ(ValueOf(map, "key and value"), "key and value");
+}
+
 TEST(Map, AddCountsFromZeroAndInBothDirections) {
   const Scratch scratch;
   const shf::Map map = scratch.Create();

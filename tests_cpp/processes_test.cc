@@ -1,6 +1,7 @@
 // Goal: one map serves many processes, and killing any of them costs nothing that was acknowledged.
 // Method: forked writers with keys of their own and shared ones, an inherited handle, and SIGKILL
 // at arbitrary moments.
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <atomic>
@@ -278,6 +279,94 @@ TEST(Processes, AHandleClosedBesideAnotherLeavesItWorking) {
   }));
   EXPECT_TRUE(map.Put("map", "after").ok());
   EXPECT_EQ(map.GetStats()->repairs, 0u);
+}
+
+// Closes all descriptors but the standard ones and puts others on their numbers, all of one new
+// file without a name; returns the first of them, or -1.
+int CloseAllAndLog() {
+  constexpr int kLast = 255;
+  for (int fd = 3; fd <= kLast; ++fd) close(fd);
+  const int log = open("/dev/shm", O_TMPFILE | O_RDWR, 0600);
+  for (int fd = log; fd >= 0 && fd < kLast;) fd = dup(log);
+  return log;
+}
+
+// Whether the log is still open under all its numbers, and nothing was allocated in it.
+bool LogIsUntouched(int log) {
+  for (int fd = log; fd <= 255; ++fd) {
+    struct stat status {};
+    if (fstat(fd, &status) != 0 || status.st_blocks != 0) return false;
+  }
+  return true;
+}
+
+TEST(Processes, ADaemonThatClosedEveryDescriptorWritesToTheMapAndNowhereElse) {
+  // Method: a child closes what it inherited, as daemons do, and has a log under the old numbers.
+  // It must find the map again by its name, lock its slot there, and close nobody's descriptors.
+  const support::Watchdog watchdog;
+  constexpr uint64_t kKeys = 20000;
+  const Scratch scratch;
+  const shf::Map map = scratch.Create();
+  EXPECT_TRUE(support::InChild([&] {
+    const int log = CloseAllAndLog();
+    SHF_REQUIRE(log >= 0);
+    for (uint64_t i = 0; i < kKeys; ++i) {
+      SHF_REQUIRE(map.Put(support::Bytes(i), ProvenValue(i, 1, 300)).ok());
+    }
+    SHF_REQUIRE(LogIsUntouched(log));
+    const_cast<shf::Map&>(map).Detach();
+    SHF_REQUIRE(LogIsUntouched(log));
+    return true;
+  }));
+  EXPECT_EQ(*map.Size(), kKeys);
+  EXPECT_EQ(map.GetStats()->repairs, 0u);
+}
+
+TEST(Processes, ADaemonWhoseMapHasNoNameAnyMoreIsToldSoAndHarmsNobody) {
+  const support::Watchdog watchdog;
+  const Scratch scratch;
+  const shf::Map map = scratch.Create();
+  ASSERT_TRUE(map.Put("key", "value").ok());
+  ASSERT_TRUE(shf::Map::Remove(scratch.folder(), scratch.name()).ok());
+  for (const bool replaced : {false, true}) {
+    // A map of that name which is another one does not do either.
+    if (replaced) {
+      ASSERT_TRUE(scratch.Create().attached());
+    }
+    EXPECT_TRUE(support::InChild([&] {
+      const int log = CloseAllAndLog();
+      SHF_REQUIRE(log >= 0);
+      const shf::Result<shf::Placed> put = map.Put("key", "other");
+      SHF_REQUIRE(put.status() == shf::Status::kSystem);
+      SHF_REQUIRE(!put.text().empty());
+      std::string value;
+      SHF_REQUIRE(map.Get("key", &value).ok() && value == "value");
+      const_cast<shf::Map&>(map).Detach();
+      SHF_REQUIRE(LogIsUntouched(log));
+      return true;
+    }));
+  }
+}
+
+TEST(Processes, ADaemonThatOpensTheMapAnewKeepsItWhenTheInheritedHandleGoes) {
+  // Goal: the inherited handle does not close a number that it remembers and that now is the new
+  // handle's. Method: after that, others must still see the child's slot as taken.
+  const support::Watchdog watchdog;
+  const Scratch scratch;
+  shf::Map map = scratch.Create();
+  EXPECT_TRUE(support::InChild([&] {
+    for (int fd = 3; fd <= 255; ++fd) close(fd);
+    const shf::Map fresh = scratch.Open();
+    std::vector<int> before;
+    for (int fd = 3; fd <= 255; ++fd) {
+      if (fcntl(fd, F_GETFD) >= 0) before.push_back(fd);
+    }
+    SHF_REQUIRE(!before.empty());
+    map.Detach();
+    for (const int fd : before) SHF_REQUIRE(fcntl(fd, F_GETFD) >= 0);
+    SHF_REQUIRE(fresh.Put("key", "value").ok());
+    return true;
+  }));
 }
 
 }  // namespace

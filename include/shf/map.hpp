@@ -26,7 +26,13 @@
 
 #include "shf/result.hpp"
 
+class SharedHashFile;
+
 namespace shf {
+
+namespace bridge {
+struct Sink;
+}
 
 /// What the creator of a map decides. Opening an existing map takes all but the last from its file.
 struct Options {
@@ -123,13 +129,15 @@ class Map {
   /// kHashCollisions.
   [[nodiscard]] Result<Placed> Put(std::string_view key, std::string_view value) const;
   /// Replaces the contents of *value, reusing its memory; value must not be null. kAbsent: the key
-  /// is not there. Unless the result is ok, *value is empty. Takes no lock, makes no system call.
-  /// Errors: kBusy (writers never paused), kOutOfMemory.
+  /// is not there. Unless the result is ok, *value is empty. The key may lie in *value. Takes no
+  /// lock, makes no system call. Errors: kBusy (writers never paused), kOutOfMemory.
   [[nodiscard]] Result<void> Get(std::string_view key, std::string* value) const;
-  /// Copies the value to buffer and returns its full size. kBufferTooSmall: nothing was written
-  /// (but where a writer replaced a shorter value during the call, some of that one may have been)
-  /// and needed_bytes() of the result says the size; a null buffer of 0 bytes asks for that.
-  /// Allocates nothing, except for the text of an error other than that one. Errors: kBusy.
+  /// Copies the value to buffer and returns its full size. kBufferTooSmall: needed_bytes() of the
+  /// result says the size; a null buffer of 0 bytes asks for that. Without a value the buffer is as
+  /// it was, unless a writer changed the key during the call: then it may hold a part of what the
+  /// key had before. The key may lie in the buffer. Allocates nothing, except for the text of an
+  /// error other than kBufferTooSmall, and for a copy of a key that lies in the buffer. Errors:
+  /// kBusy.
   [[nodiscard]] Result<size_t> Get(std::string_view key, char* buffer, size_t buffer_bytes) const;
   /// True: the key is there. Errors: kBusy.
   [[nodiscard]] Result<bool> Contains(std::string_view key) const;
@@ -158,8 +166,11 @@ class Map {
   [[nodiscard]] Result<Stats> GetStats() const;
 
  private:
+  friend class ::SharedHashFile;
   struct Impl;
   explicit Map(std::unique_ptr<Impl> impl) noexcept;
+  // Attached; the key lies outside of the sink. kOutOfMemory: it did not grow.
+  Result<size_t> GetTo(std::string_view key, bridge::Sink* sink) const;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -28,7 +28,7 @@ enum class Status : uint32_t {
   kWrongType = 12,             ///< the value has another type than the operation needs
   kReadOnly = 13,              ///< the map is open for reading only
   kTooLarge = 14,              ///< key and value are longer than the map can hold
-  kBufferTooSmall = 15,        ///< the buffer is too small; nothing was written to it
+  kBufferTooSmall = 15,        ///< the buffer is too small for the value; see Map::Get
   kOutOfMemory = 16,           ///< the process is out of private memory
   kTooManyProcesses = 17,      ///< all process slots of the map are taken
   kHashCollisions = 18,        ///< too many keys share all bits of their hash

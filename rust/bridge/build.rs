@@ -6,5 +6,7 @@
 fn main() {
     cxx_build::bridge("src/lib.rs").include("../../include").std("c++17").compile("shf_bridge");
     println!("cargo:rerun-if-changed=src/lib.rs");
-    println!("cargo:rerun-if-changed=../../include/shf/internal/visitor.hpp");
+    for header in ["sink", "visitor"] {
+        println!("cargo:rerun-if-changed=../../include/shf/internal/{header}.hpp");
+    }
 }

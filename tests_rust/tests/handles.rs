@@ -4,7 +4,7 @@
 use shf_base::open::HEAP_SECRET;
 use shf_engine::group::SLOTS;
 use shf_engine::hash::Hash;
-use shf_engine::{Map, OpError, OpenError, Options};
+use shf_engine::{Map, OpError, OpenError, Options, Sink};
 use shf_tests::assert_sound;
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End};
@@ -27,6 +27,39 @@ fn addresses(file: &MapFile) -> Vec<String> {
     let path = file.path();
     let of_file = maps.lines().filter(|line| line.contains(path.to_str().unwrap()));
     of_file.map(|line| line.split('-').next().unwrap().to_string()).collect()
+}
+
+/// Receives a value while a writer replaces it, each time anew.
+struct Overtaken<'m> {
+    writer: &'m Map,
+    last: u8,
+    value: Vec<u8>,
+}
+
+impl Sink for Overtaken<'_> {
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.last = self.last.wrapping_add(1);
+        self.writer.put(b"key", &[self.last; 100]).unwrap();
+        self.value.room(len)
+    }
+
+    fn grow(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.value.grow(len)
+    }
+
+    fn discard(&mut self) {
+        self.value.discard();
+    }
+}
+
+#[test]
+fn a_get_that_loses_against_writers_leaves_no_bytes_of_a_value_behind() {
+    let file = MapFile::new("overtaken");
+    let (writer, reader) = (file.create(1), file.open_read_only());
+    writer.put(b"key", &[0; 100]).unwrap();
+    let mut sink = Overtaken { writer: &writer, last: 0, value: Vec::with_capacity(100) };
+    assert_eq!(reader.get_to(b"key", &mut sink), Err(OpError::Busy));
+    assert!(sink.value.is_empty(), "{} bytes", sink.value.len());
 }
 
 #[test]

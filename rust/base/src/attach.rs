@@ -7,6 +7,7 @@ use crate::error::{OpError, OpenError};
 use crate::file_system;
 use crate::format::{FileHeader, HEADER_BYTES};
 use crate::geometry::{Geometry, PAGE_BYTES};
+use crate::map_file::MapFile;
 use crate::mapping;
 use crate::place::Place;
 use crate::slot::Presence;
@@ -58,14 +59,15 @@ pub fn open(
             Some(libc::ENOMEM) => OpenError::AddressSpace { needed_bytes: len },
             _ => place.error("mmap", error),
         })?;
+    let identity = file_system::identity(&file).map_err(|error| place.error("fstat", error))?;
+    let file = MapFile::new(file, &place.path).map_err(|error| place.error("fstat", error))?;
     let (region, file) = (Arc::new(region), Arc::new(file));
     let storage = Storage::new(region.clone(), Some(file.clone()));
     if !writable {
         return Ok(Opened { storage, header, presence: None });
     }
     ensure_front(&place, &storage, &geometry)?;
-    let identity = file_system::identity(&file).map_err(|error| place.error("fstat", error))?;
-    let presence = Presence::take(&region, &file, &place.path, geometry, identity)?;
+    let presence = Presence::take(&region, &file, geometry, identity)?;
     Ok(Opened { storage, header, presence: Some(presence) })
 }
 

@@ -11,6 +11,7 @@ use crate::geometry::{
     WINDOW_BYTES_MIN,
 };
 use crate::limits;
+use crate::map_file::MapFile;
 use crate::mapping;
 use crate::place::Place;
 use crate::region::Region;
@@ -21,8 +22,9 @@ use rustix::fs::{access, fchmod, fstatfs, ftruncate, linkat, openat, statat, unl
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -68,21 +70,23 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     let shards = options.shards.unwrap_or_else(|| default_shards(max_bytes));
     let draft = Draft::new(&place).map_err(|errno| place.error("open", errno))?;
     let (geometry, region) = map_whole(&place, &draft.file, shards, max_bytes)?;
-    let (file, region) = (draft.file.clone(), Arc::new(region));
+    let file = draft.map_file().map_err(|error| place.error("fcntl(F_DUPFD)", error))?;
+    let (file, region) = (Arc::new(file), Arc::new(region));
     let storage = Storage::new(region.clone(), Some(file.clone()));
     ensure_front(&place, &storage, &geometry)?;
 
     let secret = random().map_err(|errno| place.error("getrandom", errno))?;
     let header = FileHeader { geometry, max_bytes, secret, created_ns: now_ns() };
     header.store(&region);
-    let identity = file_system::identity(&file).map_err(|error| place.error("fstat", error))?;
+    let identity =
+        file_system::identity(&draft.file).map_err(|error| place.error("fstat", error))?;
     identity.store(&region);
-    let mut presence = Presence::take(&region, &file, &draft.path(&place), geometry, identity)?;
+    let presence = Presence::take(&region, &file, geometry, identity)?;
     // Only now: taking the slot opens the file again, which the final mode may not allow.
     let mode = Mode::from_raw_mode(options.mode);
-    fchmod(&file, mode).map_err(|errno| place.error("fchmod", errno))?;
+    fchmod(&draft.file, mode).map_err(|errno| place.error("fchmod", errno))?;
     draft.link(&place).map_err(|errno| place.error("link", errno))?;
-    presence.moved(&place.path);
+    file.moved(&place.path);
     Ok(Opened { storage, header, presence: Some(presence) })
 }
 
@@ -185,7 +189,7 @@ fn now_ns() -> u64 {
 /// missing, through which one gets its name, it has a random one, removed again at the end.
 struct Draft<'p> {
     place: &'p Place,
-    file: Arc<File>,
+    file: File,
     temporary: Option<String>,
 }
 
@@ -201,14 +205,15 @@ impl<'p> Draft<'p> {
             }
             Err(errno) => return Err(errno),
         };
-        let draft = Draft { place, file: Arc::new(File::from(file)), temporary };
+        let draft = Draft { place, file: File::from(file), temporary };
         fchmod(&draft.file, mode)?;
         Ok(draft)
     }
 
-    /// Where the file can be opened until it is linked.
-    fn path(&self, place: &Place) -> PathBuf {
-        place.path.with_file_name(self.temporary.as_deref().unwrap_or(&place.file_name))
+    /// The file for use by the map; until it is linked it can be opened by its temporary name.
+    fn map_file(&self) -> io::Result<MapFile> {
+        let name = self.temporary.as_deref().unwrap_or(&self.place.file_name);
+        MapFile::new(self.file.try_clone()?, &self.place.path.with_file_name(name))
     }
 
     /// Gives the finished file its name, unless that is taken.
@@ -216,7 +221,7 @@ impl<'p> Draft<'p> {
         let (folder, name) = (&place.folder, &place.file_name);
         match &self.temporary {
             Some(temporary) => linkat(folder, temporary, folder, name, AtFlags::empty()),
-            None => linkat(CWD, magic_link(&*self.file), folder, name, AtFlags::SYMLINK_FOLLOW),
+            None => linkat(CWD, magic_link(&self.file), folder, name, AtFlags::SYMLINK_FOLLOW),
         }
     }
 }

@@ -38,7 +38,8 @@ pub enum Status {
     ReadOnly = 13,
     /// Key and value are longer than the map can hold.
     TooLarge = 14,
-    /// The caller's buffer is too small; nothing was written to it.
+    /// The caller's buffer is too small. It is as it was, unless a writer changed the key during
+    /// the call: then it may hold a part of what the key had before.
     BufferTooSmall = 15,
     /// The process is out of private memory.
     OutOfMemory = 16,
@@ -196,7 +197,8 @@ pub enum OpError {
         /// Bytes that were asked for.
         bytes: u64,
     },
-    /// The caller's buffer is too small for the value; nothing was written.
+    /// The caller's buffer is too small for the value. It is as it was, unless a writer changed the
+    /// key during the call: then it may hold a part of what the key had before.
     BufferTooSmall {
         /// Bytes of the value.
         needed_bytes: u64,
@@ -279,7 +281,12 @@ impl fmt::Display for OpenError {
                 path.display()
             ),
             OpenError::NoSpace { path, needed_bytes } => {
-                write!(f, "{}: no space for the first {needed_bytes} bytes", path.display())
+                write!(
+                    f,
+                    "{}: no space for the first {needed_bytes} bytes: the file system or a limit \
+                     on memory or file lengths is used up",
+                    path.display()
+                )
             }
             OpenError::Incompatible { path, field, expected, found } => {
                 write!(f, "{}: {field}: expected {expected}, found {found}", path.display())
@@ -307,8 +314,8 @@ impl fmt::Display for OpError {
             ),
             OpError::NoSpace { needed_bytes, max_bytes } => write!(
                 f,
-                "no space for {needed_bytes} more bytes: the file system, a memory limit or the \
-                 map's maximum of {max_bytes} bytes is used up"
+                "no space for {needed_bytes} more bytes: the file system, a limit on memory or file \
+                 lengths, or the map's maximum of {max_bytes} bytes is used up"
             ),
             OpError::Busy => write!(f, "busy: other writers kept the operation from finishing"),
             OpError::WrongType { expected, found } => {

@@ -2,8 +2,9 @@
 
 use crate::format::Identity;
 use rustix::fs::{StatFs, fstat};
-use std::fs::{File, read_to_string};
+use std::fs::read_to_string;
 use std::io;
+use std::os::fd::AsFd;
 
 const TMPFS: u64 = 0x0102_1994;
 /// ext2, ext3 and ext4 share it.
@@ -37,15 +38,30 @@ pub(crate) fn free_bytes(found: &StatFs) -> u64 {
     found.f_bavail.saturating_mul(block as u64)
 }
 
+/// Which file a descriptor is, as long as the file is open or mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileId {
+    pub device: u64,
+    pub inode: u64,
+}
+
+impl FileId {
+    /// Calls nothing but `fstat`.
+    pub fn of(file: impl AsFd) -> io::Result<FileId> {
+        let found = fstat(file)?;
+        Ok(FileId { device: found.st_dev, inode: found.st_ino })
+    }
+}
+
 /// What tells this file, on this boot of the machine, from every other.
-pub(crate) fn identity(file: &File) -> io::Result<Identity> {
-    let found = fstat(file)?;
+pub(crate) fn identity(file: impl AsFd) -> io::Result<Identity> {
+    let id = FileId::of(file)?;
     let boot = read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
     // Zeros where there is no `/proc`; see `Identity::matches`.
     let half = |range| digits.get(range).and_then(|hex| u64::from_str_radix(hex, 16).ok());
     let [low, high] = [half(16..32), half(0..16)].map(|half| half.unwrap_or(0));
-    Ok(Identity([low, high, found.st_dev, found.st_ino]))
+    Ok(Identity([low, high, id.device, id.inode]))
 }
 
 #[cfg(all(test, not(miri)))]

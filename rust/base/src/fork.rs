@@ -10,6 +10,11 @@
 //! with threads must not wait for a lock that a thread, which it does not have, held at the fork.
 //! For the same reason the registry is a list that only grows, whose entries are used again.
 //!
+//! A program may also close descriptors that it does not know, as daemons do, and the numbers soon
+//! mean other files. So before a number is used or closed, the kernel is asked which file it is;
+//! and who is given a number by the kernel takes it away from any entry that still has it, since a
+//! handle of the same file could not be told apart otherwise.
+//!
 //! What this misses: a child made by a raw `clone` system call or by `_Fork`, for which the C
 //! library runs no handlers, shares its parent's slot. The death of either is then noticed when
 //! both are dead, and both would take a lock as the same owner; such a child must not write to a
@@ -17,8 +22,9 @@
 //! until `exec`, which closes the descriptors.
 #![allow(unsafe_code)]
 
+use crate::file_system::FileId;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64};
@@ -38,13 +44,19 @@ static ENTRIES: AtomicPtr<Entry> = AtomicPtr::new(ptr::null_mut());
 const FREE: i32 = -1;
 /// Value of an entry that a thread is about to fill.
 const CLAIMED: i32 = -2;
+/// Value of an entry whose descriptor somebody else closed.
+const LOST: i32 = -3;
 /// How often opening gives way to forks of other threads, and for how long each time.
 const ATTEMPTS: u32 = 10_000;
 const PAUSE: Duration = Duration::from_micros(100);
 
 struct Entry {
     descriptor: AtomicI32,
-    next: *mut Entry,
+    /// Whether forked children keep the descriptor. Fixed while there is one, like the file.
+    shared: AtomicBool,
+    device: AtomicU64,
+    inode: AtomicU64,
+    next: Option<&'static Entry>,
 }
 
 /// The generation of this process.
@@ -60,6 +72,11 @@ pub(crate) struct OwnDescriptor {
     generation: u64,
 }
 
+/// A descriptor that forked children inherit; each has to drop it for itself.
+pub(crate) struct SharedDescriptor {
+    entry: &'static Entry,
+}
+
 impl OwnDescriptor {
     /// Registers what `open` returns. When another thread forked meanwhile, the child may have
     /// inherited the descriptor before it was registered: then that one is given up, before any
@@ -72,9 +89,12 @@ impl OwnDescriptor {
                 thread::sleep(PAUSE);
                 continue;
             }
-            let descriptor = open()?.into_raw_fd();
-            let own = OwnDescriptor { entry: claim_entry(), descriptor, generation: generation() };
-            own.entry.descriptor.store(descriptor, SeqCst);
+            let opened = open()?;
+            let entry = claim_entry(FileId::of(&opened)?, false);
+            let descriptor = opened.into_raw_fd();
+            let own = OwnDescriptor { entry, descriptor, generation: generation() };
+            entry.descriptor.store(descriptor, SeqCst);
+            entry.take_from_others(descriptor);
             if FORKS_BEGUN.load(SeqCst) == begun {
                 return Ok(own);
             }
@@ -82,9 +102,75 @@ impl OwnDescriptor {
         Err(io::Error::from_raw_os_error(libc::EAGAIN))
     }
 
-    /// Whether the descriptor belongs to an ancestor of this process, and is closed here.
-    pub(crate) fn inherited(&self) -> bool {
+    /// Whether the descriptor is still what it was: not when it belongs to an ancestor of this
+    /// process, and is closed here; nor when the program closed it.
+    pub(crate) fn usable(&self) -> bool {
+        !self.inherited() && self.entry.open().is_some()
+    }
+
+    fn inherited(&self) -> bool {
         self.generation != generation()
+    }
+}
+
+impl SharedDescriptor {
+    /// Takes over `file`, which is `id`.
+    pub(crate) fn new(file: OwnedFd, id: FileId) -> SharedDescriptor {
+        let shared = SharedDescriptor { entry: claim_entry(id, true) };
+        let descriptor = file.into_raw_fd();
+        shared.entry.descriptor.store(descriptor, SeqCst);
+        shared.entry.take_from_others(descriptor);
+        shared
+    }
+
+    /// The descriptor, unless it no longer is the file.
+    pub(crate) fn get(&self) -> Option<BorrowedFd<'_>> {
+        let descriptor = self.entry.open()?;
+        // SAFETY: open a moment ago, and only ever given up when it is not the file any more.
+        Some(unsafe { BorrowedFd::borrow_raw(descriptor) })
+    }
+
+    /// Puts the same file in the place of a descriptor that no longer is it. Where another thread
+    /// was faster, `file` is closed.
+    pub(crate) fn replace(&self, file: OwnedFd) {
+        let lost = self.entry.descriptor.load(SeqCst);
+        if self.get().is_some() {
+            return;
+        }
+        let descriptor = file.as_raw_fd();
+        if self.entry.descriptor.compare_exchange(lost, descriptor, SeqCst, SeqCst).is_ok() {
+            self.entry.take_from_others(file.into_raw_fd());
+        }
+    }
+}
+
+impl Entry {
+    /// The descriptor, if it still is the file that it was. Async-signal-safe.
+    fn open(&self) -> Option<i32> {
+        let descriptor = self.descriptor.load(SeqCst);
+        self.is_file(descriptor).then_some(descriptor)
+    }
+
+    fn is_file(&self, descriptor: i32) -> bool {
+        let id = FileId { device: self.device.load(Relaxed), inode: self.inode.load(Relaxed) };
+        // SAFETY: only asks the kernel, which answers for a number that is not open as well.
+        descriptor >= 0
+            && FileId::of(unsafe { BorrowedFd::borrow_raw(descriptor) }).is_ok_and(|it| it == id)
+    }
+
+    /// Closes a descriptor that the entry had, unless it is another file by now.
+    fn close(&self, descriptor: i32) {
+        if self.is_file(descriptor) {
+            // SAFETY: ours, by the entry, and forgotten there before, so closed once.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+
+    /// The kernel just gave `descriptor` to the owner of this entry: who else has it, has lost it.
+    fn take_from_others(&self, descriptor: i32) {
+        for other in entries().filter(|other| !ptr::eq(*other, self)) {
+            let _ = other.descriptor.compare_exchange(descriptor, LOST, SeqCst, Relaxed);
+        }
     }
 }
 
@@ -103,9 +189,17 @@ impl Drop for OwnDescriptor {
         }
         // Forget the number before it can come to mean another file. A child forked in between
         // keeps a descriptor through which no lock is held any more.
-        self.entry.descriptor.store(FREE, SeqCst);
-        // SAFETY: opened by `open`, owned by `self`, closed once.
-        unsafe { libc::close(self.descriptor) };
+        let (descriptor, entry) = (self.entry.descriptor.swap(CLAIMED, SeqCst), self.entry);
+        entry.close(descriptor);
+        entry.descriptor.store(FREE, SeqCst);
+    }
+}
+
+impl Drop for SharedDescriptor {
+    fn drop(&mut self) {
+        let (descriptor, entry) = (self.entry.descriptor.swap(CLAIMED, SeqCst), self.entry);
+        entry.close(descriptor);
+        entry.descriptor.store(FREE, SeqCst);
     }
 }
 
@@ -135,35 +229,47 @@ extern "C" fn in_parent() {
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, SeqCst);
     FORKS_ENDED.store(FORKS_BEGUN.load(SeqCst), SeqCst);
-    let mut at = ENTRIES.load(Acquire);
-    // SAFETY: entries are never freed.
-    while let Some(entry) = unsafe { at.as_ref() } {
-        let descriptor = entry.descriptor.swap(FREE, SeqCst);
-        if descriptor >= 0 {
-            // SAFETY: the entry says that the descriptor is one of ours, inherited a moment ago.
-            unsafe { libc::close(descriptor) };
+    for entry in entries() {
+        let descriptor = entry.descriptor.load(SeqCst);
+        // What a thread had claimed goes as well: the thread is not here.
+        if descriptor == CLAIMED || !entry.shared.load(SeqCst) {
+            entry.close(descriptor);
+            entry.descriptor.store(FREE, SeqCst);
         }
-        at = entry.next;
     }
 }
 
-fn claim_entry() -> &'static Entry {
-    let mut at = ENTRIES.load(Acquire);
-    // SAFETY: entries are never freed.
-    while let Some(entry) = unsafe { at.as_ref() } {
-        if entry.descriptor.compare_exchange(FREE, CLAIMED, AcqRel, Relaxed).is_ok() {
-            return entry;
-        }
-        at = entry.next;
-    }
+/// All entries. They are never freed.
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    // SAFETY: null, or an entry, which lives for ever.
+    let first: Option<&'static Entry> = unsafe { ENTRIES.load(Acquire).as_ref() };
+    std::iter::successors(first, |entry| entry.next)
+}
+
+/// An entry for a descriptor of the file `id`.
+fn claim_entry(id: FileId, shared: bool) -> &'static Entry {
+    let claim =
+        |entry: &&Entry| entry.descriptor.compare_exchange(FREE, CLAIMED, AcqRel, Relaxed).is_ok();
+    let entry = entries().find(claim).unwrap_or_else(add_entry);
+    entry.shared.store(shared, SeqCst);
+    entry.device.store(id.device, Relaxed);
+    entry.inode.store(id.inode, Relaxed);
+    entry
+}
+
+/// A new entry, claimed.
+fn add_entry() -> &'static Entry {
     let entry = Box::into_raw(Box::new(Entry {
         descriptor: AtomicI32::new(CLAIMED),
-        next: ptr::null_mut(),
+        shared: AtomicBool::new(false),
+        device: AtomicU64::new(0),
+        inode: AtomicU64::new(0),
+        next: None,
     }));
     let mut head = ENTRIES.load(Acquire);
     loop {
-        // SAFETY: not yet published, so nobody else reads or writes it.
-        unsafe { (*entry).next = head };
+        // SAFETY: not yet published, so nobody else reads or writes it; the head lives for ever.
+        unsafe { (*entry).next = head.as_ref() };
         match ENTRIES.compare_exchange(head, entry, AcqRel, Acquire) {
             // SAFETY: leaked on purpose, never freed.
             Ok(_) => return unsafe { &*entry },

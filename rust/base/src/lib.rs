@@ -16,6 +16,7 @@ mod limits;
 mod file_system;
 mod mapping;
 mod fork;
+mod map_file;
 mod byte_lock;
 mod lock_word;
 pub mod slot;

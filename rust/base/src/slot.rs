@@ -5,11 +5,17 @@
 //! lock word names a slot; whether its owner lives is asked of the kernel by trying that byte.
 //! PIDs play no part: two containers may well use the same ones.
 //!
-//! Taking a slot, under the lock of the attach byte:
+//! Taking a slot:
 //! 1. where the file is not the one that the locks were last valid for (another boot, a copy),
 //!    and nobody is attached: all locks are reset, all shards marked suspect, the identity stored;
 //! 2. the first free byte is locked;
 //! 3. every lock word that names the slot is a dead owner's: it is marked suspect and freed.
+//!
+//! Who holds the byte of a slot is alone in the last step. The first locks all bytes of slots as
+//! one, so nobody attaches meanwhile; and since a lock that somebody holds then proves that nothing
+//! is to be reset, who would reset holds the attach byte until it has a slot. Where the identity is
+//! right, which is nearly always, nobody needs that byte: a process that was stopped with it keeps
+//! only those waiting who would reset as well.
 //!
 //! A child that inherits a handle takes a slot of its own at its first write. The state it
 //! inherited is left alone: its descriptor is closed already, its slot is the parent's.
@@ -22,12 +28,9 @@ use crate::fork::{self, OwnDescriptor};
 use crate::format::{Identity, LOCK_OFFSET, SUSPECT_OFFSET};
 use crate::geometry::{Geometry, SLOTS};
 use crate::lock_word;
+use crate::map_file::MapFile;
 use crate::region::Region;
-use rustix::fs::{Mode, OFlags};
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -35,7 +38,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long attaching waits for others that attach, before it is an error.
+/// How long attaching waits for others that reset locks, before it is an error.
 const ATTACH_WAIT: Duration = Duration::from_secs(20);
 const ATTACH_PAUSE: Duration = Duration::from_micros(200);
 
@@ -49,8 +52,7 @@ pub struct Presence {
 /// What it takes to take a slot.
 struct Attachment {
     region: Arc<Region>,
-    file: Arc<File>,
-    path: PathBuf,
+    file: Arc<MapFile>,
     geometry: Geometry,
     identity: Identity,
 }
@@ -82,22 +84,20 @@ enum TakeError {
 impl Presence {
     /// Takes a slot in the map that `file` and `region` are, frees what an earlier owner of that
     /// slot left locked, and resets all locks first if they stem from another boot or another
-    /// file. `path` serves to open the file again where `/proc` is missing. Opening the file again
-    /// needs the permission to write to it, now and in forked children.
+    /// file. Opening the file again needs the permission to write to it, now and in forked children.
     pub(crate) fn take(
         region: &Arc<Region>,
-        file: &Arc<File>,
-        path: &Path,
+        file: &Arc<MapFile>,
         geometry: Geometry,
         identity: Identity,
     ) -> Result<Presence, OpenError> {
-        let (region, file, path) = (region.clone(), file.clone(), path.to_path_buf());
-        let attachment = Attachment { region, file, path, geometry, identity };
+        let (region, file) = (region.clone(), file.clone());
+        let attachment = Attachment { region, file, geometry, identity };
         match State::take(&attachment) {
             Ok(state) => Ok(Presence::new(Some(attachment), state)),
             Err(TakeError::Full) => Err(OpenError::TooManyProcesses { slots: SLOTS }),
             Err(TakeError::System { call, errno }) => {
-                Err(OpenError::System { path: attachment.path, call, errno })
+                Err(OpenError::System { path: attachment.file.path().into(), call, errno })
             }
         }
     }
@@ -112,13 +112,6 @@ impl Presence {
         Presence { attachment, current: AtomicPtr::new(Box::into_raw(Box::new(state))) }
     }
 
-    /// Says that the file now lies at `path`.
-    pub(crate) fn moved(&mut self, path: &Path) {
-        if let Some(attachment) = &mut self.attachment {
-            attachment.path = path.to_path_buf();
-        }
-    }
-
     /// The slot of this process, from 0 to `SLOTS - 1`. A forked child takes one of its own here,
     /// at its first call; only that can fail.
     #[inline(always)]
@@ -128,10 +121,10 @@ impl Presence {
     }
 
     /// Proof that no living process owns `slot`, or `None`: it has an owner, or is this process's
-    /// own, or that cannot be found out at the moment. One system call.
+    /// own, or that cannot be found out at the moment. Two system calls.
     pub fn dead(&self, slot: u32) -> Option<DeadOwner<'_>> {
         let state = self.current();
-        let descriptor = state.descriptor.as_ref().filter(|own| !own.inherited())?;
+        let descriptor = state.descriptor.as_ref().filter(|own| own.usable())?;
         if slot == state.slot || slot >= SLOTS {
             return None;
         }
@@ -197,20 +190,21 @@ impl State {
     }
 
     fn take(attachment: &Attachment) -> Result<State, TakeError> {
-        let own = OwnDescriptor::open(|| attachment.reopen()).map_err(failed("open"))?;
-        lock_attach_byte(&own)?;
-        let slot = attachment.settle_identity(&own).and_then(|()| first_free_slot(&own));
-        if let Ok(slot) = slot {
-            attachment.sweep(slot);
-        }
-        ByteRange::ATTACH.unlock(&own);
-        Ok(State::new(slot?, Some(own)))
+        let own = OwnDescriptor::open(|| attachment.file.reopen())
+            .map_err(failed("opening the map's file again"))?;
+        let free = if attachment.locks_are_valid() { first_free_slot(&own)? } else { None };
+        let slot = match free {
+            Some(slot) => slot,
+            None => attachment.settle_identity_and_take_slot(&own)?,
+        };
+        attachment.sweep(slot);
+        Ok(State::new(slot, Some(own)))
     }
 }
 
 impl Drop for State {
     fn drop(&mut self) {
-        let own = self.descriptor.as_ref().filter(|own| !own.inherited());
+        let own = self.descriptor.as_ref().filter(|own| own.usable());
         if let Some(own) = own {
             // Closing would do, were it not for a fork between forgetting the descriptor and
             // closing it, whose child keeps the open file.
@@ -221,7 +215,7 @@ impl Drop for State {
 
 impl Drop for DeadOwner<'_> {
     fn drop(&mut self) {
-        if let Some(own) = self.state.descriptor.as_ref().filter(|own| !own.inherited()) {
+        if let Some(own) = self.state.descriptor.as_ref().filter(|own| own.usable()) {
             ByteRange::slot(self.slot).unlock(own);
         }
         self.state.probing.store(false, Release);
@@ -229,26 +223,25 @@ impl Drop for DeadOwner<'_> {
 }
 
 impl Attachment {
-    /// The same file through an open file description of its own.
-    fn reopen(&self) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let link = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        let opened = rustix::fs::open(link, flags, Mode::empty())
-            .or_else(|_| rustix::fs::open(&self.path, flags | OFlags::NOFOLLOW, Mode::empty()))?;
-        let [ours, found] = [rustix::fs::fstat(&self.file)?, rustix::fs::fstat(&opened)?];
-        if (ours.st_dev, ours.st_ino) != (found.st_dev, found.st_ino) {
-            return Err(io::Error::from_raw_os_error(libc::ESTALE));
-        }
-        Ok(opened)
+    /// Whether the locks stem from this boot and this file.
+    fn locks_are_valid(&self) -> bool {
+        self.identity.matches(&Identity::load(&self.region))
+    }
+
+    /// As one, for those who find the locks not valid or all slots taken: the latter may be for a
+    /// reset that is going on.
+    fn settle_identity_and_take_slot(&self, own: &OwnDescriptor) -> Result<u32, TakeError> {
+        lock_attach_byte(own)?;
+        let slot = self.settle_identity(own).and_then(|()| first_free_slot(own));
+        ByteRange::ATTACH.unlock(own);
+        slot?.ok_or(TakeError::Full)
     }
 
     /// Resets all locks if they stem from another boot or another file. Somebody attached proves
     /// that they do not, whatever the numbers say: some containers are told a boot id of their own.
     fn settle_identity(&self, own: &OwnDescriptor) -> Result<(), TakeError> {
-        if self.identity.matches(&Identity::load(&self.region)) {
-            return Ok(());
-        }
-        if ByteRange::ALL_SLOTS.held_elsewhere(own).map_err(failed("fcntl(F_OFD_GETLK)"))? {
+        let all = ByteRange::ALL_SLOTS;
+        if self.locks_are_valid() || !all.try_lock(own).map_err(failed("fcntl(F_OFD_SETLK)"))? {
             return Ok(());
         }
         self.for_each_lock(|lock, suspect| {
@@ -257,6 +250,7 @@ impl Attachment {
         });
         // Last: a death before this one makes the next process do it all again.
         self.identity.store(&self.region);
+        all.unlock(own);
         Ok(())
     }
 
@@ -281,7 +275,7 @@ fn failed(call: &'static str) -> impl Fn(io::Error) -> TakeError {
     move |error| TakeError::System { call, errno: error.raw_os_error().unwrap_or(libc::EIO) }
 }
 
-/// Waits for other processes that attach, each for some microseconds.
+/// Waits for other processes that reset locks, each for some microseconds.
 fn lock_attach_byte(own: &OwnDescriptor) -> Result<(), TakeError> {
     let call = "fcntl(F_OFD_SETLK) on the attach byte";
     let begun = Instant::now();
@@ -295,14 +289,14 @@ fn lock_attach_byte(own: &OwnDescriptor) -> Result<(), TakeError> {
 }
 
 /// Locks the first free byte, looking from a place that differs between processes on.
-fn first_free_slot(own: &OwnDescriptor) -> Result<u32, TakeError> {
+fn first_free_slot(own: &OwnDescriptor) -> Result<Option<u32>, TakeError> {
     let start = std::process::id() % SLOTS;
     for slot in (start..SLOTS).chain(0..start) {
         if ByteRange::slot(slot).try_lock(own).map_err(failed("fcntl(F_OFD_SETLK)"))? {
-            return Ok(slot);
+            return Ok(Some(slot));
         }
     }
-    Err(TakeError::Full)
+    Ok(None)
 }
 
 #[cfg(all(test, not(any(loom, miri))))]

@@ -9,11 +9,12 @@ use crate::crash;
 use crate::error::OpError;
 use crate::geometry::PAGE_BYTES;
 use crate::limits;
+use crate::map_file::MapFile;
 use crate::region::Region;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 use rustix::mm::{Advice, madvise};
-use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 /// Bytes that one `fallocate` asks for; a signal makes tmpfs drop the work of the whole call.
@@ -26,11 +27,11 @@ const RETRIES: u32 = 10_000;
 /// No lock is ever held on the open file description: children share it.
 pub struct Storage {
     region: Arc<Region>,
-    file: Option<Arc<File>>,
+    file: Option<Arc<MapFile>>,
 }
 
 impl Storage {
-    pub(crate) fn new(region: Arc<Region>, file: Option<Arc<File>>) -> Storage {
+    pub(crate) fn new(region: Arc<Region>, file: Option<Arc<MapFile>>) -> Storage {
         Storage { region, file }
     }
 
@@ -55,11 +56,20 @@ impl Storage {
         debug_assert!(offset.is_multiple_of(PAGE_BYTES) && len.is_multiple_of(PAGE_BYTES));
         let end = offset.saturating_add(len);
         let no_space = OpError::NoSpace { needed_bytes: len, max_bytes: 0 };
-        // Within the file's length the kernel does not check this limit. Whoever set it meant it.
-        if end > self.region.len().min(limits::file_bytes_max()) {
+        if end > self.region.len() {
             return Err(no_space);
         }
-        let mut at = offset;
+        let file = file.descriptor().map_err(|error| {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            OpError::System { call: "opening the map's file again", errno }
+        })?;
+        // Within the file's length the kernel does not check this limit. Whoever set it meant it,
+        // but for growth.
+        let may_grow = end <= limits::file_bytes_max();
+        if !may_grow && !is_real(file, offset, end) {
+            return Err(no_space);
+        }
+        let mut at = if may_grow { offset } else { end };
         while at < end {
             let chunk = CHUNK_BYTES.min(end - at);
             reserve(file, at, chunk).map_err(|errno| match errno {
@@ -79,6 +89,7 @@ impl Storage {
     /// system can. They read as zero afterwards, or as before. On the heap it does nothing.
     pub fn release(&self, offset: u64, len: u64) {
         let Some(file) = &self.file else { return };
+        let Ok(file) = file.descriptor() else { return };
         crash::step();
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let _ = fallocate(file, flags, offset, len);
@@ -93,7 +104,13 @@ impl Storage {
     }
 }
 
-fn reserve(file: &File, offset: u64, len: u64) -> Result<(), Errno> {
+/// Whether nothing of the range is a hole, as far as the file system can tell.
+fn is_real(file: BorrowedFd<'_>, offset: u64, end: u64) -> bool {
+    // Moves the position of the open file, which nobody uses.
+    seek(file, SeekFrom::Hole(offset)).is_ok_and(|hole| hole >= end)
+}
+
+fn reserve(file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), Errno> {
     let mut retries = RETRIES;
     loop {
         crash::step();
@@ -110,10 +127,10 @@ mod tests {
     use super::*;
     use crate::open::create;
     use crate::testing::{Name, OPTIONS, fork, on_small_tmpfs};
-    use std::os::unix::fs::MetadataExt;
 
     fn real_bytes(storage: &Storage) -> u64 {
-        storage.file.as_ref().unwrap().metadata().unwrap().blocks() * 512
+        let file = storage.file.as_ref().unwrap().descriptor().unwrap();
+        rustix::fs::fstat(file).unwrap().st_blocks as u64 * 512
     }
 
     #[test]

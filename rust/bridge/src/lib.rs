@@ -71,6 +71,8 @@ mod ffi {
         fn put(self: &Map, key: &[u8], value: &[u8]) -> Outcome;
         /// `value`: the full size.
         fn get_into(self: &Map, key: &[u8], into: &mut [u8]) -> Outcome;
+        /// `value`: the full size.
+        fn get_to(self: &Map, key: &[u8], sink: Pin<&mut Sink>) -> Outcome;
         /// `flag`: there.
         fn contains(self: &Map, key: &[u8]) -> Outcome;
         /// `flag`: was there.
@@ -91,7 +93,16 @@ mod ffi {
     }
 
     unsafe extern "C++" {
+        include!("shf/internal/sink.hpp");
         include!("shf/internal/visitor.hpp");
+
+        /// C++ memory that grows.
+        type Sink;
+        /// Null, or that many bytes until the next call.
+        #[cxx_name = "Room"]
+        fn room(self: Pin<&mut Sink>, bytes: usize) -> *mut u8;
+        #[cxx_name = "Grow"]
+        fn grow(self: Pin<&mut Sink>, bytes: usize) -> *mut u8;
 
         /// A C++ function with its context.
         type Visitor;

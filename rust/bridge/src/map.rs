@@ -1,11 +1,12 @@
 //! The handle that C++ owns: one adapter for each operation of the engine's map.
 
-use crate::ffi::{Options, Outcome, Stats, Visitor};
+use crate::ffi::{Options, Outcome, Sink, Stats, Visitor};
 use crate::guard::{Failure, guard, silence_panics};
 use shf_engine::{Map as EngineMap, OpenError};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// Attached to a map of the engine, or to none. The map is counted, so that a walk can go on when
@@ -69,6 +70,16 @@ impl Map {
     pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Outcome {
         guard(|| {
             Ok(match self.engine()?.get_into(key, into)? {
+                Some(bytes) => Outcome::done(true, bytes as u64),
+                None => Outcome::absent(),
+            })
+        })
+    }
+
+    #[inline]
+    pub fn get_to(&self, key: &[u8], sink: Pin<&mut Sink>) -> Outcome {
+        guard(|| {
+            Ok(match self.engine()?.get_to(key, &mut SinkOfCpp(sink))? {
                 Some(bytes) => Outcome::done(true, bytes as u64),
                 None => Outcome::absent(),
             })
@@ -147,6 +158,29 @@ impl Map {
             Ok(Outcome::done(true, 0))
         })
     }
+}
+
+/// C++ itself discards what is no value.
+struct SinkOfCpp<'s>(Pin<&'s mut Sink>);
+
+impl shf_engine::Sink for SinkOfCpp<'_> {
+    #[inline(always)]
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        let data = self.0.as_mut().room(len);
+        #[allow(unsafe_code)]
+        // SAFETY: null, or memory of C++ for `len` bytes until the next call of the sink, for which
+        // the slice has to be gone; the key lies elsewhere.
+        (!data.is_null()).then(|| unsafe { std::slice::from_raw_parts_mut(data, len) })
+    }
+
+    fn grow(&mut self, len: usize) -> Option<&mut [u8]> {
+        let data = self.0.as_mut().grow(len);
+        #[allow(unsafe_code)]
+        // SAFETY: as above.
+        (!data.is_null()).then(|| unsafe { std::slice::from_raw_parts_mut(data, len) })
+    }
+
+    fn discard(&mut self) {}
 }
 
 fn folder_path(folder: &[u8]) -> &Path {

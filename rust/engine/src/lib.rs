@@ -36,7 +36,7 @@ pub mod options;
 pub mod map;
 
 pub use check::Violation;
-pub use map::Map;
+pub use map::{Map, Sink};
 pub use options::Options;
 pub use shard::Placed;
 pub use shf_base::error::{OpError, OpenError, Status};

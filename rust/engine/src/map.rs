@@ -36,6 +36,38 @@ pub struct Map {
     retries: AtomicU64,
 }
 
+/// Memory for a value whose length is known only during a get. A writer that interferes makes the
+/// get ask again, perhaps for another length.
+pub trait Sink {
+    /// `len` bytes to copy the value to, if there is room for them already.
+    fn room(&mut self, len: usize) -> Option<&mut [u8]>;
+    /// Makes room for a value that is `len` bytes long; `None`: there is no memory.
+    fn grow(&mut self, len: usize) -> Option<&mut [u8]>;
+    /// What was copied, if anything, is no value.
+    fn discard(&mut self);
+}
+
+impl Sink for Vec<u8> {
+    #[inline(always)]
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        if len > self.capacity() {
+            return None;
+        }
+        self.resize(len, 0);
+        Some(self)
+    }
+
+    fn grow(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.clear();
+        self.try_reserve_exact(len).ok()?;
+        self.room(len)
+    }
+
+    fn discard(&mut self) {
+        self.clear();
+    }
+}
+
 impl Map {
     /// Makes the map `<folder>/<name>.shf`; an error when it is there.
     pub fn create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
@@ -90,40 +122,41 @@ impl Map {
     }
 
     /// Replaces the contents of `into` with the value, reusing its memory. False: the key is not
-    /// there and `into` is empty.
+    /// there. Unless the answer is true, `into` is empty.
     #[inline]
     pub fn get(&self, key: &[u8], into: &mut Vec<u8>) -> Result<bool, OpError> {
         into.clear();
-        let mut failed = None;
+        Ok(self.get_to(key, into)?.is_some())
+    }
+
+    /// Copies the value to where `sink` says and returns its length, in one lookup whatever the
+    /// length is; `None`: the key is not there.
+    #[inline]
+    pub fn get_to(&self, key: &[u8], sink: &mut impl Sink) -> Result<Option<usize>, OpError> {
         let found = self.read(key, |seen, record| {
             let len = record.shape.value_len as usize;
-            if len > into.capacity() {
-                // A length is acted upon only once it is known to be the record's.
-                if !seen.unchanged() {
-                    return None;
-                }
-                into.clear();
-                if into.try_reserve_exact(len).is_err() {
-                    failed = Some(OpError::OutOfMemory { bytes: len as u64 });
-                    return Some(());
-                }
+            if let Some(room) = sink.room(len) {
+                return seen.copied(record, || record.copy_value(room)).then_some(Ok(len));
             }
-            into.resize(len, 0);
-            seen.copied(record, || record.copy_value(into)).then_some(())
+            // A length is acted upon only once it is known to be the record's.
+            if !seen.unchanged() {
+                return None;
+            }
+            match sink.grow(len) {
+                Some(room) => seen.copied(record, || record.copy_value(room)).then_some(Ok(len)),
+                None => Some(Err(OpError::OutOfMemory { bytes: len as u64 })),
+            }
         });
-        match (found?, failed) {
-            (_, Some(error)) => Err(error),
-            (Some(()), None) => Ok(true),
-            (None, None) => {
-                into.clear();
-                Ok(false)
-            }
+        let answer = found.and_then(Option::transpose);
+        if !matches!(answer, Ok(Some(_))) {
+            sink.discard();
         }
+        answer
     }
 
     /// Copies the value to the front of `into` and returns its length; `None`: the key is not there.
-    /// `BufferTooSmall` says the length and leaves `into` as it was, unless a writer replaced a
-    /// shorter value during the call.
+    /// `BufferTooSmall` says the length. Without a value `into` is as it was, unless a writer
+    /// changed the key during the call: then it may hold a part of what the key had before.
     #[inline]
     pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
         let found = self.read(key, |seen, record| {

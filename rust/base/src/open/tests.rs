@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::*;
-use crate::error::OpenError;
+use crate::error::{OpError, OpenError};
 use crate::format::{HEADER_BYTES, Identity, VERSION};
 use crate::testing::{Name, OPTIONS, fork, on_small_tmpfs, say, without_proc};
 use std::fs;
@@ -310,6 +310,22 @@ fn a_small_address_space_gets_smaller_windows_or_an_error() {
         let options = CreateOptions { shards: Some(64), max_bytes: Some(8 << 30), ..OPTIONS };
         let found = create(name.folder(), "never-made", &options).err();
         assert!(matches!(found, Some(OpenError::AddressSpace { .. })), "{found:?}");
+    })
+    .join();
+}
+
+#[test]
+fn a_limit_on_file_lengths_does_not_keep_a_map_from_being_opened() {
+    // Goal: what is real already does not have to grow. Method: a limit below the first page.
+    let name = Name::new();
+    let window = name.create().header.geometry.window(0);
+    fork(|| {
+        let limit = libc::rlimit { rlim_cur: 1024, rlim_max: 1024 };
+        // SAFETY: sets a limit of this child.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+        let opened = read_write(&name).unwrap();
+        let no_space = OpError::NoSpace { needed_bytes: 4096, max_bytes: 0 };
+        assert_eq!(opened.storage.commit(window, 4096), Err(no_space));
     })
     .join();
 }

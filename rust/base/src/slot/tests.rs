@@ -3,6 +3,9 @@
 use super::*;
 use crate::open::Opened;
 use crate::testing::{Name, fork, sleep_until_killed, wait_until};
+use rustix::fs::{Mode, OFlags};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 fn slot(opened: &Opened) -> u32 {
     opened.presence.as_ref().unwrap().slot().unwrap()
@@ -14,7 +17,7 @@ fn attachment(opened: &Opened) -> &Attachment {
 
 /// An open file of its own on the same map.
 fn stranger(opened: &Opened) -> OwnedFd {
-    attachment(opened).reopen().unwrap()
+    attachment(opened).file.reopen().unwrap()
 }
 
 #[test]
@@ -77,6 +80,33 @@ fn an_inherited_handle_dropped_by_a_child_leaves_the_parents_slot_alone() {
 }
 
 #[test]
+fn a_child_that_closed_what_it_inherited_has_its_slot_on_the_maps_file() {
+    // Goal: neither lock nor growth reaches the file that now has the inherited number. Method: a
+    // child closes all descriptors and opens another map's file, often enough to meet every number.
+    let (name, other) = (Name::new(), Name::new());
+    let (opened, theirs) = (name.create(), other.create());
+    let ours = slot(&opened);
+    fork(|| {
+        let stranger_path = other.path();
+        // SAFETY: what the child inherited is not used any more, except by what is tested.
+        (3..256).for_each(|fd| unsafe { _ = libc::close(fd) });
+        let open = |path: &Path| rustix::fs::open(path, OFlags::RDWR, Mode::empty()).unwrap();
+        let strangers: Vec<OwnedFd> = (3..256).map(|_| open(&stranger_path)).collect();
+        let before = rustix::fs::fstat(&strangers[0]).unwrap().st_blocks;
+        let mine = slot(&opened);
+        assert_ne!(mine, ours);
+        assert!(ByteRange::slot(mine).held_elsewhere(open(&name.path())).unwrap());
+        opened.storage.commit(opened.header.geometry.window(0), 1 << 20).unwrap();
+        assert_eq!(rustix::fs::fstat(&strangers[0]).unwrap().st_blocks, before);
+        // And so does a grandchild, through what its parent opened instead.
+        crate::open::remove(name.folder(), name.name()).unwrap();
+        fork(|| assert!(![mine, ours].contains(&slot(&opened)))).join();
+    })
+    .join();
+    drop(theirs);
+}
+
+#[test]
 fn forks_beside_threads_that_attach_keep_no_slot_alive() {
     // Goal: no descriptor slips into a child unnoticed. Method: one thread forks children that
     // stay, another one opens and closes the map; afterwards no slot may be held.
@@ -113,6 +143,38 @@ fn all_slots_taken_is_an_error() {
     // Not by closing it: a child of another test may have inherited the descriptor.
     ByteRange::ALL_SLOTS.unlock(&all);
     assert!(open().is_ok());
+}
+
+#[test]
+fn a_process_stopped_with_the_attach_byte_keeps_nobody_from_attaching() {
+    let name = Name::new();
+    let opened = name.create();
+    let stopped = stranger(&opened);
+    assert!(ByteRange::ATTACH.try_lock(&stopped).unwrap());
+    let second = name.open();
+    let taken = [slot(&opened), slot(&second)];
+    fork(|| assert!(!taken.contains(&slot(&opened)))).join();
+    ByteRange::ATTACH.unlock(&stopped);
+}
+
+#[test]
+fn who_attaches_while_locks_are_reset_waits_for_the_end_of_it() {
+    // Goal: a slot that is taken during a reset could lock what the reset then frees. Method: all
+    // bytes are locked as during a reset; a thread that attaches gets through only afterwards.
+    let name = Name::new();
+    let opened = name.create();
+    let resetter = stranger(&opened);
+    drop(opened);
+    assert!(ByteRange::ATTACH.try_lock(&resetter).unwrap());
+    assert!(ByteRange::ALL_SLOTS.try_lock(&resetter).unwrap());
+    thread::scope(|scope| {
+        let attached = scope.spawn(|| drop(name.open()));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!attached.is_finished());
+        ByteRange::ALL_SLOTS.unlock(&resetter);
+        ByteRange::ATTACH.unlock(&resetter);
+        wait_until(|| attached.is_finished());
+    });
 }
 
 #[test]
