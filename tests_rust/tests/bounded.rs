@@ -3,8 +3,11 @@
 #![cfg(feature = "crash-points")]
 
 use shf_base::crash;
-use shf_engine::Map;
+use shf_base::open::HEAP_SECRET;
 use shf_engine::class::SMALL_BYTES_MAX;
+use shf_engine::hash::Hash;
+use shf_engine::table::{BUCKETS, REACH};
+use shf_engine::{Map, OpError};
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End};
 use shf_tests::{Random, assert_sound};
@@ -101,5 +104,26 @@ fn operations_take_no_more_steps_in_a_large_map_than_their_bound() {
         from = keys;
     }
     assert!(map.stats().splits > 100 && map.stats().moved_records > 1_000);
+    assert_sound(&map);
+}
+
+#[test]
+fn a_put_splits_no_more_than_twice() {
+    // Goal: the bound on splits is what it says. Method: keys of one bucket that agree in their first
+    // directory bits, so that splits make no room for one more than its neighbourhood holds.
+    const SPLITS_MAX: u64 = 2;
+    let same = |key: &[u8; 8]| {
+        let hash = Hash::of(key, HEAP_SECRET);
+        hash.bucket() == BUCKETS / 2 && hash.directory() % 32 == 0
+    };
+    let mut keys = (0u64..).map(u64::to_le_bytes).filter(same);
+    let map = Map::heap(1, 4 << 20, u64::MAX);
+    for key in keys.by_ref().take(REACH * 12) {
+        map.put(&key, b"").unwrap();
+    }
+    assert_eq!(map.stats().splits, 0);
+    let last = keys.next().unwrap();
+    assert_eq!(map.put(&last, b""), Err(OpError::HashCollisions { shard: 0 }));
+    assert_eq!(map.stats().splits, SPLITS_MAX);
     assert_sound(&map);
 }

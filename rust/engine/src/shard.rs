@@ -22,8 +22,9 @@ use shf_base::error::OpError;
 use shf_base::robust_mutex::{Guard, RobustMutex};
 use shf_base::slot::Presence;
 
-/// Splits that one put may make, a first table included. The second is needed once in a blue moon, when all keys of three
-/// neighbouring buckets went the same way; more only when hashes collide.
+/// Splits that one put may make, at most; a first table counts as one. The second is needed once in
+/// a blue moon, when all keys of three neighbouring buckets went the same way; more only when hashes
+/// collide.
 const SPLITS_PER_PUT: usize = 2;
 
 /// What a put did.
@@ -150,7 +151,7 @@ impl<'m> Locked<'m> {
                     return self.replace(position, word, record, shape, key, value);
                 }
                 Located::Free(position) => return self.insert(position, hash, shape, key, value),
-                _ if splits > SPLITS_PER_PUT => {
+                _ if splits == SPLITS_PER_PUT => {
                     return Err(OpError::HashCollisions { shard: self.memory.place.shard() });
                 }
                 Located::Full(entry) => split::split(self.memory, entry)?,
