@@ -148,7 +148,7 @@ impl<'m> Locked<'m> {
         loop {
             match locate::key(self.memory.place, hash, key)? {
                 Located::Found(position, word, record) => {
-                    return self.replace(position, word, record, shape, key, value);
+                    return self.replace(position, word, record, shape, hash, key, value);
                 }
                 Located::Free(position) => return self.insert(position, hash, shape, key, value),
                 _ if splits == SPLITS_PER_PUT => {
@@ -174,7 +174,7 @@ impl<'m> Locked<'m> {
         let Position { entry, bucket, slot, distance, head } = position;
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
-        Record::write(place, reference, shape, key, value)?;
+        Record::write(place, reference, shape, hash, key, value)?;
         for passed in 0..distance {
             let bucket = bucket_at(hash.bucket(), passed);
             let head = entry.table.head(bucket);
@@ -196,6 +196,7 @@ impl<'m> Locked<'m> {
         word: u32,
         old: Record<'m>,
         shape: Shape,
+        hash: Hash,
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
@@ -204,7 +205,7 @@ impl<'m> Locked<'m> {
         let Position { entry, bucket, slot, head, .. } = position;
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
-        Record::write(place, reference, shape, key, value)?;
+        Record::write(place, reference, shape, hash, key, value)?;
         let new = format.with_reference(word, reference);
         intent.set_half(entry.table.slot_offset(bucket, slot), new);
         intent.set(entry.table.high_offset(bucket), head.bumped().high);
