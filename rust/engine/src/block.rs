@@ -1,0 +1,54 @@
+//! Blocks: the memory of a log run, one after the other, whether a slot refers to them or not.
+//!
+//! The size of a block follows from the header of the record in it, which is stored whole, by one
+//! store, before anything else of the record; where a block is cut in two, the header of the rest is
+//! stored first. So a run can be walked block by block after a death at any moment.
+//!
+//! A block is free when no slot refers to it. Most free ones carry the dead mark, but a process that
+//! dies between the commit that retires a record and its mark leaves it out, and one that dies
+//! between writing a record and its commit has already overwritten it.
+
+use crate::class;
+use crate::locate;
+use crate::place::Place;
+use crate::record::Record;
+
+/// A block of a log run.
+#[derive(Clone, Copy)]
+pub struct Block<'m> {
+    /// Where it begins.
+    pub reference: u32,
+    /// Its size.
+    pub units: u32,
+    record: Record<'m>,
+}
+
+/// The block at a reference inside a log run; `None` where the bytes make no sense.
+pub fn at<'m>(place: &Place<'m>, reference: u32) -> Option<Block<'m>> {
+    let record = Record::at(place, reference).filter(|record| !record.shape.is_large())?;
+    let units = class::units(class::of_bytes(record.shape.bytes()));
+    Some(Block { reference, units, record })
+}
+
+impl Block<'_> {
+    /// The class that the block is good for, if it has the size of one.
+    pub fn class(self) -> Option<usize> {
+        let class = class::of_bytes(u64::from(self.units) * 8);
+        (class::units(class) == self.units).then_some(class)
+    }
+
+    /// Whether it carries the dead mark.
+    pub fn is_marked(self) -> bool {
+        self.record.is_dead()
+    }
+
+    /// Marks a block that is free and does not say so; false when a slot refers to it.
+    pub fn mark_if_free(self, place: Place<'_>) -> bool {
+        let hash = self.record.hash(place.secret());
+        let free = matches!(locate::reference(place, hash, self.reference), Ok(None));
+        if free {
+            self.record.mark_dead();
+        }
+        free
+    }
+}
