@@ -9,9 +9,10 @@
 //! between writing a record and its commit has already overwritten it.
 
 use crate::class;
-use crate::locate;
+use crate::locate::{self, Position};
 use crate::place::Place;
 use crate::record::Record;
+use shf_base::error::OpError;
 
 /// A block of a log run.
 #[derive(Clone, Copy)]
@@ -20,35 +21,48 @@ pub struct Block<'m> {
     pub reference: u32,
     /// Its size.
     pub units: u32,
-    record: Record<'m>,
+    /// What lies in it; nothing in a gap.
+    pub record: Option<Record<'m>>,
 }
 
 /// The block at a reference inside a log run; `None` where the bytes make no sense.
 pub fn at<'m>(place: &Place<'m>, reference: u32) -> Option<Block<'m>> {
+    if let Some(units) = Record::gap_units(place, reference) {
+        return (units != 0).then_some(Block { reference, units, record: None });
+    }
     let record = Record::at(place, reference).filter(|record| !record.shape.is_large())?;
     let units = class::units(class::of_bytes(record.shape.bytes()));
-    Some(Block { reference, units, record })
+    Some(Block { reference, units, record: Some(record) })
 }
 
-impl Block<'_> {
+impl<'m> Block<'m> {
     /// The class that the block is good for, if it has the size of one.
     pub fn class(self) -> Option<usize> {
-        let class = class::of_bytes(u64::from(self.units) * 8);
+        let class = class::of_bytes((u64::from(self.units) * 8).min(class::SMALL_BYTES_MAX));
         (class::units(class) == self.units).then_some(class)
     }
 
     /// Whether it carries the dead mark.
     pub fn is_marked(self) -> bool {
-        self.record.is_dead()
+        self.record.is_none_or(|record| record.is_dead())
     }
 
     /// Marks a block that is free and does not say so; false when a slot refers to it.
-    pub fn mark_if_free(self, place: Place<'_>) -> bool {
-        let hash = self.record.hash(place.secret());
-        let free = matches!(locate::reference(place, hash, self.reference), Ok(None));
-        if free {
-            self.record.mark_dead();
+    pub fn mark_if_free(self, place: Place<'m>) -> bool {
+        let free = matches!(self.slot(place), Ok(None));
+        if let Some(record) = self.record.filter(|_| free) {
+            record.mark_dead();
         }
         free
+    }
+
+    /// The slot that refers to the block, and what it holds. The caller holds the lock.
+    pub fn slot(self, place: Place<'m>) -> Result<Option<(Position<'m>, u32)>, OpError> {
+        match self.record {
+            Some(record) if !record.is_dead() => {
+                locate::reference(place, record.hash(place.secret()), self.reference)
+            }
+            _ => Ok(None),
+        }
     }
 }

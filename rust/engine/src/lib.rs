@@ -27,6 +27,7 @@ pub mod sweep;
 pub mod arena;
 pub mod split;
 pub mod compaction;
+pub mod squeeze;
 pub mod repair;
 pub mod shard;
 pub mod read;

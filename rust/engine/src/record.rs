@@ -10,7 +10,8 @@
 //! bytes or more has its hash in the word before it, so that whoever places a record again reads a
 //! bounded number of bytes; the hash is not trusted for anything else. A value of
 //! type integer is 8-byte aligned and may be changed in place by one atomic store under the lock.
-//! `dead` is a hint for compaction, set after the record was retired; readers ignore it. The bits
+//! `dead` is a hint for compaction, set after the record was retired; readers ignore it. Bit 34 with
+//! it makes a gap, which is no record: its low 14 bits are its units, any number of them. The bits
 //! above, zero today, are for what later versions keep per record.
 
 use crate::class;
@@ -26,6 +27,7 @@ const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 const KIND_SHIFT: u32 = 28;
 const DEAD: u64 = 1 << 32;
 const LARGE: u64 = 1 << 33;
+const GAP: u64 = 1 << 34;
 const SMALL_HEADER_BYTES: u64 = 8;
 const LARGE_HEADER_BYTES: u64 = 24;
 const HASH_BYTES: u64 = 8;
@@ -203,6 +205,19 @@ impl<'m> Record<'m> {
         if let Some(room) = place.record_bytes(reference) {
             room.word(0).store(shape.header()[0] | DEAD, Release);
         }
+    }
+
+    /// Makes units that nothing refers to, any number, one dead block: one store.
+    pub fn write_gap(place: Place<'_>, reference: u32, units: u32) {
+        if let Some(room) = place.record_bytes(reference) {
+            room.word(0).store(u64::from(units) & LENGTH_MASK | DEAD | GAP, Release);
+        }
+    }
+
+    /// The units of the gap at a reference, if there is one.
+    pub fn gap_units(place: &Place<'m>, reference: u32) -> Option<u32> {
+        let header = place.record_bytes(reference)?.word(0).load(Relaxed);
+        (header & !LENGTH_MASK == DEAD | GAP).then_some((header & LENGTH_MASK) as u32)
     }
 
     /// Whether the record's key is `key`.

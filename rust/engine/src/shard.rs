@@ -17,6 +17,7 @@ use crate::place::{Field, Place};
 use crate::record::{Kind, Record, Shape};
 use crate::repair;
 use crate::split;
+use crate::squeeze;
 use crate::table::{Head, Table, bucket_at};
 use shf_base::error::OpError;
 use shf_base::robust_mutex::{Guard, RobustMutex};
@@ -144,11 +145,44 @@ impl<'m> Locked<'m> {
             // No space to move a record to, or a damaged one: not this put's business.
             self.memory.place.store(Field::Evacuation, 0);
         }
+        match self.put_once(hash, shape, key, value) {
+            Err(OpError::NoSpace { needed_bytes, max_bytes }) => {
+                let full = OpError::NoSpace { needed_bytes, max_bytes };
+                self.put_squeezed(full, hash, shape, key, value)
+            }
+            done => done,
+        }
+    }
+
+    /// A put once more, after making room where the map may not grow.
+    #[cold]
+    fn put_squeezed(
+        &self,
+        full: OpError,
+        hash: Hash,
+        shape: Shape,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Placed, OpError> {
+        match squeeze::make_room(self.memory.place, shape) {
+            Ok(true) => self.put_once(hash, shape, key, value),
+            _ => Err(full),
+        }
+    }
+
+    #[inline(always)]
+    fn put_once(
+        &self,
+        hash: Hash,
+        shape: Shape,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Placed, OpError> {
         let mut splits = 0;
         loop {
             match locate::key(self.memory.place, hash, key)? {
                 Located::Found(position, word, record) => {
-                    return self.replace(position, word, record, shape, hash, key, value);
+                    return self.replace(position, (word, record), shape, hash, key, value);
                 }
                 Located::Free(position) => return self.insert(position, hash, shape, key, value),
                 _ if splits == SPLITS_PER_PUT => {
@@ -193,8 +227,7 @@ impl<'m> Locked<'m> {
     fn replace(
         &self,
         position: Position<'m>,
-        word: u32,
-        old: Record<'m>,
+        (word, old): (u32, Record<'m>),
         shape: Shape,
         hash: Hash,
         key: &[u8],
