@@ -3,22 +3,37 @@
 #![cfg(feature = "crash-points")]
 
 use shf_base::crash;
-use shf_engine::Map;
+use shf_base::open::HEAP_SECRET;
 use shf_engine::class::SMALL_BYTES_MAX;
+use shf_engine::hash::Hash;
+use shf_engine::table::{BUCKETS, REACH};
+use shf_engine::{Map, OpError};
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End};
 use shf_tests::{Random, assert_sound};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Steps (stores into shared memory, changes of the file's extent) that one operation may take. A
 /// split is the longest: it fills a page, empties another, and may clear a page of directory
 /// entries (1024 steps); beside it a put moves up to eight records and frees a run.
 const STEPS_MAX: u64 = 2_500;
+/// Steps of a put into a map that is full and half dead: it may move the records of 48 pages and a
+/// run, 64 pages, down (`squeeze`), each word of them a step, and some 25 more for each record. With
+/// 16-byte records, half of them dead, a put that finds no room does most; 100-byte ones take a fifth.
+const FULL_STEPS_MAX: u64 = 64 * 4096 / 32 * 32;
 /// Bytes that one small put may make real: a growth step of records and one of the index, of
 /// 64 KiB each, with the page descriptors and rings that come with them.
 const GROWTH_BYTES_MAX: u64 = 160 << 10;
 /// Steps of repairing a shard: making at most 96 stores again, one of which may be a split's end,
 /// emptying the rings, giving back what was not counted yet.
 const REPAIR_STEPS_MAX: u64 = 1_500;
+
+/// The counter belongs to the process, so that only one test at a time may store anything.
+static COUNTER: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    COUNTER.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The most steps, and the most bytes of growth, that an operation took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,6 +103,7 @@ fn repair_steps(map: &Map, random: &mut Random) -> u64 {
 fn operations_take_no_more_steps_in_a_large_map_than_their_bound() {
     // Goal: P3. Method: one shard grows from nothing to 100,000 keys, through splits, compaction and
     // growth; the longest operation of each stage, and a repair after it, stay within a constant.
+    let _alone = alone();
     let file = MapFile::new("bounded");
     let (map, mut random) = (file.create(1), Random::from_env(11));
     let mut from = 0;
@@ -101,5 +117,53 @@ fn operations_take_no_more_steps_in_a_large_map_than_their_bound() {
         from = keys;
     }
     assert!(map.stats().splits > 100 && map.stats().moved_records > 1_000);
+    assert_sound(&map);
+}
+
+#[test]
+fn a_put_into_a_full_map_takes_no_more_steps_than_its_bound() {
+    // Goal: P3 where room has to be made. Method: maps of two sizes, full of small values of which a
+    // random half is deleted; then values of growing size, up to one that finds no room.
+    let _alone = alone();
+    for max_bytes in [1 << 20, 8 << 20] {
+        for len in [0, 100] {
+            let (map, mut random) = (Map::heap(1, 32 << 20, max_bytes), Random::from_env(12));
+            let (mut keys, mut worst) = (0u64, Worst::default());
+            while worst.count(&map, || map.put(&keys.to_le_bytes(), &vec![1; len])).is_ok() {
+                keys += 1;
+            }
+            for key in (0..keys).filter(|_| random.below(2) == 0) {
+                worst.count(&map, || map.delete(&key.to_le_bytes())).unwrap();
+            }
+            for put in 0..1000 {
+                let value = vec![2; 100 << (put % 14)];
+                let _ = worst.count(&map, || map.put(&(keys + put).to_le_bytes(), &value));
+            }
+            println!("{max_bytes} bytes, {keys} keys of {len}: {worst:?}, {:?}", map.stats());
+            assert!(worst.steps <= FULL_STEPS_MAX, "{max_bytes} {len}: {worst:?}");
+            assert_sound(&map);
+        }
+    }
+}
+
+#[test]
+fn a_put_splits_no_more_than_twice() {
+    // Goal: the bound on splits is what it says. Method: keys of one bucket that agree in their first
+    // directory bits, so that splits make no room for one more than its neighbourhood holds.
+    let _alone = alone();
+    const SPLITS_MAX: u64 = 2;
+    let same = |key: &[u8; 8]| {
+        let hash = Hash::of(key, HEAP_SECRET);
+        hash.bucket() == BUCKETS / 2 && hash.directory().is_multiple_of(32)
+    };
+    let mut keys = (0u64..).map(u64::to_le_bytes).filter(same);
+    let map = Map::heap(1, 4 << 20, u64::MAX);
+    for key in keys.by_ref().take(REACH * 12) {
+        map.put(&key, b"").unwrap();
+    }
+    assert_eq!(map.stats().splits, 0);
+    let last = keys.next().unwrap();
+    assert_eq!(map.put(&last, b""), Err(OpError::HashCollisions { shard: 0 }));
+    assert_eq!(map.stats().splits, SPLITS_MAX);
     assert_sound(&map);
 }

@@ -63,6 +63,9 @@ fn fill(map: &Map) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut large = vec![0; LARGE_BYTES];
     (large[0], large[LARGE_BYTES / 2], large[LARGE_BYTES - 1]) = (1, 2, 3);
     put(b"large", &large);
+    // Long keys keep their hash, in small and large records and in integers.
+    put(&[b'k'; 256], b"eight...");
+    put(&[b'l'; 264], &[0; LARGE_BYTES]);
     put(b"replaced", &[1; 64]);
     put(b"replaced", &[2; 64]);
     put(b"replaced", &[3; 80]);
@@ -73,7 +76,8 @@ fn fill(map: &Map) -> BTreeMap<Vec<u8>, Vec<u8>> {
         assert_eq!(map.delete(key), Ok(true));
         expected.remove(key);
     }
-    for (key, delta) in [(&b"count"[..], 41), (b"count", 1), (b"negative", -5)] {
+    let long = [b'i'; 256];
+    for (key, delta) in [(&b"count"[..], 41), (b"count", 1), (b"negative", -5), (&long, 7)] {
         let sum = map.add(key, delta).unwrap();
         expected.insert(key.to_vec(), sum.to_le_bytes().to_vec());
     }

@@ -39,7 +39,8 @@ const LAYOUT: &str = "shf layout 2: page 4096, unit 8, slots 1024x64, shard head
     rings 127x64 from line 5 x shard on, descriptor 8, bucket 64 = 2 words + 12 references, table 64 buckets, \
     reference 30 = cached hash bits + reference, displacement 2, tag 7 + access 1, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \
-    bucket 7..13, directory 13..32, shard from the top";
+    bucket 7..13, directory 13..32, shard from the top, \
+    kept before keys from 256 bytes on, gaps by bit 34";
 
 /// The immutable facts of a map, copied to private memory at attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

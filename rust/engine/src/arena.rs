@@ -5,7 +5,7 @@
 //! of its class (`ring`) and is the next one used, so that updates in a steady state neither grow
 //! the map nor move anything. Blocks whose ring is full stay dead in their run. A run with nothing
 //! live in it is free at once; `compaction` empties sparse ones, and when memory has run out
-//! `sweep` finds dead blocks again. Large records have runs of their
+//! `sweep` finds dead blocks again and `squeeze` makes contiguous room of them. Large records have runs of their
 //! own, exact to the page.
 //!
 //! Invariants, whenever no intent is pending:
@@ -116,8 +116,11 @@ fn allocate_small<'m>(
         return Ok(place.page_unit(page) + used);
     }
     match start_log(intent, memory, units) {
-        Err(OpError::NoSpace { needed_bytes, max_bytes }) if sweep::sweep(intent, place, class) => {
-            ring::pop(intent, place, class).ok_or(OpError::NoSpace { needed_bytes, max_bytes })
+        Err(OpError::NoSpace { needed_bytes, max_bytes }) => {
+            let found = sweep::sweep(intent, place, class);
+            let block = if found { ring::pop(intent, place, class) } else { None };
+            let block = block.or_else(|| ring::pop_larger(intent, place, class));
+            block.ok_or(OpError::NoSpace { needed_bytes, max_bytes })
         }
         other => other,
     }
@@ -144,17 +147,19 @@ fn start_log<'m>(intent: &mut Intent<'m>, memory: Memory<'m>, units: u32) -> Res
     let pages = (top / LOG_FRACTION).max(comfortable).clamp(1, LOG_PAGES_MAX);
     let least = units.div_ceil(PAGE_UNITS as u32);
     let (page, pages) = run::take(intent, memory, least.min(pages), pages)?;
-    for back in 1..pages {
-        run::set(intent, place, page + back, Run::Inside { back });
-    }
-    run::set(intent, place, page, Run::Log { pages, live: units, used: units });
+    run::open_log(intent, place, page, pages, units);
+    switch_head(intent, place, page);
+    Ok(place.page_unit(page))
+}
+
+/// Will take fresh blocks from the log run that starts at `page` from now on.
+pub fn switch_head(intent: &mut Intent<'_>, place: Place<'_>, page: u32) {
     if let Some(old) = (intent.field(Field::Head) as u32).checked_sub(1)
         && let Run::Log { pages, live: 0, used } = run::at(intent, place, old)
     {
         free_log(intent, place, old, pages, used);
     }
     intent.set_field(Field::Head, u64::from(page) + 1);
-    Ok(place.page_unit(page))
 }
 
 /// Will give a record's memory back. The same intent takes its slot away, before.
@@ -199,7 +204,7 @@ fn retire_large(intent: &mut Intent<'_>, place: Place<'_>, reference: u32) -> Re
 }
 
 /// Will free a log run in which nothing is live.
-fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, used: u32) {
+pub fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, used: u32) {
     ring::purge(place, place.page_unit(page), pages * PAGE_UNITS as u32);
     let dead = intent.field(Field::Dead);
     intent.set_field(Field::Dead, dead.saturating_sub(used.into()));

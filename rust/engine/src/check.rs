@@ -127,6 +127,9 @@ impl<'m> Walk<'m> {
         };
         self.bytes_left = left;
         let hash = record.hash(place.secret());
+        if hash != record.hash_of_key(place.secret()) {
+            self.report(place.unit_offset(reference), "the key's hash in the record is another's");
+        }
         let distance = format.distance(word);
         let right = hash.shard(place.geometry().shards()) == place.shard()
             && hash.directory() & ((1 << entry.depth) - 1) == entry.index

@@ -7,12 +7,10 @@
 //! notice; a reader that copied from the old block sees its bucket's version change.
 
 use crate::arena;
-use crate::class;
+use crate::block::{self, Block};
 use crate::growth::Memory;
 use crate::intent::Intent;
-use crate::locate;
 use crate::place::{Field, Place, pair, unpair};
-use crate::record::Record;
 use crate::ring;
 use crate::run::{self, Run};
 use shf_base::error::OpError;
@@ -55,14 +53,14 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
             _ => 0,
         };
         let reference = place.page_unit(page).wrapping_add(done);
-        let record = if done < used { Record::at(&place, reference) } else { None };
-        let Some(record) = record.filter(|record| !record.shape.is_large()) else {
+        let block = if done < used { block::at(&place, reference) } else { None };
+        let Some(block) = block else {
             // The end, or bytes that are no record, or no log run: leave it to its retirements.
             place.store(Field::Evacuation, 0);
             return Ok(());
         };
-        done += class::units(class::of_bytes(record.shape.bytes()));
-        if !record.is_dead() && relocate(memory, reference, record)? {
+        done += block.units;
+        if relocate(memory, block)? {
             moves += 1;
         }
         if place.load(Field::Evacuation) as u32 != victim {
@@ -77,10 +75,9 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
 }
 
 /// Moves a record if a slot refers to it.
-fn relocate(memory: Memory<'_>, reference: u32, record: Record<'_>) -> Result<bool, OpError> {
+fn relocate<'m>(memory: Memory<'m>, block: Block<'m>) -> Result<bool, OpError> {
     let place = memory.place;
-    let hash = record.hash(place.secret());
-    let Some((position, word)) = locate::reference(place, hash, reference)? else {
+    let (Some(record), Some((position, word))) = (block.record, block.slot(place)?) else {
         return Ok(false);
     };
     let mut intent = Intent::begin(place);
@@ -90,7 +87,7 @@ fn relocate(memory: Memory<'_>, reference: u32, record: Record<'_>) -> Result<bo
     let table = position.entry.table;
     intent.set_half(table.slot_offset(position.bucket, position.slot), word);
     intent.set(table.high_offset(position.bucket), position.head.bumped().high);
-    arena::retire(&mut intent, place, reference, record)?;
+    arena::retire(&mut intent, place, block.reference, record)?;
     intent.set_field(Field::Moved, intent.field(Field::Moved).wrapping_add(1));
     intent.commit()?;
     record.mark_dead();

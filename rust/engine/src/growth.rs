@@ -83,7 +83,7 @@ impl Memory<'_> {
         other_side: u32,
         commit: impl Fn(Self, u32) -> Result<(u32, u32), OpError>,
     ) -> Result<(), OpError> {
-        let mut result = Err(self.no_space(least));
+        let mut result = Err(self.no_space(least - now));
         for target in [least.max(now.saturating_add(step)), least] {
             let pages = u64::from(target) + u64::from(other_side);
             if pages > self.place.geometry().pages() || !self.affordable(target - now) {
@@ -95,7 +95,7 @@ impl Memory<'_> {
             }
         }
         let (records, index) = result.map_err(|error| match error {
-            OpError::NoSpace { .. } => self.no_space(least),
+            OpError::NoSpace { .. } => self.no_space(least - now),
             other => other,
         })?;
         self.place.ledger(self.place.shard()).store(ledger(records, index), Release);
@@ -110,6 +110,7 @@ impl Memory<'_> {
         committed_bytes(self.place).saturating_add(step) <= self.max_bytes
     }
 
+    /// There is no room for `pages` more.
     #[cold]
     fn no_space(self, pages: u32) -> OpError {
         OpError::NoSpace { needed_bytes: u64::from(pages) * PAGE_BYTES, max_bytes: self.max_bytes }

@@ -63,7 +63,7 @@ pub enum Field {
     Retired = MEMORY_OFFSET + 40,
     /// The largest number that a run used again got when it was freed.
     Reused = MEMORY_OFFSET + 48,
-    /// Page where the next sweep for dead blocks begins.
+    /// Page where the next sweep for dead blocks, or squeeze, begins.
     Sweep = MEMORY_OFFSET + 56,
 }
 

@@ -6,9 +6,12 @@
 //!     | key   | value  | type | dead | large | 0 |   integer: | value: 8 bytes | key |
 //! ```
 //!
-//! With `large` the two lengths in the header are 0 and the words after it hold them. A value of
+//! With `large` the two lengths in the header are 0 and the words after it hold them. A key of 256
+//! bytes or more has its hash in the word before it, so that whoever places a record again reads a
+//! bounded number of bytes; the hash is not trusted for anything else. A value of
 //! type integer is 8-byte aligned and may be changed in place by one atomic store under the lock.
-//! `dead` is a hint for compaction, set after the record was retired; readers ignore it. The bits
+//! `dead` is a hint for compaction, set after the record was retired; readers ignore it. Bit 34 with
+//! it makes a gap, which is no record: its low 14 bits are its units, any number of them. The bits
 //! above, zero today, are for what later versions keep per record.
 
 use crate::class;
@@ -24,9 +27,15 @@ const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 const KIND_SHIFT: u32 = 28;
 const DEAD: u64 = 1 << 32;
 const LARGE: u64 = 1 << 33;
+const GAP: u64 = 1 << 34;
 const SMALL_HEADER_BYTES: u64 = 8;
 const LARGE_HEADER_BYTES: u64 = 24;
-/// Longer keys are hashed in pieces of this size.
+const HASH_BYTES: u64 = 8;
+/// Keys of at least this length have their hash beside them; a power of two.
+const HASHED_KEY_BYTES: u64 = 256;
+/// The bits of a header that are zero in plain records: small, of type bytes, with a short key.
+const NOT_PLAIN: u64 = (!0 << KIND_SHIFT) & !DEAD | LENGTH_MASK & !(HASHED_KEY_BYTES - 1);
+/// Those keys are hashed in pieces of this size.
 const PIECE_BYTES: usize = 256;
 /// Key and value together, at most.
 pub const PAYLOAD_BYTES_MAX: u64 = 1 << 32;
@@ -65,7 +74,7 @@ impl Shape {
     /// Bytes of the record, header included.
     #[inline(always)]
     pub fn bytes(self) -> u64 {
-        let small = SMALL_HEADER_BYTES + self.key_len + self.value_len;
+        let small = self.small_bytes();
         if small <= class::SMALL_BYTES_MAX {
             small
         } else {
@@ -73,10 +82,23 @@ impl Shape {
         }
     }
 
+    /// Bytes of the record as a small one.
+    #[inline(always)]
+    fn small_bytes(self) -> u64 {
+        let hash = u64::from(self.has_hash()) * HASH_BYTES;
+        SMALL_HEADER_BYTES + hash + self.key_len + self.value_len
+    }
+
+    /// Whether the key's hash lies before the key.
+    #[inline(always)]
+    fn has_hash(self) -> bool {
+        self.key_len >= HASHED_KEY_BYTES
+    }
+
     /// Whether the record gets a run of pages of its own.
     #[inline(always)]
     pub fn is_large(self) -> bool {
-        SMALL_HEADER_BYTES + self.key_len + self.value_len > class::SMALL_BYTES_MAX
+        self.small_bytes() > class::SMALL_BYTES_MAX
     }
 
     /// Pages of a large record.
@@ -112,7 +134,7 @@ impl<'m> Record<'m> {
     pub fn at(place: &Place<'m>, reference: u32) -> Option<Record<'m>> {
         let bytes = place.record_bytes(reference)?;
         let header = bytes.word(0).load(Relaxed);
-        if (header & !DEAD) >> KIND_SHIFT != 0 {
+        if header & NOT_PLAIN != 0 {
             return Record::at_other(bytes, header);
         }
         let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
@@ -124,7 +146,7 @@ impl<'m> Record<'m> {
         Some(Record { shape, key_at: SMALL_HEADER_BYTES as usize, bytes: bytes.part(0, len)? })
     }
 
-    /// An integer or a large record.
+    /// An integer, a large record, or one with a long key.
     fn at_other(bytes: Bytes<'m>, header: u64) -> Option<Record<'m>> {
         let integer = (Kind::Integer as u64) << KIND_SHIFT;
         let (shape, key_at) = if header & !DEAD == LARGE && bytes.len() >= 24 {
@@ -136,20 +158,25 @@ impl<'m> Record<'m> {
         } else if header & !DEAD & !LENGTH_MASK == integer | 8 << LENGTH_BITS {
             let key_len = header & LENGTH_MASK;
             (Shape { key_len, value_len: 8, kind: Kind::Integer }, SMALL_HEADER_BYTES + 8)
+        } else if (header & !DEAD) >> KIND_SHIFT == 0 {
+            let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
+            (Shape { key_len, value_len, kind: Kind::Bytes }, SMALL_HEADER_BYTES)
         } else {
             return None;
         };
         let large = header & LARGE != 0;
+        let key_at = key_at + u64::from(shape.has_hash()) * HASH_BYTES;
         let bytes = bytes.part(0, shape.bytes())?;
         (shape.is_large() == large).then_some(Record { shape, key_at: key_at as usize, bytes })
     }
 
-    /// Writes a record into memory that is allocated and not published. `value` of an integer is
-    /// its 8 bytes.
+    /// Writes a record into memory that is allocated and not published. `hash` is the key's; `value`
+    /// of an integer is its 8 bytes.
     pub fn write(
         place: Place<'m>,
         reference: u32,
         shape: Shape,
+        hash: Hash,
         key: &[u8],
         value: &[u8],
     ) -> Result<(), OpError> {
@@ -159,12 +186,8 @@ impl<'m> Record<'m> {
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
         let header = shape.header();
-        if shape.is_large() {
-            let mut words = [0; LARGE_HEADER_BYTES as usize];
-            for (to, word) in words.chunks_exact_mut(8).zip(header) {
-                to.copy_from_slice(&word.to_ne_bytes());
-            }
-            bytes.store_parts([&words, key, value]);
+        if shape.is_large() || shape.has_hash() {
+            write_long(bytes, shape, hash, key, value);
             return Ok(());
         }
         let word = header[0].to_ne_bytes();
@@ -184,21 +207,40 @@ impl<'m> Record<'m> {
         }
     }
 
+    /// Makes units that nothing refers to, any number, one dead block: one store.
+    pub fn write_gap(place: Place<'_>, reference: u32, units: u32) {
+        if let Some(room) = place.record_bytes(reference) {
+            room.word(0).store(u64::from(units) & LENGTH_MASK | DEAD | GAP, Release);
+        }
+    }
+
+    /// The units of the gap at a reference, if there is one.
+    pub fn gap_units(place: &Place<'m>, reference: u32) -> Option<u32> {
+        let header = place.record_bytes(reference)?.word(0).load(Relaxed);
+        (header & !LENGTH_MASK == DEAD | GAP).then_some((header & LENGTH_MASK) as u32)
+    }
+
     /// Whether the record's key is `key`.
     #[inline(always)]
     pub fn key_is(self, key: &[u8]) -> bool {
         self.shape.key_len == key.len() as u64 && self.bytes.equals(self.key_at / 8, key)
     }
 
-    /// The hash of the record's key.
+    /// The hash of the record's key: of a short key computed, of a long one as the record says.
     pub fn hash(self, secret: u64) -> Hash {
-        let len = self.shape.key_len as usize;
-        let mut piece = [0; PIECE_BYTES];
-        if len <= PIECE_BYTES {
-            let key = &mut piece[..len];
-            self.copy_key(key);
-            return Hash::of(key, secret);
+        if self.shape.has_hash() {
+            return Hash(self.bytes.word(self.key_at / 8 - 1).load(Relaxed));
         }
+        let mut key = [0; HASHED_KEY_BYTES as usize];
+        let key = &mut key[..self.shape.key_len as usize];
+        self.copy_key(key);
+        Hash::of(key, secret)
+    }
+
+    /// The hash of the record's key, computed whatever the key's length: for the checker.
+    pub fn hash_of_key(self, secret: u64) -> Hash {
+        let mut piece = [0; PIECE_BYTES];
+        let len = self.shape.key_len as usize;
         Hash::of_pieces(secret, |hasher| {
             for from in (0..len).step_by(PIECE_BYTES) {
                 let piece = &mut piece[..PIECE_BYTES.min(len - from)];
@@ -269,4 +311,29 @@ impl<'m> Record<'m> {
     fn header(self) -> Word<'m> {
         self.bytes.word(0)
     }
+}
+
+/// Writes a record that is large or has a long key: all its words, then what is left of its bytes.
+fn write_long(bytes: Bytes<'_>, shape: Shape, hash: Hash, key: &[u8], value: &[u8]) {
+    let mut words = [0; (LARGE_HEADER_BYTES + HASH_BYTES) as usize];
+    let mut len = 0;
+    let mut push = |word: [u8; 8]| {
+        words[len..len + 8].copy_from_slice(&word);
+        len += 8;
+    };
+    let [header, key_len, value_len] = shape.header().map(u64::to_ne_bytes);
+    push(header);
+    if shape.is_large() {
+        push(key_len);
+        push(value_len);
+    }
+    let integer = if shape.kind == Kind::Integer { value.try_into().ok() } else { None };
+    if let Some(integer) = integer {
+        push(integer);
+    }
+    if shape.has_hash() {
+        push(hash.0.to_ne_bytes());
+    }
+    let rest = if integer.is_some() { &[] } else { value };
+    bytes.store_parts([&words[..len], key, rest]);
 }

@@ -167,7 +167,7 @@ pub fn take<'m>(
 }
 
 /// Takes pages of free runs, if the next search finds enough in a row.
-fn take_free(
+pub fn take_free(
     intent: &mut Intent<'_>,
     place: Place<'_>,
     least: u32,
@@ -189,6 +189,14 @@ fn take_free(
     intent.set_field(Field::FreePages, free - u64::from(pages).min(free));
     intent.set_field(Field::Rotors, pair(start + pages, sparse));
     Some((start, pages))
+}
+
+/// Will make taken pages a log run whose first `units` units are live.
+pub fn open_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, units: u32) {
+    for back in 1..pages {
+        set(intent, place, page + back, Run::Inside { back });
+    }
+    set(intent, place, page, Run::Log { pages, live: units, used: units });
 }
 
 /// Record and index pages handed out so far, as they will be after the commit; never beyond the

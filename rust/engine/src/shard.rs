@@ -17,13 +17,15 @@ use crate::place::{Field, Place};
 use crate::record::{Kind, Record, Shape};
 use crate::repair;
 use crate::split;
+use crate::squeeze;
 use crate::table::{Head, Table, bucket_at};
 use shf_base::error::OpError;
 use shf_base::robust_mutex::{Guard, RobustMutex};
 use shf_base::slot::Presence;
 
-/// Splits that one put may make, a first table included. The second is needed once in a blue moon, when all keys of three
-/// neighbouring buckets went the same way; more only when hashes collide.
+/// Splits that one put may make, at most; a first table counts as one. The second is needed once in
+/// a blue moon, when all keys of three neighbouring buckets went the same way; more only when hashes
+/// collide.
 const SPLITS_PER_PUT: usize = 2;
 
 /// What a put did.
@@ -143,14 +145,47 @@ impl<'m> Locked<'m> {
             // No space to move a record to, or a damaged one: not this put's business.
             self.memory.place.store(Field::Evacuation, 0);
         }
+        match self.put_once(hash, shape, key, value) {
+            Err(OpError::NoSpace { needed_bytes, max_bytes }) => {
+                let full = OpError::NoSpace { needed_bytes, max_bytes };
+                self.put_squeezed(full, hash, shape, key, value)
+            }
+            done => done,
+        }
+    }
+
+    /// A put once more, after making room where the map may not grow.
+    #[cold]
+    fn put_squeezed(
+        &self,
+        full: OpError,
+        hash: Hash,
+        shape: Shape,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Placed, OpError> {
+        match squeeze::make_room(self.memory.place, shape) {
+            Ok(true) => self.put_once(hash, shape, key, value),
+            _ => Err(full),
+        }
+    }
+
+    #[inline(always)]
+    fn put_once(
+        &self,
+        hash: Hash,
+        shape: Shape,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Placed, OpError> {
         let mut splits = 0;
         loop {
             match locate::key(self.memory.place, hash, key)? {
                 Located::Found(position, word, record) => {
-                    return self.replace(position, word, record, shape, key, value);
+                    return self.replace(position, (word, record), shape, hash, key, value);
                 }
                 Located::Free(position) => return self.insert(position, hash, shape, key, value),
-                _ if splits > SPLITS_PER_PUT => {
+                _ if splits == SPLITS_PER_PUT => {
                     return Err(OpError::HashCollisions { shard: self.memory.place.shard() });
                 }
                 Located::Full(entry) => split::split(self.memory, entry)?,
@@ -173,7 +208,7 @@ impl<'m> Locked<'m> {
         let Position { entry, bucket, slot, distance, head } = position;
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
-        Record::write(place, reference, shape, key, value)?;
+        Record::write(place, reference, shape, hash, key, value)?;
         for passed in 0..distance {
             let bucket = bucket_at(hash.bucket(), passed);
             let head = entry.table.head(bucket);
@@ -192,9 +227,9 @@ impl<'m> Locked<'m> {
     fn replace(
         &self,
         position: Position<'m>,
-        word: u32,
-        old: Record<'m>,
+        (word, old): (u32, Record<'m>),
         shape: Shape,
+        hash: Hash,
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
@@ -203,7 +238,7 @@ impl<'m> Locked<'m> {
         let Position { entry, bucket, slot, head, .. } = position;
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
-        Record::write(place, reference, shape, key, value)?;
+        Record::write(place, reference, shape, hash, key, value)?;
         let new = format.with_reference(word, reference);
         intent.set_half(entry.table.slot_offset(bucket, slot), new);
         intent.set(entry.table.high_offset(bucket), head.bumped().high);

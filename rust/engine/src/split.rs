@@ -12,7 +12,8 @@
 //! which slots moved is what the new table holds, and that does not change before it is over.
 //!
 //! The cost is two pages and no record, except where a table enters a new group of cached hash
-//! bits (`slot_word`), which reads the keys of both tables once.
+//! bits (`slot_word`), which reads the records of both tables once: of each its key if that is
+//! short, or else the hash that it keeps (`record`).
 
 use crate::directory::{self, Entry};
 use crate::growth::Memory;
