@@ -1,7 +1,8 @@
 //! The checker: walks a shard under its lock and names every invariant that does not hold.
 //!
 //! It ships with the library, and the tests run it after everything they do to a map. It trusts
-//! nothing: whatever the bytes say, it ends and stays inside the mapping.
+//! nothing: whatever the bytes say, it ends and stays inside the mapping. A test build can have it
+//! run after each repair and split (`shf_base::crash::check_mutations`).
 
 use crate::class;
 use crate::directory::{self, Entry};
@@ -14,6 +15,7 @@ use crate::run::{self, Run};
 use crate::split;
 use crate::table::{BUCKETS, REACH, bucket_at};
 use hashbrown::{HashMap, HashSet};
+use shf_base::crash;
 use shf_base::error::OpError;
 use shf_base::geometry::PAGE_UNITS;
 
@@ -59,6 +61,31 @@ pub fn shard(place: Place<'_>) -> Vec<Violation> {
     walk.memory();
     walk.counters();
     walk.violations
+}
+
+/// Tables of a shard that is checked after a split.
+const SMALL_TABLES: u64 = 16;
+
+/// In a test build that asked for it: panics when a shard that was just repaired is not sound.
+#[inline(always)]
+pub fn after_repair(place: Place<'_>) {
+    if crash::checks() {
+        assert_sound(place);
+    }
+}
+
+/// As `after_repair`, after a split; not for large shards, which would be walked too often.
+#[inline(always)]
+pub fn after_split(place: Place<'_>) {
+    if crash::checks() && place.load(Field::Tables) <= SMALL_TABLES {
+        assert_sound(place);
+    }
+}
+
+#[cold]
+fn assert_sound(place: Place<'_>) {
+    let violations = shard(place);
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 impl<'m> Walk<'m> {
