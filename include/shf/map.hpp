@@ -146,7 +146,7 @@ class Map {
   /// Adds to the signed 64-bit integer under key, which starts at 0 when absent; returns the sum.
   /// A value that was put as bytes is kWrongType; a sum out of range is kOverflow and changes
   /// nothing. Get() of such a key gives its 8 bytes, little-endian. Errors of a key that is new: as
-  /// Put(); kTooLarge from 16,369 bytes of key on.
+  /// Put(); kTooLarge from 16,361 bytes of key on.
   [[nodiscard]] Result<int64_t> Add(std::string_view key, int64_t delta) const;
   /// Keys in the map: exact when nobody writes, else a number that differs by at most the writes
   /// that overlapped with the call.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// Numbers of a board, where nothing else is asked for.
 const NUMBERS: usize = 16;
 /// How long a number is waited for.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -13,20 +14,25 @@ const WATCHDOG: Duration = Duration::from_secs(60);
 /// unmapped, so that no child loses them.
 #[derive(Clone, Copy)]
 pub struct Board {
-    numbers: &'static [AtomicU64; NUMBERS],
+    numbers: &'static [AtomicU64],
 }
 
 impl Board {
     /// A new board.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Board {
-        let (len, protection) = (NUMBERS * 8, libc::PROT_READ | libc::PROT_WRITE);
+        Board::of(NUMBERS)
+    }
+
+    /// A new board of so many numbers.
+    pub fn of(numbers: usize) -> Board {
+        let (len, protection) = (numbers * 8, libc::PROT_READ | libc::PROT_WRITE);
         let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping, zeroed, page-aligned, never unmapped, used as atomics only.
         let numbers = unsafe {
             let address = libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0);
             assert_ne!(address, libc::MAP_FAILED, "mmap failed");
-            &*address.cast()
+            std::slice::from_raw_parts(address.cast(), numbers)
         };
         Board { numbers }
     }

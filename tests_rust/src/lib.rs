@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod golden;
+pub mod history;
 pub mod image;
 pub mod map_file;
 pub mod process;

@@ -294,7 +294,8 @@ impl<'r> Bytes<'r> {
     }
 
     /// Stores `parts` one after the other from the start of the range on; what is left of the last
-    /// word may change. Crash points: before the first part, before the last, after it.
+    /// word may change. Crash points: before, between the pieces that `crash` cuts the parts into,
+    /// and after.
     ///
     /// The range is not published, but readers that lost a race may still be looking at it.
     #[inline(always)]
@@ -308,16 +309,16 @@ impl<'r> Bytes<'r> {
         #[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
         {
             let mut at = 0;
-            for (number, part) in parts.into_iter().enumerate() {
-                if number == 2 {
+            for part in parts {
+                for piece in crash::pieces(part) {
                     crash::step();
+                    // SAFETY: source is ours; target inside the range by the assertion.
+                    unsafe {
+                        let target = self.address.cast::<u8>().add(at);
+                        opaque::copy(piece.as_ptr(), target, piece.len());
+                    }
+                    at += piece.len();
                 }
-                // SAFETY: source is ours; target inside the range by the assertion.
-                unsafe {
-                    let target = self.address.cast::<u8>().add(at);
-                    opaque::copy(part.as_ptr(), target, part.len());
-                }
-                at += part.len();
             }
         }
         #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
@@ -330,11 +331,8 @@ impl<'r> Bytes<'r> {
     #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
     fn store_words(self, parts: [&[u8]; 3]) {
         let (mut word, mut filled, mut index) = ([0u8; 8], 0, 0);
-        for (number, part) in parts.into_iter().enumerate() {
-            if number == 2 {
-                crash::step();
-            }
-            let mut rest = part;
+        for mut rest in parts.into_iter().flat_map(crash::pieces) {
+            crash::step();
             while !rest.is_empty() {
                 let take = rest.len().min(8 - filled);
                 word[filled..filled + take].copy_from_slice(&rest[..take]);

@@ -17,6 +17,10 @@ static TAKEN: AtomicU64 = AtomicU64::new(0);
 #[cfg(feature = "crash-points")]
 static STOPS: AtomicBool = AtomicBool::new(false);
 
+/// Whether the engine checks what it did.
+#[cfg(feature = "crash-points")]
+static CHECKS: AtomicBool = AtomicBool::new(false);
+
 /// Dies (SIGKILL to this process) just before the `n`-th step from now; 0 disarms.
 #[cfg(feature = "crash-points")]
 pub fn arm(n: u64) {
@@ -38,6 +42,22 @@ pub fn taken() -> u64 {
     TAKEN.load(Ordering::Relaxed)
 }
 
+/// From now on the engine runs its checker after each repair and each split of a small shard, and
+/// panics with what it finds. Not for tests with damaged files, which must never panic.
+#[cfg(feature = "crash-points")]
+pub fn check_mutations() {
+    CHECKS.store(true, Ordering::Relaxed);
+}
+
+/// Whether `check_mutations` was called.
+#[inline(always)]
+pub fn checks() -> bool {
+    #[cfg(feature = "crash-points")]
+    return CHECKS.load(Ordering::Relaxed);
+    #[cfg(not(feature = "crash-points"))]
+    false
+}
+
 /// One step: called before each store into shared memory and each change of the file's extent.
 #[inline(always)]
 pub fn step() {
@@ -48,6 +68,23 @@ pub fn step() {
             stop_or_die();
         }
     }
+}
+
+/// The pieces that a bulk copy is made in, a step before each. A test build cuts behind the first
+/// byte, in the middle and before the last byte.
+#[cfg(feature = "crash-points")]
+pub fn pieces(bytes: &[u8]) -> [&[u8]; 4] {
+    let last = bytes.len().saturating_sub(1);
+    let (first, middle) = (last.min(1), bytes.len() / 2);
+    let cut = |from: usize, to: usize| &bytes[from..to.max(from)];
+    [cut(0, first), cut(first, middle), cut(middle.max(first), last), cut(last, bytes.len())]
+}
+
+/// The pieces that a bulk copy is made in: one.
+#[cfg(not(feature = "crash-points"))]
+#[inline(always)]
+pub fn pieces(bytes: &[u8]) -> [&[u8]; 1] {
+    [bytes]
 }
 
 #[cfg(feature = "crash-points")]
@@ -61,6 +98,19 @@ fn stop_or_die() {
             loop {
                 libc::pause();
             }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "crash-points"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pieces_of_a_copy_are_all_of_it_in_order() {
+        for len in 0..40u8 {
+            let bytes: Vec<u8> = (0..len).collect();
+            assert_eq!(pieces(&bytes).concat(), bytes);
         }
     }
 }

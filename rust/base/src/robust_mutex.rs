@@ -23,8 +23,10 @@ use crate::lock_word::{self, FREE, WAITERS};
 use crate::slot::Presence;
 use std::time::Duration;
 
-/// How long a waiter sleeps before it looks whether the owner is alive.
-const PROBE_AFTER: Duration = Duration::from_millis(4);
+/// How long a waiter sleeps before it looks whether the owner is alive. Tests that kill owners by
+/// the ten thousand would spend their time here.
+const PROBE_AFTER: Duration =
+    Duration::from_micros(if cfg!(feature = "crash-points") { 200 } else { 4_000 });
 /// Tries of a waiter before it sleeps; the pauses between them double up to `SPINS_MAX`. Together
 /// they last some 25 us, as long as most splits and growth steps of an owner, and less than it takes
 /// to sleep and be woken.

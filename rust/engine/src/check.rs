@@ -1,13 +1,14 @@
 //! The checker: walks a shard under its lock and names every invariant that does not hold.
 //!
 //! It ships with the library, and the tests run it after everything they do to a map. It trusts
-//! nothing: whatever the bytes say, it ends and stays inside the mapping.
+//! nothing: whatever the bytes say, it ends and stays inside the mapping. A test build can have it
+//! run after each repair and split (`shf_base::crash::check_mutations`).
 
 use crate::class;
 use crate::directory::{self, Entry};
 use crate::growth;
 use crate::intent::Intent;
-use crate::place::{Field, Place, unpair};
+use crate::place::{Field, LEVEL_ENTRIES, Place, unpair};
 use crate::record::Record;
 use crate::ring;
 use crate::run::{self, Run};
@@ -15,6 +16,8 @@ use crate::split;
 use crate::table::{BUCKETS, REACH, bucket_at};
 use crate::walk;
 use hashbrown::{HashMap, HashSet};
+use shf_base::atomic::Ordering::Acquire;
+use shf_base::crash;
 use shf_base::error::OpError;
 use shf_base::geometry::PAGE_UNITS;
 
@@ -67,6 +70,31 @@ pub fn shard(place: Place<'_>) -> Vec<Violation> {
     walk.memory();
     walk.counters();
     walk.violations
+}
+
+/// Tables of a shard that is checked after a split.
+const SMALL_TABLES: u64 = 16;
+
+/// In a test build that asked for it: panics when a shard that was just repaired is not sound.
+#[inline(always)]
+pub fn after_repair(place: Place<'_>) {
+    if crash::checks() {
+        assert_sound(place);
+    }
+}
+
+/// As `after_repair`, after a split; not for large shards, which would be walked too often.
+#[inline(always)]
+pub fn after_split(place: Place<'_>) {
+    if crash::checks() && place.load(Field::Tables) <= SMALL_TABLES {
+        assert_sound(place);
+    }
+}
+
+#[cold]
+fn assert_sound(place: Place<'_>) {
+    let violations = shard(place);
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 impl<'m> Walk<'m> {
@@ -236,9 +264,12 @@ impl<'m> Walk<'m> {
         self.expect("keys", self.keys, place.load(Field::Keys), Field::Keys);
         self.expect("tables", self.tables, place.load(Field::Tables), Field::Tables);
         let (records, index) = unpair(place.load(Field::Limits));
-        let ledger = place.ledger(place.shard()).load(shf_base::atomic::Ordering::Acquire);
+        let ledger = place.ledger(place.shard()).load(Acquire);
         self.expect("ledger", growth::ledger(records, index), ledger, Field::Limits);
         let (top, used) = unpair(place.load(Field::Tops));
+        let directory = (0..LEVEL_ENTRIES).filter(|&level| place.level(level).load(Acquire) != 0);
+        let pages = self.tables + directory.count() as u64;
+        self.expect("index pages", pages, used.into(), Field::Tops);
         if top > records || used > index {
             let what = format!("tops {top}, {used} beyond the limits {records}, {index}");
             self.report(place.field_offset(Field::Tops), what);

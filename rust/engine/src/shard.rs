@@ -8,6 +8,7 @@
 //! A record is written before the commit into memory that nothing refers to.
 
 use crate::arena;
+use crate::check;
 use crate::compaction;
 use crate::growth::Memory;
 use crate::hash::Hash;
@@ -65,6 +66,7 @@ fn mutex(place: Place<'_>) -> RobustMutex<'_> {
 fn settled<'m>(memory: Memory<'m>, guard: Guard<'m>) -> Result<Locked<'m>, OpError> {
     if guard.suspect() || memory.place.load(Field::Pending) != 0 {
         repair::repair(memory, &guard)?;
+        check::after_repair(memory.place);
     }
     Ok(Locked { memory, _guard: guard })
 }
@@ -188,7 +190,10 @@ impl<'m> Locked<'m> {
                 _ if splits == SPLITS_PER_PUT => {
                     return Err(OpError::HashCollisions { shard: self.memory.place.shard() });
                 }
-                Located::Full(entry) => split::split(self.memory, entry)?,
+                Located::Full(entry) => {
+                    split::split(self.memory, entry)?;
+                    check::after_split(self.memory.place);
+                }
                 Located::NoTable => split::first_table(self.memory)?,
             }
             splits += 1;

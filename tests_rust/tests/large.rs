@@ -1,0 +1,69 @@
+//! Keys and values as large as the format allows. Only with SHF_LARGE_TESTS set: it takes 9 GiB of
+//! memory for some seconds.
+#![cfg(not(any(miri, loom)))]
+
+use shf_engine::record::PAYLOAD_BYTES_MAX;
+use shf_engine::{Map, OpError, Options};
+use shf_tests::assert_sound;
+use shf_tests::map_file::MapFile;
+use shf_tests::watchdog::Watchdog;
+
+const KEY: &[u8] = b"16 bytes of key.";
+const MAX_BYTES: u64 = 5 << 30;
+
+/// Fills a value so that each part of it tells where it belongs.
+fn fill(value: &mut [u8], salt: u64) {
+    for (index, word) in value.chunks_mut(8).enumerate() {
+        let bytes = (index as u64 ^ salt).to_le_bytes();
+        word.copy_from_slice(&bytes[..word.len()]);
+    }
+}
+
+fn is_filled(value: &[u8], salt: u64) -> bool {
+    value.chunks(8).enumerate().all(|(index, word)| {
+        let bytes = (index as u64 ^ salt).to_le_bytes();
+        *word == bytes[..word.len()]
+    })
+}
+
+#[test]
+fn a_key_and_value_of_the_most_bytes_come_and_go_and_one_byte_more_is_refused() {
+    // Goal: lengths beside the format's limit of 2^32 bytes. Method: put, get, replaced and deleted,
+    // every word compared; then the same with one byte too many.
+    if std::env::var_os("SHF_LARGE_TESTS").is_none() {
+        println!("skipped: SHF_LARGE_TESTS is not set");
+        return;
+    }
+    let _watchdog = Watchdog::new("the largest value");
+    let file = MapFile::new("large");
+    let options = Options { shards: Some(2), max_bytes: Some(MAX_BYTES), ..Options::default() };
+    let map = Map::create(file.folder(), file.name(), &options).unwrap();
+    let len = PAYLOAD_BYTES_MAX as usize - KEY.len();
+    let mut value = vec![0; len + 1];
+    fill(&mut value[..len], 1);
+    assert!(!map.put(KEY, &value[..len]).unwrap().replaced);
+    value.fill(0);
+    assert_eq!(map.get_into(KEY, &mut value), Ok(Some(len)));
+    assert!(is_filled(&value[..len], 1));
+    assert!(map.put(KEY, b"small").unwrap().replaced);
+    fill(&mut value[..len], 2);
+    assert!(map.put(KEY, &value[..len]).unwrap().replaced, "its pages are used again");
+    let refused = map.put(KEY, &value);
+    assert!(
+        matches!(refused, Err(OpError::TooLarge { needed_bytes, limit_bytes, .. })
+            if needed_bytes == PAYLOAD_BYTES_MAX + 1 && limit_bytes == PAYLOAD_BYTES_MAX),
+        "{refused:?}"
+    );
+    value.fill(0);
+    assert_eq!(map.get_into(KEY, &mut value), Ok(Some(len)));
+    assert!(is_filled(&value[..len], 2));
+    assert_sound(&map);
+    assert_eq!(map.delete(KEY), Ok(true));
+    assert_eq!(map.contains(KEY), Ok(false));
+    // A long key, the same limit.
+    assert!(!map.put(&value[..len], KEY).unwrap().replaced);
+    assert_eq!(map.contains(&value[..len]), Ok(true));
+    assert!(matches!(map.put(&value[..len + 1], KEY), Err(OpError::TooLarge { .. })));
+    assert_eq!(map.delete(&value[..len]), Ok(true));
+    assert_sound(&map);
+}

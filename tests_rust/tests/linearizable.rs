@@ -1,0 +1,204 @@
+//! P6 across processes: what each process saw, in time, and whether one order explains it.
+#![cfg(not(any(miri, loom)))]
+
+use shf_engine::Map;
+use shf_tests::board::Board;
+use shf_tests::history::{Call, Event, linearizable};
+use shf_tests::map_file::MapFile;
+use shf_tests::process::{self, End};
+use shf_tests::watchdog::Watchdog;
+use shf_tests::{Random, assert_sound};
+use std::time::Duration;
+
+/// Keys that are put, got and deleted; as many others are counters.
+const KEYS: u64 = 3;
+/// Processes at a time; the first goes to the end, the others are killed and replaced.
+const PROCESSES: usize = 3;
+/// Kills, one after the other.
+const KILLS: usize = 15;
+/// How long a process lives that is killed, at most.
+const LIFE_MS: u64 = 8;
+/// Calls that a process makes at most.
+const CALLS: usize = 60_000;
+/// Numbers on the board for one call: begun, ended, kind and key, argument, answer.
+const NUMBERS: usize = 5;
+
+const PUT: u64 = 0;
+const GET: u64 = 1;
+const DELETE: u64 = 2;
+const ADD: u64 = 3;
+/// The answer of a get that finds nothing.
+const NOTHING: i64 = i64::MIN;
+
+/// Nanoseconds on a clock that all processes share.
+#[allow(unsafe_code)]
+fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: plain call that fills in a structure of ours.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) }, 0);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Where a call is written down, before and after it.
+struct Log {
+    board: Board,
+    first: usize,
+}
+
+impl Log {
+    /// That of the `index`-th call of a process.
+    fn of(board: Board, process: usize, index: usize) -> Log {
+        Log { board, first: (process * CALLS + index) * NUMBERS }
+    }
+
+    fn set(&self, number: usize, value: u64) {
+        self.board.set(self.first + number, value);
+    }
+
+    fn get(&self, number: usize) -> u64 {
+        self.board.get(self.first + number)
+    }
+
+    /// The event and its key; `None` when the call was not begun.
+    fn event(&self) -> Option<(u64, Event)> {
+        let (begun, ended, what) = (self.get(0), self.get(1), self.get(2));
+        if begun == 0 {
+            return None;
+        }
+        let (argument, answer) = (self.get(3) as i64, self.get(4) as i64);
+        let done = ended != 0;
+        let call = match what & 3 {
+            PUT => Call::Put(argument, done.then_some(answer == 1)),
+            DELETE => Call::Delete(done.then_some(answer == 1)),
+            ADD => Call::Add(argument, done.then_some(answer)),
+            _ => Call::Get((done && answer != NOTHING).then_some(answer)),
+        };
+        let ended = if done { ended } else { u64::MAX };
+        Some((what >> 2, Event { begun, ended, call }))
+    }
+}
+
+/// Values of changing length, so that memory is used again and moved; the first 8 bytes count.
+fn value(number: i64, len: u64) -> Vec<u8> {
+    let mut value = number.to_le_bytes().to_vec();
+    value.resize(8 + len as usize, number as u8);
+    value
+}
+
+/// Makes one random call and writes it down.
+fn call(map: &Map, log: &Log, process: usize, index: usize, random: &mut Random) {
+    let key = random.below(2 * KEYS);
+    let kind = match random.below(10) {
+        0..5 => GET,
+        5 => DELETE,
+        _ if key < KEYS => PUT,
+        _ => ADD,
+    };
+    let argument = match kind {
+        PUT => (process * CALLS + index) as i64,
+        _ => 1 + random.below(100) as i64,
+    };
+    let len = random.below(120) * random.below(2);
+    let (bytes, put, mut found) = (key.to_le_bytes(), value(argument, len), Vec::new());
+    log.set(2, key << 2 | kind);
+    log.set(3, argument as u64);
+    log.set(0, now());
+    let answer = match kind {
+        PUT => map.put(&bytes, &put).unwrap().replaced.into(),
+        DELETE => map.delete(&bytes).unwrap().into(),
+        ADD => map.add(&bytes, argument).unwrap(),
+        _ => match map.get(&bytes, &mut found).unwrap() {
+            true => i64::from_le_bytes(found[..8].try_into().unwrap()),
+            false => NOTHING,
+        },
+    };
+    let ended = now();
+    log.set(4, answer as u64);
+    log.set(1, ended);
+}
+
+fn work(map: &Map, board: Board, process: usize, seed: u64, calls: usize) -> bool {
+    let mut random = Random::new(seed);
+    for index in 0..calls {
+        call(map, &Log::of(board, process, index), process, index, &mut random);
+    }
+    true
+}
+
+/// What all processes did to a key.
+fn history(board: Board, processes: usize, key: u64) -> Vec<Vec<Event>> {
+    let events = |process| {
+        let logs = (0..CALLS).map(move |index| Log::of(board, process, index));
+        // A get that was cut short says nothing.
+        let says = |event: &Event| event.ended != u64::MAX || !matches!(event.call, Call::Get(_));
+        let events = logs.map_while(|log| log.event()).filter(|(_, event)| says(event));
+        events.filter(|(of, _)| *of == key).map(|(_, event)| event).collect()
+    };
+    (0..processes).map(events).collect()
+}
+
+/// Judges all keys; returns the number of calls.
+fn judge(board: Board, processes: usize) -> usize {
+    let mut calls = 0;
+    for key in 0..2 * KEYS {
+        let history = history(board, processes, key);
+        calls += history.iter().map(Vec::len).sum::<usize>();
+        linearizable(&history).unwrap_or_else(|why| panic!("key {key}: {why}"));
+    }
+    calls
+}
+
+#[test]
+fn calls_of_several_processes_on_a_key_have_an_order() {
+    // Goal: P6 across processes. Method: processes make random calls on a few keys, written down with
+    // the times before and after; a search looks for an order of each key's calls.
+    let _watchdog = Watchdog::new("calls of several processes");
+    let mut random = Random::from_env(7);
+    let file = MapFile::new("linearizable");
+    let (map, board) = (file.create(1), Board::of(PROCESSES * CALLS * NUMBERS));
+    let children: Vec<i32> = (0..PROCESSES)
+        .map(|process| {
+            let seed = random.next();
+            // Half use the inherited handle, half one of their own.
+            process::spawn(|| match process % 2 {
+                0 => work(&map, board, process, seed, CALLS),
+                _ => work(&file.open(), board, process, seed, CALLS),
+            })
+        })
+        .collect();
+    for child in children {
+        assert_eq!(process::wait(child), End::Exited(0));
+    }
+    println!("{} calls", judge(board, PROCESSES));
+    assert_sound(&map);
+}
+
+#[test]
+fn calls_of_processes_that_are_killed_have_an_order() {
+    // Goal: P6 and P2 together: what was acknowledged or seen stays, and a call cut short happened
+    // or not. Method: as before, while processes are killed and replaced at random times.
+    let _watchdog = Watchdog::new("calls of killed processes");
+    let mut random = Random::from_env(8);
+    let file = MapFile::new("linearizable-killed");
+    let processes = PROCESSES + KILLS;
+    let (map, board) = (file.create(1), Board::of(processes * CALLS * NUMBERS));
+    let mut seed = Random::new(random.next());
+    let mut start = |process: usize| {
+        let seed = seed.next();
+        process::spawn(|| work(&file.open(), board, process, seed, CALLS))
+    };
+    let steady = start(0);
+    let mut others: Vec<i32> = (1..PROCESSES).map(&mut start).collect();
+    for kill in 0..KILLS {
+        std::thread::sleep(Duration::from_micros(random.below(LIFE_MS * 1000)));
+        let victim = others.remove(0);
+        process::signal(victim, libc::SIGKILL);
+        process::wait(victim);
+        others.push(start(PROCESSES + kill));
+    }
+    for child in others.into_iter().chain([steady]) {
+        assert_eq!(process::wait(child), End::Exited(0));
+    }
+    println!("{} calls, {} repairs", judge(board, processes), map.stats().repairs);
+    assert_sound(&map);
+}
