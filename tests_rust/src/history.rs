@@ -1,8 +1,8 @@
 //! Histories of one key, and whether they are linearizable.
 //!
-//! A history is what each process did, one call after the other, with the time before and after.
-//! It is linearizable when every call can be given a moment between its two times such that, made
-//! in the order of these moments, each call answers what it did answer. (Herlihy and Wing, 1990; the
+//! A history is what each process did, one call after the other, with the time before and after. It
+//! is linearizable when every call can be given a moment between its two times such that, made in
+//! the order of these moments, each call answers what it did answer. (Herlihy and Wing, 1990; the
 //! search is that of Wing and Gong, 1993, with the memory of Lowe, 2017.)
 //!
 //! As a process makes one call at a time, the calls that have been given their moment are a prefix
@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn histories_that_some_order_explains_are_taken() {
-        // Goal: overlapping calls may be ordered either way, and calls of the dead may have happened
-        // or not. Method: small histories with a known order.
+        // Goal: overlapping calls may be ordered either way, and calls of the dead may have
+        // happened or not. Method: small histories with a known order.
         let put = event(0, 10, Call::Put(1, Some(false)));
         let hit = event(2, 4, Call::Get(Some(1)));
         let miss = event(2, 4, Call::Get(None));

@@ -18,8 +18,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// entries (1024 steps); beside it a put moves up to eight records and frees a run.
 const STEPS_MAX: u64 = 2_500;
 /// Steps of a put into a map that is full and half dead: it may move the records of 48 pages and a
-/// run, 64 pages, down (`squeeze`), each word of them a step, and some 25 more for each record. With
-/// 16-byte records, half of them dead, a put that finds no room does most; 100-byte ones take a fifth.
+/// run, 64 pages, down (`squeeze`), each word of them a step, and some 25 more for each record.
+/// With 16-byte records, half of them dead, a put that finds no room does most; 100-byte ones take
+/// a fifth.
 const FULL_STEPS_MAX: u64 = 64 * 4096 / 32 * 32;
 /// Bytes that one small put may make real: a growth step of records and one of the index, of
 /// 64 KiB each, with the page descriptors and rings that come with them.
@@ -54,7 +55,8 @@ impl Worst {
     }
 }
 
-/// Operations on random keys of a map that grows to `keys` keys, then a change of every value's size.
+/// Operations on random keys of a map that grows to `keys` keys, then a change of every value's
+/// size.
 fn work(map: &Map, random: &mut Random, from: u64, keys: u64) -> Worst {
     let (mut worst, mut buffer) = (Worst::default(), Vec::new());
     let value = vec![7; SMALL_BYTES_MAX as usize / 8];
@@ -101,8 +103,9 @@ fn repair_steps(map: &Map, random: &mut Random) -> u64 {
 
 #[test]
 fn operations_take_no_more_steps_in_a_large_map_than_their_bound() {
-    // Goal: P3. Method: one shard grows from nothing to 100,000 keys, through splits, compaction and
-    // growth; the longest operation of each stage, and a repair after it, stay within a constant.
+    // Goal: P3. Method: one shard grows from nothing to 100,000 keys, through splits, compaction
+    // and growth; the longest operation of each stage, and a repair after it, stay within a
+    // constant.
     let _alone = alone();
     let file = MapFile::new("bounded");
     let (map, mut random) = (file.create(1), Random::from_env(11));
@@ -122,8 +125,8 @@ fn operations_take_no_more_steps_in_a_large_map_than_their_bound() {
 
 #[test]
 fn a_put_into_a_full_map_takes_no_more_steps_than_its_bound() {
-    // Goal: P3 where room has to be made. Method: maps of two sizes, full of small values of which a
-    // random half is deleted; then values of growing size, up to one that finds no room.
+    // Goal: P3 where room has to be made. Method: maps of two sizes, full of small values of which
+    // a random half is deleted; then values of growing size, up to one that finds no room.
     let _alone = alone();
     for max_bytes in [1 << 20, 8 << 20] {
         for len in [0, 100] {
@@ -148,8 +151,8 @@ fn a_put_into_a_full_map_takes_no_more_steps_than_its_bound() {
 
 #[test]
 fn a_put_splits_no_more_than_twice() {
-    // Goal: the bound on splits is what it says. Method: keys of one bucket that agree in their first
-    // directory bits, so that splits make no room for one more than its neighbourhood holds.
+    // Goal: the bound on splits is what it says. Method: keys of one bucket that agree in their
+    // first directory bits, so that splits make no room for one more than its neighbourhood holds.
     let _alone = alone();
     const SPLITS_MAX: u64 = 2;
     let same = |key: &[u8; 8]| {

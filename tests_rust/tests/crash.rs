@@ -1,10 +1,10 @@
 //! Death at every step: a child is killed at its n-th store into shared memory, for every n, and
 //! whoever repairs after it is killed at its m-th.
 //!
-//! An `Experiment` is a map in a known state and one operation on it. Operations whose inner workings
-//! depend on what went before (splits, compaction, sweeps) are found by doing: seeded operations
-//! run until the counters say that one did what is looked for, and the file is put back to just
-//! before it.
+//! An `Experiment` is a map in a known state and one operation on it. Operations whose inner
+//! workings depend on what went before (splits, compaction, sweeps) are found by doing: seeded
+//! operations run until the counters say that one did what is looked for, and the file is put back
+//! to just before it.
 #![cfg(feature = "crash-points")]
 
 use shf_base::crash;
@@ -387,8 +387,8 @@ fn compaction_survives_death_at_every_step() {
 
 #[test]
 fn a_block_cut_from_a_larger_one_survives_death_at_every_step() {
-    // Goal: P2 for a put that splits a retired block of a larger class in two. Method: much is dead,
-    // all of one size; only the class of `KEY` has no block.
+    // Goal: P2 for a put that splits a retired block of a larger class in two. Method: much is
+    // dead, all of one size; only the class of `KEY` has no block.
     let prepare = |map: &Map| {
         for key in 0..400u64 {
             map.put(&key.to_le_bytes(), &[1; 200]).unwrap();
@@ -402,8 +402,8 @@ fn a_block_cut_from_a_larger_one_survives_death_at_every_step() {
 
 #[test]
 fn a_sweep_survives_death_at_every_step() {
-    // Goal: P2 for a put into a full map that finds its block by a sweep. Method: seeded churn until
-    // the place where sweeps begin moves.
+    // Goal: P2 for a put into a full map that finds its block by a sweep. Method: seeded churn
+    // until the place where sweeps begin moves.
     let mut random = Random::from_env(5);
     let mut next = |_: &Opened, _: u64| match random.below(3) {
         0 => Operation::Delete(random.below(2000).to_le_bytes().to_vec()),
@@ -427,8 +427,8 @@ fn a_large_run_used_again_survives_death_at_every_step() {
 
 #[test]
 fn no_block_of_a_full_map_is_lost_to_a_death() {
-    // Goal: P2, no byte leaked once the shard is repaired. Method: in a map without a free byte many
-    // children die in the middle of a delete or a replace; then as many keys fit as at first.
+    // Goal: P2, no byte leaked once the shard is repaired. Method: in a map without a free byte
+    // many children die in the middle of a delete or a replace; then as many keys fit as at first.
     const KILLS: u64 = 400;
     const VALUE: [u8; 100] = [9; 100];
     let name = format!("crash-full-{}", std::process::id());

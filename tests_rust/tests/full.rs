@@ -17,8 +17,8 @@ fn fill(map: &Map, from: u64, len: usize) -> (u64, OpError) {
 
 #[test]
 fn no_space_names_what_was_needed_beyond_what_is_there() {
-    // Goal: the number in the error is the growth that was refused. Method: a full map, then a small
-    // value, which needs one page, and a large one, which needs its own pages at least.
+    // Goal: the number in the error is the growth that was refused. Method: a full map, then a
+    // small value, which needs one page, and a large one, which needs its own pages at least.
     const PAGE: u64 = 4096;
     let map = Map::heap(1, 4 << 20, 1 << 20);
     let (keys, error) = fill(&map, 0, 100);
@@ -31,8 +31,9 @@ fn no_space_names_what_was_needed_beyond_what_is_there() {
 
 #[test]
 fn after_deletes_a_full_map_takes_values_of_any_size() {
-    // Goal: P4, writable for what fits. Method: maps full of values of one size or of many, a random
-    // half deleted, then values of one other size, as long as they take no more than half of that.
+    // Goal: P4, writable for what fits. Method: maps full of values of one size or of many, a
+    // random half deleted, then values of one other size, as long as they take no more than half of
+    // that.
     let filled_with: [fn(&mut Random) -> usize; 4] =
         [|_| 100, |_| 0, |random| 50 + random.below(100) as usize, |random| 1 << random.below(12)];
     for (which, size) in filled_with.into_iter().enumerate() {

@@ -144,8 +144,8 @@ fn this_build_writes_the_bytes_of_the_golden_file() {
 
 #[test]
 fn the_golden_file_of_this_version_is_read_written_and_sound() {
-    // Goal: later builds of the same version take over earlier maps. Method: expand the golden file,
-    // read all, through a handle that cannot write first; then change it.
+    // Goal: later builds of the same version take over earlier maps. Method: expand the golden
+    // file, read all, through a handle that cannot write first; then change it.
     let golden = Golden::parse(&std::fs::read_to_string(golden_path(VERSION)).unwrap());
     let expected = fill(&Map::heap(SHARDS, WINDOW_BYTES, MAX_BYTES));
     let file = MapFile::new("golden-read");

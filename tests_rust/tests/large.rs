@@ -28,8 +28,8 @@ fn is_filled(value: &[u8], salt: u64) -> bool {
 
 #[test]
 fn a_key_and_value_of_the_most_bytes_come_and_go_and_one_byte_more_is_refused() {
-    // Goal: lengths beside the format's limit of 2^32 bytes. Method: put, get, replaced and deleted,
-    // every word compared; then the same with one byte too many.
+    // Goal: lengths beside the format's limit of 2^32 bytes. Method: put, get, replaced and
+    // deleted, every word compared; then the same with one byte too many.
     if std::env::var_os("SHF_LARGE_TESTS").is_none() {
         println!("skipped: SHF_LARGE_TESTS is not set");
         return;

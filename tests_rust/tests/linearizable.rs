@@ -150,8 +150,8 @@ fn judge(board: Board, processes: usize) -> usize {
 
 #[test]
 fn calls_of_several_processes_on_a_key_have_an_order() {
-    // Goal: P6 across processes. Method: processes make random calls on a few keys, written down with
-    // the times before and after; a search looks for an order of each key's calls.
+    // Goal: P6 across processes. Method: processes make random calls on a few keys, written down
+    // with the times before and after; a search looks for an order of each key's calls.
     let _watchdog = Watchdog::new("calls of several processes");
     let mut random = Random::from_env(7);
     let file = MapFile::new("linearizable");

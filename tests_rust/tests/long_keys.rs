@@ -37,8 +37,8 @@ fn violations(map: &Map) -> Vec<String> {
 
 #[test]
 fn long_keys_are_found_after_splits_and_changes() {
-    // Goal: keys around the limit behave as others do, small, large, and as integers. Method: enough
-    // of them for splits of several depths.
+    // Goal: keys around the limit behave as others do, small, large, and as integers. Method:
+    // enough of them for splits of several depths.
     let map = Map::heap(1, 256 << 20, u64::MAX);
     let values = |number: u32, round: u8| ((number + u32::from(round)) % 9) as usize * 100;
     let mut value = Vec::new();

@@ -264,7 +264,8 @@ impl<'r> Bytes<'r> {
             let (index, skip) = ((from + done) / 8, (from + done) % 8);
             let bytes = self.word(index).load(Ordering::Relaxed).to_ne_bytes();
             let take = (len - done).min(8 - skip);
-            // SAFETY: `take` bytes are left in `bytes` from `skip` on, and in `into` from `done` on.
+            // SAFETY: `take` bytes are left in `bytes` from `skip` on, and in `into` from `done`
+            // on.
             unsafe { target.add(done).copy_from_nonoverlapping(bytes.as_ptr().add(skip), take) };
             done += take;
         }

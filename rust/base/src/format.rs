@@ -28,15 +28,19 @@ const CHECKED_WORDS: usize = 15;
 pub const HEADER_BYTES: usize = (CHECKED_WORDS + 1) * 8;
 /// Offset of the identity words: boot id (two), device, inode.
 pub const IDENTITY_OFFSET: u64 = 1024;
-/// Offset of the lock's futex word, from the start of a shard header. A line that readers never load.
+/// Offset of the lock's futex word, from the start of a shard header. A line that readers never
+/// load.
 pub const LOCK_OFFSET: u64 = 33 * 64;
 /// Offset of the word beside it that says: an owner died or panicked, look before you trust.
 pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
-/// What the layout fingerprint is computed from: every number that two builds must agree on.
-const LAYOUT: &str = "shf layout 2: page 4096, unit 8, slots 1024x64, shard header 4096 every 4416, \
+/// What the layout fingerprint is computed from: the numbers that two builds must agree on;
+/// MUST change with any of them, written here or not.
+const LAYOUT: &str = "shf layout 2: page 4096, unit 8, slots 1024x64, \
+    shard header 4096 every 4416, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
-    rings 127x64 from line 5 x shard on, descriptor 8, bucket 64 = 2 words + 12 references, table 64 buckets, \
+    rings 127x64 from line 5 x shard on, descriptor 8, \
+    bucket 64 = 2 words + 12 references, table 64 buckets, \
     reference 30 = cached hash bits + reference, displacement 2, tag 7 + access 1, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \
     bucket 7..13, directory 13..32, shard from the top, \

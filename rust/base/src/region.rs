@@ -24,7 +24,8 @@ pub struct Region {
     backing: Backing,
 }
 
-// SAFETY: the bytes are only reached through `Word`, `Half` and `Bytes`, which are atomic or opaque.
+// SAFETY: the bytes are only reached through `Word`, `Half` and `Bytes`, which are atomic or
+// opaque.
 unsafe impl Send for Region {}
 // SAFETY: as above.
 unsafe impl Sync for Region {}

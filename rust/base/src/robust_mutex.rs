@@ -28,8 +28,8 @@ use std::time::Duration;
 const PROBE_AFTER: Duration =
     Duration::from_micros(if cfg!(feature = "crash-points") { 200 } else { 4_000 });
 /// Tries of a waiter before it sleeps; the pauses between them double up to `SPINS_MAX`. Together
-/// they last some 25 us, as long as most splits and growth steps of an owner, and less than it takes
-/// to sleep and be woken.
+/// they last some 25 us, as long as most splits and growth steps of an owner, and less than it
+/// takes to sleep and be woken.
 const TRIES: u32 = if cfg!(any(loom, miri)) { 1 } else { 40 };
 /// Longest pause between two tries, in spin hints of some 10 ns each on current processors.
 const SPINS_MAX: u32 = 64;

@@ -83,8 +83,8 @@ enum TakeError {
 
 impl Presence {
     /// Takes a slot in the map that `file` and `region` are, frees what an earlier owner of that
-    /// slot left locked, and resets all locks first if they stem from another boot or another
-    /// file. Opening the file again needs the permission to write to it, now and in forked children.
+    /// slot left locked, and resets all locks first if they stem from another boot or another file.
+    /// Opening the file again needs the permission to write to it, now and in forked children.
     pub(crate) fn take(
         region: &Arc<Region>,
         file: &Arc<MapFile>,

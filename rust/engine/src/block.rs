@@ -1,11 +1,11 @@
 //! Blocks: the memory of a log run, one after the other, whether a slot refers to them or not.
 //!
 //! The size of a block follows from the header of the record in it, which is stored whole, by one
-//! store, before anything else of the record; where a block is cut in two, the header of the rest is
-//! stored first. So a run can be walked block by block after a death at any moment.
+//! store, before anything else of the record; where a block is cut in two, the header of the rest
+//! is stored first. So a run can be walked block by block after a death at any moment.
 //!
-//! A block is free when no slot refers to it. Most free ones carry the dead mark, but a process that
-//! dies between the commit that retires a record and its mark leaves it out, and one that dies
+//! A block is free when no slot refers to it. Most free ones carry the dead mark, but a process
+//! that dies between the commit that retires a record and its mark leaves it out, and one that dies
 //! between writing a record and its commit has already overwritten it.
 
 use crate::class;

@@ -1,10 +1,10 @@
 //! Bounded compaction: emptying sparse log runs, a few records with each put.
 //!
-//! When much of the record memory is dead (`arena::much_is_dead`), the sparsest of some log runs becomes
-//! the victim: its blocks leave the rings, and each put moves the next few live records out of it,
-//! each by an intent of its own that copies the record, swaps its slot and retires the old block.
-//! The last retirement frees the run. A record keeps its slot, so readers and positions do not
-//! notice; a reader that copied from the old block sees its bucket's version change.
+//! When much of the record memory is dead (`arena::much_is_dead`), the sparsest of some log runs
+//! becomes the victim: its blocks leave the rings, and each put moves the next few live records out
+//! of it, each by an intent of its own that copies the record, swaps its slot and retires the old
+//! block. The last retirement frees the run. A record keeps its slot, so readers and positions do
+//! not notice; a reader that copied from the old block sees its bucket's version change.
 
 use crate::arena;
 use crate::block::{self, Block};

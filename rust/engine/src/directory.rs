@@ -8,8 +8,8 @@
 //!     | depth: 5  | page + 1    |      0: absent
 //! ```
 //!
-//! A table of local depth d has the index p = directory bits 0..d of its keys, and splits into p and
-//! p | 1 << d. Entries for longer prefixes are absent: a lookup starts with as many bits as the
+//! A table of local depth d has the index p = directory bits 0..d of its keys, and splits into p
+//! and p | 1 << d. Entries for longer prefixes are absent: a lookup starts with as many bits as the
 //! root says, and while the entry is absent it clears the highest set bit and looks again. The
 //! first present one is right: an entry p' with a higher bit b set exists only if the table with
 //! the bits below b was split at b, and then no key with those bits is left in it.

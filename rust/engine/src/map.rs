@@ -154,9 +154,9 @@ impl Map {
         answer
     }
 
-    /// Copies the value to the front of `into` and returns its length; `None`: the key is not there.
-    /// `BufferTooSmall` says the length. Without a value `into` is as it was, unless a writer
-    /// changed the key during the call: then it may hold a part of what the key had before.
+    /// Copies the value to the front of `into` and returns its length; `None`: the key is not
+    /// there. `BufferTooSmall` says the length. Without a value `into` is as it was, unless a
+    /// writer changed the key during the call: then it may hold a part of what the key had before.
     #[inline]
     pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
         let found = self.read(key, |seen, record| {

@@ -9,8 +9,8 @@ pub struct Options {
     /// Shards, each with a lock and memory of its own: a power of two from 1 to 4096. Default:
     /// what suits `expected_keys`, else 256, fewer where each would get less than 1 MiB.
     pub shards: Option<u32>,
-    /// The most real memory that the map may take, in bytes, at least 64 KiB. Default: the least of free
-    /// file system, available memory and the memory limit of the control group.
+    /// The most real memory that the map may take, in bytes, at least 64 KiB. Default: the least of
+    /// free file system, available memory and the memory limit of the control group.
     pub max_bytes: Option<u64>,
     /// Keys that the map will hold, roughly; chooses the number of shards when `shards` does not:
     /// a small map gets few, so that it stays small, a huge one many.

@@ -264,8 +264,8 @@ impl<'m> Place<'m> {
         self.window_offset + self.geometry.descriptors_offset() + u64::from(page) * 8
     }
 
-    /// File offset of a ring. The first one lies at another line in each shard, so that the rings of
-    /// one class do not compete for one set of the processor's caches.
+    /// File offset of a ring. The first one lies at another line in each shard, so that the rings
+    /// of one class do not compete for one set of the processor's caches.
     #[inline(always)]
     pub fn ring_offset(self, class: usize) -> u64 {
         let line = (class as u64 + u64::from(self.shard) * 5) % (RINGS_BYTES / 64);

@@ -8,11 +8,11 @@
 //!
 //! With `large` the two lengths in the header are 0 and the words after it hold them. A key of 256
 //! bytes or more has its hash in the word before it, so that whoever places a record again reads a
-//! bounded number of bytes; the hash is not trusted for anything else. A value of
-//! type integer is 8-byte aligned and may be changed in place by one atomic store under the lock.
-//! `dead` is a hint for compaction, set after the record was retired; readers ignore it. Bit 34 with
-//! it makes a gap, which is no record: its low 14 bits are its units, any number of them. The bits
-//! above, zero today, are for what later versions keep per record.
+//! bounded number of bytes; the hash is not trusted for anything else. A value of type integer is
+//! 8-byte aligned and may be changed in place by one atomic store under the lock. `dead` is a hint
+//! for compaction, set after the record was retired; readers ignore it. Bit 34 with it makes a gap,
+//! which is no record: its low 14 bits are its units, any number of them. The bits above, zero
+//! today, are for what later versions keep per record.
 
 use crate::class;
 use crate::hash::Hash;
@@ -170,8 +170,8 @@ impl<'m> Record<'m> {
         (shape.is_large() == large).then_some(Record { shape, key_at: key_at as usize, bytes })
     }
 
-    /// Writes a record into memory that is allocated and not published. `hash` is the key's; `value`
-    /// of an integer is its 8 bytes.
+    /// Writes a record into memory that is allocated and not published. `hash` is the key's;
+    /// `value` of an integer is its 8 bytes.
     pub fn write(
         place: Place<'m>,
         reference: u32,

@@ -11,9 +11,10 @@
 //!     | 0  | pages back to the first |              inside of a log run; 0: never used
 //! ```
 //!
-//! `retired` counts the large runs freed. A run that is used again raises `reused` to the number that
-//! its freeing had, before its first byte changes: a reader that noted `retired`, then saw its slot
-//! unchanged, and after its copy finds `reused` no larger, copied bytes that nobody had reused.
+//! `retired` counts the large runs freed. A run that is used again raises `reused` to the number
+//! that its freeing had, before its first byte changes: a reader that noted `retired`, then saw its
+//! slot unchanged, and after its copy finds `reused` no larger, copied bytes that nobody had
+//! reused.
 
 use crate::growth::Memory;
 use crate::intent::Intent;

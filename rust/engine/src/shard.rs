@@ -25,8 +25,8 @@ use shf_base::robust_mutex::{Guard, RobustMutex};
 use shf_base::slot::Presence;
 
 /// Splits that one put may make, at most; a first table counts as one. The second is needed once in
-/// a blue moon, when all keys of three neighbouring buckets went the same way; more only when hashes
-/// collide.
+/// a blue moon, when all keys of three neighbouring buckets went the same way; more only when
+/// hashes collide.
 const SPLITS_PER_PUT: usize = 2;
 
 /// What a put did.

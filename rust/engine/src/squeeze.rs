@@ -1,8 +1,9 @@
-//! Squeezing: making contiguous room of dead blocks, when memory has run out and the map may not grow.
+//! Squeezing: making contiguous room of dead blocks, when memory has run out and the map may not
+//! grow.
 //!
-//! Sparse log runs are taken in the order of their pages, and their live records move down: into the
-//! tail of the run before, else into pages that became free right before them, else to the front of
-//! their own run, whose pages behind them become free:
+//! Sparse log runs are taken in the order of their pages, and their live records move down: into
+//! the tail of the run before, else into pages that became free right before them, else to the
+//! front of their own run, whose pages behind them become free:
 //!
 //! ```text
 //!     | a . b . | . c . d | e . . . |  large |      . dead, one page each
@@ -11,8 +12,9 @@
 //!
 //! So room of any size comes together, whatever sizes are dead, until the put that asks has enough.
 //! Each move is an intent of its own, and a reader notices it as it notices a replace. In its own
-//! run a record moves only to where it does not overlap with itself; the hole that it leaves is made
-//! a gap before its new header is stored, so that the run can be walked block by block at any moment.
+//! run a record moves only to where it does not overlap with itself; the hole that it leaves is
+//! made a gap before its new header is stored, so that the run can be walked block by block at any
+//! moment.
 //!
 //! The work of one put is bounded by `WORK_PAGES`; the next one that needs room goes on behind.
 
@@ -61,8 +63,8 @@ struct Squeeze<'m> {
     gap_page: u32,
 }
 
-/// Makes room for a record; whether there is some now. The caller holds the lock, nothing is pending,
-/// and allocation has just failed.
+/// Makes room for a record; whether there is some now. The caller holds the lock, nothing is
+/// pending, and allocation has just failed.
 #[cold]
 pub fn make_room(place: Place<'_>, shape: Shape) -> Result<bool, OpError> {
     place.store(Field::Evacuation, 0);
@@ -80,7 +82,8 @@ fn pass(place: Place<'_>, shape: Shape, fraction: u32, work: &mut u32) -> Result
     let (top, _) = run::tops(&Intent::begin(place), place);
     let rotor = place.load(Field::Sweep) as u32;
     let mut page = if rotor < top { rotor } else { 0 };
-    // The rotor may point into the middle of what is one run today: only a log run is sure to be one.
+    // The rotor may point into the middle of what is one run today: only a log run is sure to be
+    // one.
     let mut sure = page == 0;
     let mut squeeze = Squeeze { place, target: None, gap: 0, gap_page: 0 };
     let mut room = false;

@@ -1,9 +1,10 @@
 //! Sweeping: finding dead blocks again that their ring had no room for, when memory has run out.
 //!
-//! The blocks of a log run follow each other (`block`), and a free one carries the dead mark. So when
-//! neither a ring nor a run has room and the map may not grow, a bounded walk over the next runs
-//! refills the ring of the class that is asked for. Where fewer units are marked than the run's
-//! descriptor says are dead, a death left a mark out, and the index tells which blocks are free.
+//! The blocks of a log run follow each other (`block`), and a free one carries the dead mark. So
+//! when neither a ring nor a run has room and the map may not grow, a bounded walk over the next
+//! runs refills the ring of the class that is asked for. Where fewer units are marked than the
+//! run's descriptor says are dead, a death left a mark out, and the index tells which blocks are
+//! free.
 
 use crate::block;
 use crate::intent::Intent;
@@ -47,7 +48,8 @@ pub fn sweep(intent: &Intent<'_>, place: Place<'_>, wanted: usize) -> bool {
     found
 }
 
-/// Offers the dead blocks of one run to the ring: whether there were any, and how many it looked at.
+/// Offers the dead blocks of one run to the ring: whether there were any, and how many it looked
+/// at.
 fn sweep_run(place: Place<'_>, page: u32, live: u32, used: u32, wanted: usize) -> (bool, u32) {
     let (mut found, mut looked, mut unmarked) = (false, 0, used - live);
     // The second walk is for the blocks that are free and do not say so.

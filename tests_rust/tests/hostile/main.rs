@@ -105,9 +105,9 @@ fn a_damaged_map_of_two_shards_is_survived_by_every_operation() {
 
 #[test]
 fn damage_that_happens_meanwhile_is_survived_by_every_operation() {
-    // Goal: what was checked is not loaded again. Method: a child damages words and puts them
-    // back, some of them not, without pause, while two others operate. It leaves the lock word alone: put back,
-    // that might name a living process.
+    // Goal: what was checked is not loaded again. Method: a child damages words and puts them back,
+    // some of them not, without pause, while two others operate. It leaves the lock word alone: put
+    // back, that might name a living process.
     let scene = Scene::new("hostile-race", 1);
     let areas: Vec<Area> = AREAS.iter().copied().filter(|area| *area != Lock).collect();
     let vandal = process::spawn(|| {
