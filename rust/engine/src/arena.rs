@@ -95,16 +95,13 @@ fn allocate_small<'m>(
     class: usize,
 ) -> Result<u32, OpError> {
     let place = memory.place;
-    // Before the first growth the rings are not real yet.
-    if place.load(Field::Limits) as u32 != 0 {
-        if let Some(reference) = ring::pop(intent, place, class) {
-            return Ok(reference);
-        }
-        if much_is_dead(place)
-            && let Some(reference) = ring::pop_larger(intent, place, class)
-        {
-            return Ok(reference);
-        }
+    if let Some(reference) = ring::pop(intent, place, class) {
+        return Ok(reference);
+    }
+    if much_is_dead(place)
+        && let Some(reference) = ring::pop_larger(intent, place, class)
+    {
+        return Ok(reference);
     }
     let units = class::units(class);
     if let Some(page) = (intent.field(Field::Head) as u32).checked_sub(1)

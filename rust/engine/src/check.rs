@@ -242,7 +242,7 @@ impl<'m> Walk<'m> {
 
     fn rings(&mut self) {
         let place = self.place;
-        if place.load(Field::Limits) as u32 == 0 {
+        if !ring::are_real(place) {
             return;
         }
         let mut seen = HashSet::new();

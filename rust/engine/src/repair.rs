@@ -17,9 +17,7 @@ use shf_base::robust_mutex::Guard;
 #[cold]
 pub fn repair(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
     intent::replay(memory.place)?;
-    if memory.place.load(Field::Limits) as u32 != 0 {
-        ring::clear(memory.place);
-    }
+    ring::clear(memory.place);
     memory.settle();
     memory.place.store(Field::Repairs, memory.place.load(Field::Repairs).wrapping_add(1));
     guard.clear_suspect();

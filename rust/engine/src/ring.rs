@@ -68,6 +68,9 @@ pub fn pop_larger(intent: &mut Intent<'_>, place: Place<'_>, class: usize) -> Op
 /// Takes the first good entry of a ring: the block, and the log run that it lies in.
 #[inline(always)]
 fn take(intent: &mut Intent<'_>, place: Place<'_>, class: usize) -> Option<(u32, u32, Run)> {
+    if !are_real(place) {
+        return None;
+    }
     let ring = place.ring_offset(class);
     let (mut first, mut len) = unpack(intent.get(ring));
     let units = class::units(class);
@@ -100,8 +103,17 @@ fn count_live(intent: &mut Intent<'_>, place: Place<'_>, page: u32, run: Run, un
     intent.set_field(Field::Dead, dead.saturating_sub(units.into()));
 }
 
+/// Whether the pages of the rings are real: the first growth of the record pages makes them so.
+#[inline(always)]
+pub fn are_real(place: Place<'_>) -> bool {
+    place.load(Field::Limits) as u32 != 0
+}
+
 /// Empties all rings, at once: after a death their blocks may be half written.
 pub fn clear(place: Place<'_>) {
+    if !are_real(place) {
+        return;
+    }
     for class in 0..CLASSES {
         if let Some(control) = place.word(place.ring_offset(class)) {
             control.store(0, Release);
