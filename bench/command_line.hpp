@@ -3,8 +3,10 @@
 #define SHF_BENCH_COMMAND_LINE_HPP_
 
 #include <CLI/CLI.hpp>
+#include <fstream>
 #include <iostream>
 #include <optional>
+#include <string>
 
 namespace bench {
 
@@ -29,6 +31,12 @@ std::optional<int> ParseCommandLine(CLI::App* app, int argc, char** argv, Check 
 template <typename T>
 CLI::Option* AddOption(CLI::App* app, const char* name, T* value, const char* text) {
   return app->add_option(name, *value, text)->capture_default_str();
+}
+
+// Throws where a file cannot be written, before anything is measured; an empty path is none.
+inline void CheckWritable(const std::string& option, const std::string& path) {
+  if (path.empty() || std::ofstream(path, std::ios::app)) return;
+  throw CLI::ValidationError(option, "expected a file that can be written, found " + path);
 }
 
 }  // namespace bench

@@ -1,8 +1,6 @@
 // Reads the command line.
 #include "options.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <string>
 
@@ -12,14 +10,15 @@
 namespace bench {
 namespace {
 
-unsigned ProcessorsOnline() {
-  return static_cast<unsigned>(std::clamp(sysconf(_SC_NPROCESSORS_ONLN), 1L, long{kProcessesMax}));
+unsigned DefaultProcesses() {
+  const cpu_set_t allowed = AllowedProcessors();
+  return std::clamp(static_cast<unsigned>(CPU_COUNT(&allowed)), 1U, kProcessesMax);
 }
 
 }  // namespace
 
 std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
-  options->processes = ProcessorsOnline();
+  options->processes = DefaultProcesses();
   CLI::App app(
       "Processes share one map: PUT puts fresh keys, MIX gets 98% and deletes and puts 2%, GET "
       "gets "
@@ -44,6 +43,7 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
       ->check(CLI::ExistingDirectory);
   AddOption(&app, "--json", &options->json, "Also writes the summary to this file");
   return ParseCommandLine(&app, argc, argv, [&] {
+    CheckWritable("--json", options->json);
     if (options->value_bytes_max == 0) options->value_bytes_max = options->value_bytes;
     if (options->value_bytes_max >= options->value_bytes) return;
     throw CLI::ValidationError("--value-bytes-max",

@@ -12,8 +12,9 @@
 namespace bench {
 namespace {
 
-// Skewed indexes are drawn before the clock runs, and used over and over.
-constexpr size_t kSkewedIndexes = 1 << 20;
+// Skewed indexes are drawn before the clock runs; so many at most, which are then used over and
+// over.
+constexpr uint64_t kSkewedIndexesMax = 1 << 24;
 
 uint64_t NowNs() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
@@ -31,7 +32,9 @@ class Worker {
         spread_(options.keys, options.seed),
         found_(options.value_bytes_max) {
     if (options.skew > 0) {
-      skewed_ = kit::zipf_numbers(options.keys, options.skew, options.seed + n + 1, kSkewedIndexes);
+      const uint64_t count = 2 * options.keys / options.processes + 1;
+      skewed_ = kit::zipf_numbers(options.keys, options.skew, options.seed + n + 1,
+                                  std::min(count, kSkewedIndexesMax));
     }
   }
 

@@ -48,13 +48,14 @@ class Shared {
 // Set by a signal: end the children and clean up.
 inline volatile std::sig_atomic_t interrupted = 0;
 
-// Lets SIGINT and SIGTERM do that, and SIGPIPE, when nobody reads the output any more. No
+// Lets SIGINT, SIGTERM and SIGHUP do that, and SIGPIPE, when nobody reads the output any more. No
 // SA_RESTART: the wait for children ends at once.
 inline void CatchInterrupts() {
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupted = 1; };
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGHUP, &action, nullptr);
   sigaction(SIGPIPE, &action, nullptr);
 }
 
@@ -84,10 +85,17 @@ class Barrier {
   std::atomic<bool> broken_{false};
 };
 
+// The processors that this process may use; none where that cannot be found out.
+inline cpu_set_t AllowedProcessors() {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) CPU_ZERO(&allowed);
+  return allowed;
+}
+
 // Keeps this process on the n-th of the processors that it may use.
 inline void PinTo(unsigned n) {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0 || CPU_COUNT(&allowed) == 0) return;
+  const cpu_set_t allowed = AllowedProcessors();
+  if (CPU_COUNT(&allowed) == 0) return;
   n %= static_cast<unsigned>(CPU_COUNT(&allowed));
   for (size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (!CPU_ISSET(cpu, &allowed) || n-- > 0) continue;

@@ -49,7 +49,7 @@ if(SHF_SHARED)
     set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
     set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
   else()
-    message(STATUS "Debian packages of this build name no dependencies: install dpkg-dev and file")
+    message(WARNING "Debian packages of this build name no dependencies: install dpkg-dev and file")
   endif()
 endif()
 

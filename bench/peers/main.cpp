@@ -50,6 +50,7 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
                  "marks on standard error, through a writable and a read-only handle; to run\n"
                  "under strace or perf");
   return ParseCommandLine(&app, argc, argv, [&] {
+    CheckWritable("--json", options->json);
     for (unsigned section = 0; section < kSections; ++section) {
       const auto named = std::find(only.begin(), only.end(), kSectionNames[section]);
       options->wanted[section] = only.empty() || named != only.end();

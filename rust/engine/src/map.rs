@@ -225,8 +225,8 @@ impl Map {
 
     /// Calls `visit` for each key and value, on private copies and outside of any lock, so that it
     /// may use the map; stops when it returns false. A key that is there from beginning to end is
-    /// visited at least once, twice where its table splits meanwhile. Needs private memory for one
-    /// key and value at a time.
+    /// visited at least once, and perhaps once more for each time that its table splits meanwhile.
+    /// Needs private memory for one key and value at a time.
     pub fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), OpError> {
         let mut scratch = Bump::new();
         for place in self.places() {

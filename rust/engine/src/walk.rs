@@ -1,8 +1,8 @@
 //! Walking all keys while others write: one slot at a time, validated like a get.
 //!
 //! The directory is walked by rising index. A split moves keys to a higher index, which is still to
-//! come, so a key that is there from beginning to end is seen at least once; it is seen twice when
-//! its table splits between its slot's visit and the sibling's.
+//! come, so a key that is there from beginning to end is seen at least once; it is seen
+//! once more for each split of its table between its slot's visit and the sibling's.
 
 use crate::directory::{self, Entry};
 use crate::place::Place;
