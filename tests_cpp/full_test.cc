@@ -1,7 +1,9 @@
 // Goal: a full map is an error and not a crash: what was put stays readable, deletes work, and
-// writes go on. Method: a tmpfs of 16 MiB in a mount namespace of a child, and maps with a maximum.
+// writes go on. Method: a tmpfs of 16 MiB, and ext4 and xfs on small loop devices, in a mount
+// namespace of a child, and maps with a maximum.
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 
 #include <string>
 #include <vector>
@@ -37,13 +39,15 @@ bool AllReadable(const shf::Map& map, uint64_t from, uint64_t to) {
   return true;
 }
 
-// Full, half deleted, and in use again.
-bool SurvivesBeingFull(const shf::Map& map, uint64_t keys_min) {
+// Full, half deleted, and in use again. The map's owner may do something with it once it is full.
+template <typename WhenFull>
+bool SurvivesBeingFull(const shf::Map& map, uint64_t keys_min, WhenFull when_full) {
   const uint64_t keys = Fill(map);
   std::printf("full after %llu keys\n", static_cast<unsigned long long>(keys));
   SHF_REQUIRE(keys >= keys_min);
   SHF_REQUIRE(AllReadable(map, 0, keys));
   SHF_REQUIRE(*map.Size() == keys);
+  SHF_REQUIRE(when_full());
   SHF_REQUIRE(map.Put("large", std::string(1 << 20, 'x')).status() != Status::kOk);
   for (uint64_t i = 0; i < keys / 2; ++i) SHF_REQUIRE(*map.Delete(support::Bytes(i)));
   SHF_REQUIRE(AllReadable(map, keys / 2, keys));
@@ -57,6 +61,100 @@ bool SurvivesBeingFull(const shf::Map& map, uint64_t keys_min) {
   SHF_REQUIRE(AllReadable(map, 0, keys / 4));
   SHF_REQUIRE(AllReadable(map, keys / 2, keys));
   return map.GetStats()->repairs == 0;
+}
+
+bool SurvivesBeingFull(const shf::Map& map, uint64_t keys_min) {
+  return SurvivesBeingFull(map, keys_min, [] { return true; });
+}
+
+uint64_t FreeBytes(const std::string& folder) {
+  struct statfs found {};
+  return statfs(folder.c_str(), &found) == 0 ? found.f_bavail * uint64_t(found.f_bsize) : 0;
+}
+
+// Whether everything in the folder reached the disk. Then all pages are clean again, and the next
+// store to each asks the file system once more.
+bool Synced(const std::string& folder) {
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool good = syncfs(fd) == 0;
+  close(fd);
+  return good;
+}
+
+// Writes a file until nothing fits any more.
+void FillWithAFile(const std::string& path) {
+  const int file = open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+  const std::string block(4096, 'x');
+  while (write(file, block.data(), block.size()) > 0) {
+  }
+  (void)fsync(file);
+  while (write(file, block.data(), 1) > 0) {
+  }
+  close(file);
+}
+
+// Goal: on a disk as on a tmpfs, and as full of keys: a page that was made real stays so, also
+// after it was written to the disk, and no page that was not is taken along with it. Method: maps
+// one after another, each synced when it is full; the file is hardly longer than what it counts.
+bool DiskSurvivesBeingFull(const std::string& folder) {
+  for (const uint32_t shards : {16u, 256u, 1u}) {
+    shf::Options options;
+    options.shards = shards;
+    options.max_bytes = 1 << 30;
+    const shf::Result<shf::Map> map = shf::Map::Create(folder, "map", options);
+    SHF_REQUIRE(map.ok());
+    const auto when_full = [&] {
+      SHF_REQUIRE(Synced(folder));
+      struct stat status {};
+      SHF_REQUIRE(stat((folder + "/map.shf").c_str(), &status) == 0);
+      const uint64_t real_bytes = static_cast<uint64_t>(status.st_blocks) * 512;
+      return real_bytes <= map->GetStats()->committed_bytes + (1 << 20);
+    };
+    SHF_REQUIRE(SurvivesBeingFull(*map, FreeBytes(folder) / 1024 * 8 / 10, when_full));
+    SHF_REQUIRE(shf::Map::Remove(folder, "map").ok());
+  }
+  return true;
+}
+
+// Goal: what somebody else takes is not there for growth, and nothing else. Method: a file takes
+// the rest of the disk; then, several times, a fifth of the keys is deleted and half of them put
+// again.
+bool DiskFilledByOthersIsNoSignal(const std::string& folder) {
+  constexpr uint64_t kKeys = 20000;
+  shf::Options options;
+  options.shards = 16;
+  options.max_bytes = 1 << 30;
+  shf::Result<shf::Map> map = shf::Map::Create(folder, "map", options);
+  SHF_REQUIRE(map.ok());
+  for (uint64_t i = 0; i < kKeys; ++i) {
+    SHF_REQUIRE(map->Put(support::Bytes(i), ProvenValue(i, 0, kValueBytes)).ok());
+  }
+  FillWithAFile(folder + "/other");
+  const auto key = [](uint64_t round, uint64_t i) { return support::Bytes(10 * i + round); };
+  for (uint64_t round = 0; round < 10; round += 2) {
+    SHF_REQUIRE(Synced(folder));
+    for (uint64_t i = 0; i < kKeys / 10; ++i) {
+      SHF_REQUIRE(*map->Delete(key(round, i)) && *map->Delete(key(round + 1, i)));
+    }
+    SHF_REQUIRE(Synced(folder));
+    for (uint64_t i = 0; i < kKeys / 10; ++i) {
+      SHF_REQUIRE(map->Put(key(round, i), ProvenValue(10 * i + round, 0, kValueBytes)).ok());
+    }
+  }
+  uint64_t more = kKeys;
+  Status last = Status::kOk;
+  while (last == Status::kOk) {
+    last = map->Put(support::Bytes(more), ProvenValue(more, 0, kValueBytes)).status();
+    if (last == Status::kOk) ++more;
+  }
+  SHF_REQUIRE(last == Status::kNoSpace);
+  std::printf("%llu more keys\n", static_cast<unsigned long long>(more - kKeys));
+  SHF_REQUIRE(Synced(folder));
+  const shf::Result<shf::Map> opened_when_full = shf::Map::Open(folder, "map");
+  SHF_REQUIRE(opened_when_full.ok() && *opened_when_full->Delete(key(0, 0)));
+  SHF_REQUIRE(opened_when_full->Put(key(0, 0), ProvenValue(0, 0, kValueBytes)).ok());
+  for (uint64_t i = 0; i < kKeys; i += 2) SHF_REQUIRE(AllReadable(*map, i, i + 1));
+  return AllReadable(*map, kKeys, more);
 }
 
 TEST(Full, AMapWithoutAMaximumFillsASmallTmpfsAndSurvives) {
@@ -95,6 +193,31 @@ TEST(Full, TheFirstKeyOfAShardFindsAnyNumberOfFreePages) {
     }
     return true;
   });
+}
+
+constexpr const char* kExt4 = "mkfs.ext4 -q -F -b 4096";
+constexpr const char* kXfs = "mkfs.xfs -q -f";
+// Smaller ones mkfs.xfs does not make.
+constexpr uint64_t kXfsBytes = 320 << 20;
+
+TEST(Full, Ext4SurvivesBeingFull) {
+  for (const uint64_t bytes : {64 << 20, 256 << 20}) {
+    SHF_EXPECT_ON_LOOP_DEVICE(kExt4, bytes, DiskSurvivesBeingFull);
+  }
+}
+
+TEST(Full, XfsSurvivesBeingFull) {
+  SHF_EXPECT_ON_LOOP_DEVICE(kXfs, kXfsBytes, DiskSurvivesBeingFull);
+}
+
+TEST(Full, Ext4FilledByOthersIsNoSpaceAndNoSignal) {
+  for (const uint64_t bytes : {64 << 20, 256 << 20}) {
+    SHF_EXPECT_ON_LOOP_DEVICE(kExt4, bytes, DiskFilledByOthersIsNoSignal);
+  }
+}
+
+TEST(Full, XfsFilledByOthersIsNoSpaceAndNoSignal) {
+  SHF_EXPECT_ON_LOOP_DEVICE(kXfs, kXfsBytes, DiskFilledByOthersIsNoSignal);
 }
 
 TEST(Full, AMaximumLargerThanTheFileSystemMakesNoDifference) {

@@ -135,28 +135,59 @@ bool InChild(Check check) {
 // How a check in a mount namespace of its own went; kSkipped: mounting is not permitted.
 enum class Mounted { kGood, kBad, kSkipped };
 
-// Runs check(folder) in a child where the folder is a fresh file system that nobody else sees.
-template <typename Check>
-Mounted OnMount(const char* type, const char* options, Check check) {
+// Runs check(folder) in a child after mount_it(folder), which mounts a fresh file system there that
+// nobody else sees. Nothing stays behind, even when the child crashes.
+template <typename MountIt, typename Check>
+Mounted WithMount(MountIt mount_it, Check check) {
   const Watchdog watchdog;
   constexpr int kNoMount = 77;
+  char folder[] = "/tmp/shf-test-XXXXXX";
+  if (mkdtemp(folder) == nullptr) return Mounted::kSkipped;
   const pid_t child = Fork([&] {
-    char folder[] = "/tmp/shf-test-XXXXXX";
-    if (mkdtemp(folder) == nullptr) _exit(kNoMount);
     const bool mounted = unshare(CLONE_NEWNS) == 0 &&
                          mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-                         mount(type, folder, type, 0, options) == 0;
-    const bool good = mounted && check(std::string(folder));
-    if (mounted) umount2(folder, MNT_DETACH);
-    rmdir(folder);
+                         mount_it(std::string(folder));
     if (!mounted) _exit(kNoMount);
+    const bool good = check(std::string(folder));
+    umount2(folder, MNT_DETACH);
     return good;
   });
   int status = -1;
   while (waitpid(child, &status, 0) == -1 && errno == EINTR) {
   }
+  rmdir(folder);
   if (WIFEXITED(status) && WEXITSTATUS(status) == kNoMount) return Mounted::kSkipped;
+  if (WIFSIGNALED(status)) std::printf("ended by signal %d\n", WTERMSIG(status));
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? Mounted::kGood : Mounted::kBad;
+}
+
+// As WithMount, with a file system that the kernel makes, such as a tmpfs.
+template <typename Check>
+Mounted OnMount(const char* type, const char* options, Check check) {
+  return WithMount(
+      [&](const std::string& folder) { return mount(type, folder.c_str(), type, 0, options) == 0; },
+      check);
+}
+
+// As WithMount, with a file system on a loop device: mkfs is the command that makes it on an image
+// of so many bytes.
+template <typename Check>
+Mounted OnLoopDevice(const std::string& mkfs, uint64_t bytes, Check check) {
+  char image[] = "/tmp/shf-image-XXXXXX";
+  const int fd = mkstemp(image);
+  if (fd == -1) return Mounted::kSkipped;
+  const bool made = ftruncate(fd, static_cast<off_t>(bytes)) == 0;
+  close(fd);
+  const std::string path = "PATH=$PATH:/usr/sbin:/sbin; ";
+  const Mounted mounted = WithMount(
+      [&](const std::string& folder) {
+        const std::string command =
+            path + mkfs + " " + image + " && mount -o loop " + image + " " + folder;
+        return made && std::system(("(" + command + ") >/dev/null 2>&1").c_str()) == 0;
+      },
+      check);
+  unlink(image);
+  return mounted;
 }
 
 #define SHF_EXPECT_ON_MOUNT(type, options, check)                                     \
@@ -164,6 +195,15 @@ Mounted OnMount(const char* type, const char* options, Check check) {
     const support::Mounted mounted = support::OnMount(type, options, check);          \
     if (mounted == support::Mounted::kSkipped) GTEST_SKIP() << "mounting needs root"; \
     EXPECT_EQ(static_cast<int>(mounted), static_cast<int>(support::Mounted::kGood));  \
+  } while (false)
+
+#define SHF_EXPECT_ON_LOOP_DEVICE(mkfs, bytes, check)                                       \
+  do {                                                                                      \
+    const support::Mounted mounted = support::OnLoopDevice(mkfs, bytes, check);             \
+    if (mounted == support::Mounted::kSkipped) {                                            \
+      GTEST_SKIP() << "it needs root, loop devices, and the command " << std::string(mkfs); \
+    }                                                                                       \
+    EXPECT_EQ(static_cast<int>(mounted), static_cast<int>(support::Mounted::kGood));        \
   } while (false)
 
 // The bytes of a number, zeros included.

@@ -18,6 +18,11 @@ pub(crate) fn kind(found: &StatFs) -> u64 {
     found.f_type as u64 & 0xffff_ffff
 }
 
+/// Whether its files live in memory only; those of a memfd do as well.
+pub(crate) fn is_tmpfs(found: &StatFs) -> bool {
+    kind(found) == TMPFS
+}
+
 /// Whether maps may lie there. Copy-on-write, network and FUSE file systems either answer a store
 /// with SIGBUS when they are full, whatever was allocated before, or do not share pages between
 /// machines; a caller may know better. hugetlbfs has no pages of 4 KiB, so it never serves.
@@ -72,6 +77,7 @@ mod tests {
     fn only_known_file_systems_pass_and_hugetlbfs_never() {
         let shm = rustix::fs::statfs("/dev/shm").unwrap();
         let proc = rustix::fs::statfs("/proc").unwrap();
+        assert!(is_tmpfs(&shm) && !is_tmpfs(&proc));
         assert!(is_safe(kind(&shm), false));
         assert!(free_bytes(&shm) > 0);
         assert!(!is_safe(kind(&proc), false));

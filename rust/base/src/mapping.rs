@@ -1,6 +1,7 @@
 //! Maps a file once, whole, without touching a page of it.
 #![allow(unsafe_code)]
 
+use crate::file_system;
 use crate::region::Region;
 use memmap2::{Advice, MmapOptions};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
@@ -33,8 +34,22 @@ pub(crate) fn map(file: &File, len: u64, writable: bool) -> io::Result<Region> {
     access.set(MprotectFlags::WRITE, writable);
     // SAFETY: as above.
     unsafe { rustix::mm::mprotect(address, size, access)? };
-    // Both only help: a smaller core dump, and huge pages where the mount has them.
+    // A smaller core dump.
     let _ = map.advise(Advice::DontDump);
-    let _ = map.advise(Advice::HugePage);
+    let _ = map.advise(page_advice(file));
     Ok(Region::mapped(map, writable))
+}
+
+/// How the page cache should hold the file. On tmpfs huge pages only help, where the mount has them.
+///
+/// A file system on a disk must have small ones, which means no reading ahead either: at a store to
+/// a clean page of the cache, ext4 and xfs make real all that this page covers, not only the 4 KiB
+/// that the store needs. A huge one covers holes as well, and for these there may be no room, which
+/// is a SIGBUS at a byte that was committed. (Somebody who reads the file with its holes can still
+/// bring huge pages into the cache; nothing here can prevent that.)
+fn page_advice(file: &File) -> Advice {
+    match rustix::fs::fstatfs(file) {
+        Ok(found) if file_system::is_tmpfs(&found) => Advice::HugePage,
+        _ => Advice::Random,
+    }
 }

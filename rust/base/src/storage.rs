@@ -72,10 +72,17 @@ impl Storage {
         let mut at = if may_grow { offset } else { end };
         while at < end {
             let chunk = CHUNK_BYTES.min(end - at);
-            reserve(file, at, chunk).map_err(|errno| match errno {
-                Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::NOMEM => no_space.clone(),
-                errno => OpError::System { call: "fallocate", errno: errno.raw_os_error() },
-            })?;
+            match reserve(file, at, chunk) {
+                Ok(()) => {}
+                // A full xfs refuses even what is there already.
+                Err(Errno::NOSPC | Errno::DQUOT) if is_real(file, at, at + chunk) => {}
+                Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::NOMEM) => {
+                    return Err(no_space);
+                }
+                Err(errno) => {
+                    return Err(OpError::System { call: "fallocate", errno: errno.raw_os_error() });
+                }
+            }
             at += chunk;
         }
         match self.populate(offset, len) {
