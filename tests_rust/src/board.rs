@@ -10,7 +10,7 @@ const NUMBERS: usize = 16;
 /// How long a number is waited for.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
-/// Shared numbers, zero at the beginning. Children inherit them through `fork`; they are never
+/// Shared numbers, zero at the beginning, and a flag that somebody failed. Children inherit them through `fork`; they are never
 /// unmapped, so that no child loses them.
 #[derive(Clone, Copy)]
 pub struct Board {
@@ -26,6 +26,7 @@ impl Board {
 
     /// A new board of so many numbers.
     pub fn of(numbers: usize) -> Board {
+        let numbers = numbers + 1;
         let (len, protection) = (numbers * 8, libc::PROT_READ | libc::PROT_WRITE);
         let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping, zeroed, page-aligned, never unmapped, used as atomics only.
@@ -47,10 +48,17 @@ impl Board {
         self.numbers[index].load(Ordering::SeqCst)
     }
 
-    /// Waits until a number is not 0 and returns it. Panics when that takes too long.
+    /// Says that nothing more will come: who waits, panics.
+    pub fn give_up(&self) {
+        self.set(self.numbers.len() - 1, 1);
+    }
+
+    /// Waits until a number is not 0 and returns it. Panics when that takes too long, or when
+    /// somebody gave up.
     pub fn wait(&self, index: usize) -> u64 {
         let begun = Instant::now();
         while self.get(index) == 0 {
+            assert_eq!(self.get(self.numbers.len() - 1), 0, "waiting for {index}: a child failed");
             assert!(begun.elapsed() < WATCHDOG, "watchdog: number {index} stays 0");
             sleep(Duration::from_millis(1));
         }

@@ -48,6 +48,12 @@ impl Random {
     }
 }
 
+/// The secret of a test's maps, by `SHF_SEED`: with a random one, what splits and who neighbours
+/// whom would differ from run to run.
+pub fn secret() -> u64 {
+    Random::from_env(11).next()
+}
+
 /// Panics with every violation that the checker finds.
 pub fn assert_sound(map: &Map) {
     let violations = map.check().expect("the checker gets every lock");

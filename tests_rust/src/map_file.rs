@@ -27,8 +27,8 @@ impl MapFile {
 
     /// Creates the map with `shards` shards and at most `max_bytes`.
     pub fn create_with(&self, shards: u32, max_bytes: u64) -> Map {
-        let (shards, max_bytes) = (Some(shards), Some(max_bytes));
-        let options = Options { shards, max_bytes, ..Options::default() };
+        let (shards, max_bytes, secret) = (Some(shards), Some(max_bytes), Some(crate::secret()));
+        let options = Options { shards, max_bytes, secret, ..Options::default() };
         Map::create(self.folder(), &self.name, &options).unwrap()
     }
 

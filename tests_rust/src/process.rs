@@ -29,10 +29,23 @@ pub fn spawn(work: impl FnOnce() -> bool) -> i32 {
         if child == 0 {
             libc::alarm(WATCHDOG_SECONDS);
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            if let Err(panic) = &done {
+                say(panic.as_ref());
+            }
             libc::_exit(i32::from(!matches!(done, Ok(true))));
         }
         child
     }
+}
+
+/// Writes what a child panicked with to its standard error. The test's own report, which the
+/// child writes a copy of, dies with it.
+fn say(panic: &(dyn std::any::Any + Send)) {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+    let line = format!("a child panicked: {text}\n");
+    // SAFETY: writes bytes that live as long as the call.
+    unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
 }
 
 /// Waits for the end of a child.

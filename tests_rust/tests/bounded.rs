@@ -66,7 +66,7 @@ fn work(map: &Map, random: &mut Random, from: u64, keys: u64) -> Worst {
         let old = random.below(new + 1).to_le_bytes();
         match random.below(4) {
             0 => drop(worst.count(map, || map.delete(&old)).unwrap()),
-            1 => drop(worst.count(map, || map.add(&new.to_be_bytes(), 1)).unwrap()),
+            1 => drop(worst.count(map, || map.add(&(!new).to_le_bytes(), 1)).unwrap()),
             _ => drop(worst.count(map, || map.put(&old, &value[..len])).unwrap()),
         }
         crash::arm(0);

@@ -2,8 +2,8 @@
 //! memory for some seconds.
 #![cfg(not(any(miri, loom)))]
 
+use shf_engine::OpError;
 use shf_engine::record::PAYLOAD_BYTES_MAX;
-use shf_engine::{Map, OpError, Options};
 use shf_tests::assert_sound;
 use shf_tests::map_file::MapFile;
 use shf_tests::watchdog::Watchdog;
@@ -36,8 +36,7 @@ fn a_key_and_value_of_the_most_bytes_come_and_go_and_one_byte_more_is_refused() 
     }
     let _watchdog = Watchdog::new("the largest value");
     let file = MapFile::new("large");
-    let options = Options { shards: Some(2), max_bytes: Some(MAX_BYTES), ..Options::default() };
-    let map = Map::create(file.folder(), file.name(), &options).unwrap();
+    let map = file.create_with(2, MAX_BYTES);
     let len = PAYLOAD_BYTES_MAX as usize - KEY.len();
     let mut value = vec![0; len + 1];
     fill(&mut value[..len], 1);

@@ -52,6 +52,8 @@ pub struct CreateOptions {
     pub mode: u32,
     /// Create the map on a file system that is not known to be safe.
     pub allow_any_file_system: bool,
+    /// Secret of the hash function. Default: random.
+    pub secret: Option<u64>,
 }
 
 /// Creates the map `name` in `folder`, which must exist, and opens it for writing.
@@ -75,7 +77,8 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     let storage = Storage::new(region.clone(), Some(file.clone()));
     ensure_front(&place, &storage, &geometry)?;
 
-    let secret = random().map_err(|errno| place.error("getrandom", errno))?;
+    let secret = options.secret.map_or_else(random, Ok);
+    let secret = secret.map_err(|errno| place.error("getrandom", errno))?;
     let header = FileHeader { geometry, max_bytes, secret, created_ns: now_ns() };
     header.store(&region);
     let identity =

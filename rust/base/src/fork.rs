@@ -15,6 +15,9 @@
 //! and who is given a number by the kernel takes it away from any entry that still has it, since a
 //! handle of the same file could not be told apart otherwise.
 //!
+//! The handlers are registered when the program is loaded: a fork that began before would not run
+//! them, and a map that another thread opens meanwhile would go to the child.
+//!
 //! What this misses: a child made by a raw `clone` system call or by `_Fork`, for which the C
 //! library runs no handlers, shares its parent's slot. The death of either is then noticed when
 //! both are dead, and both would take a lock as the same owner; such a child must not write to a
@@ -202,6 +205,18 @@ impl Drop for SharedDescriptor {
         entry.descriptor.store(FREE, SeqCst);
     }
 }
+
+/// Runs before `main`, or when a library that contains this is loaded. A failure is met again when
+/// the first map is opened, and is an error there.
+#[cfg(not(any(loom, miri)))]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_LOAD: extern "C" fn() = {
+    extern "C" fn at_load() {
+        let _ = register_handlers();
+    }
+    at_load
+};
 
 /// Registers the handlers, once or, where two threads race, twice: they bear it. A lock would not
 /// do here, since a child forked while it is held would wait for ever.

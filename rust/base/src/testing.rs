@@ -17,6 +17,7 @@ pub const OPTIONS: CreateOptions = CreateOptions {
     max_bytes: Some(1 << 20),
     mode: 0o600,
     allow_any_file_system: false,
+    secret: None,
 };
 
 /// How long anything in a test may take before the test gives up.

@@ -202,5 +202,6 @@ fn engine_options(options: &Options) -> shf_engine::Options {
         expected_keys: chosen(options.expected_keys),
         mode: Some(options.mode),
         allow_any_file_system: options.allow_any_file_system,
+        secret: None,
     }
 }

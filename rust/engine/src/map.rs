@@ -384,5 +384,6 @@ fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
         max_bytes: options.max_bytes,
         mode: options.mode.unwrap_or(0o600),
         allow_any_file_system: options.allow_any_file_system,
+        secret: options.secret,
     })
 }

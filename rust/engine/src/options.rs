@@ -20,6 +20,9 @@ pub struct Options {
     pub mode: Option<u32>,
     /// Create or open the map on a file system that is not known to be safe.
     pub allow_any_file_system: bool,
+    /// Where the hash of every key begins. Default: random, so that nobody can choose keys that
+    /// collide. For tests that must be repeatable.
+    pub secret: Option<u64>,
 }
 
 /// Keys a shard should hold at least before another shard pays.

@@ -212,7 +212,11 @@ impl Scene {
             IndexWord => half(self.bucket(random, shard) + random.below(16) * 4),
             RecordHeader if random.below(3) == 0 => {
                 let large = self.large_records(shard);
-                word(large[random.below(large.len() as u64) as usize] + random.below(3) * 8)
+                let chosen = random.below(large.len().max(1) as u64) as usize;
+                // All of them may lie in another shard.
+                let record = large.get(chosen).copied();
+                let record = record.unwrap_or(window + geometry.pages_offset());
+                word(record + random.below(3) * 8)
             }
             RecordHeader => {
                 let slot = half(self.bucket(random, shard) + 16 + random.below(12) * 4);
