@@ -1,8 +1,5 @@
-# Toolchain file: builds for 64-bit ARM on another machine, with Debian's cross compiler.
-#
-#   rustup target add aarch64-unknown-linux-gnu
-#   apt-get install g++-aarch64-linux-gnu qemu-user
-#   cmake -S . -B build/aarch64 -G Ninja --toolchain cmake/aarch64-linux-gnu.cmake
+# Toolchain file: builds for 64-bit ARM on another machine, with Debian's cross compiler. The commands
+# are in docs/platforms.md.
 #
 # Programs then run under qemu, which ctest and GoogleTest's discovery use by themselves.
 set(CMAKE_SYSTEM_NAME Linux)

@@ -1,10 +1,8 @@
 //! A hash table in shared memory, for any number of processes and threads at once.
 //!
 //! One file, mapped once, holds a number of shards; each is a table of its own with its lock, its
-//! directory, its one-page tables and its record memory. Read in this order: `map` (the
-//! operations), `table` and `directory` (the index), `read` (gets without a lock), `shard`
-//! (mutations under the lock), `intent` and `repair` (what a killed process leaves behind), `arena`
-//! (record memory).
+//! directory, its one-page tables and its record memory. `docs/architecture.md` gives an order to
+//! read them in, and follows one put, one get and one death through them.
 //!
 //! Modules use those above them; only `intent` and `split` know each other, because the last entry
 //! of a split's intent is to finish it.
