@@ -82,6 +82,7 @@ void PrintSummary(const Summary& summary) {
 
 bool WriteJson(const Options& options, const Summary& summary) {
   nlohmann::json json = {{"machine", MachineJson(ThisMachine())},
+                         {"build", BuildJson()},
                          {"options",
                           {{"keys", options.keys},
                            {"key_bytes", options.key_bytes},
