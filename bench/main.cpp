@@ -34,7 +34,7 @@ int Run(const Options& options) {
     return RunPhases(options, file.name(), n, &*barrier, &*reports[n]);
   });
   if (!children.Wait([&] { live.Tick(); })) return 1;
-  live.Tick();
+  live.Finish();
   const shf::Result<shf::Stats> stats = map->GetStats();
   const Summary summary = Summarise(options, reports, *stats);
   PrintSummary(summary);
