@@ -3,10 +3,14 @@
 #define SHF_BENCH_COMMAND_LINE_HPP_
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <optional>
 #include <string>
+#include <system_error>
+
+#include "processes.hpp"
 
 namespace bench {
 
@@ -34,9 +38,24 @@ CLI::Option* AddOption(CLI::App* app, const char* name, T* value, const char* te
 }
 
 // Throws where a file cannot be written, before anything is measured; an empty path is none.
+// Changes no file and leaves no new one.
 inline void CheckWritable(const std::string& option, const std::string& path) {
-  if (path.empty() || std::ofstream(path, std::ios::app)) return;
+  if (path.empty()) return;
+  std::error_code ignored;
+  const bool there = std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+  const bool writable = std::ofstream(path, std::ios::app).is_open();
+  if (writable && !there) std::filesystem::remove(path, ignored);
+  if (writable) return;
   throw CLI::ValidationError(option, "expected a file that can be written, found " + path);
+}
+
+// What main() does: parse(argc, argv, &options), which may say what to end with, then run(options).
+template <typename Options, typename Parse, typename Run>
+int Main(int argc, char** argv, Parse parse, Run run) {
+  Options options;
+  if (const std::optional<int> exit_code = parse(argc, argv, &options)) return *exit_code;
+  CatchInterrupts();
+  return run(options);
 }
 
 }  // namespace bench

@@ -2,6 +2,7 @@
 #ifndef SHF_BENCH_JSON_HPP_
 #define SHF_BENCH_JSON_HPP_
 
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -17,11 +18,22 @@ inline nlohmann::json MachineJson(const Machine& machine) {
           {"load", machine.load}};
 }
 
-// False: the file could not be written.
+// What was measured, as CMake knows it.
+inline nlohmann::json BuildJson() {
+  return {{"version", SHF_BENCH_VERSION},
+          {"type", SHF_BENCH_BUILD_TYPE},
+          {"compiler", SHF_BENCH_COMPILER},
+          {"rustc", SHF_BENCH_RUSTC}};
+}
+
+// An empty path is none. False: the file could not be written, which has been said.
 inline bool WriteJsonFile(const std::string& path, const nlohmann::json& json) {
+  if (path.empty()) return true;
   std::ofstream out(path);
   out << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
-  return static_cast<bool>(out.flush());
+  if (out.flush()) return true;
+  std::fprintf(stderr, "bench: cannot write %s\n", path.c_str());
+  return false;
 }
 
 }  // namespace bench

@@ -26,6 +26,11 @@ Machine ThisMachine() {
   return machine;
 }
 
+void PrintMachine(const Machine& machine) {
+  std::printf("%s, %ld processors, %s, load %.2f\n", machine.processor.c_str(), machine.processors,
+              machine.kernel.c_str(), machine.load);
+}
+
 bool FitsIntoMemory(uint64_t bytes) {
   std::ifstream info("/proc/meminfo");
   for (std::string line; std::getline(info, line);) {

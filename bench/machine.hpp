@@ -15,6 +15,7 @@ struct Machine {
 };
 
 Machine ThisMachine();
+void PrintMachine(const Machine& machine);
 
 // Whether this many bytes of memory are available; otherwise says so on standard error. The kernel
 // ends whom it likes when memory runs out, so a benchmark declines first.

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "command_line.hpp"
 #include "live.hpp"
 #include "machine.hpp"
 #include "map_file.hpp"
@@ -27,33 +28,22 @@ int Run(const Options& options) {
   }
   const Shared<Barrier> barrier;
   const std::vector<Shared<Report>> reports(options.processes);
-  const Machine machine = ThisMachine();
-  std::printf("%s, %ld processors, %s, load %.2f\n", machine.processor.c_str(), machine.processors,
-              machine.kernel.c_str(), machine.load);
+  PrintMachine(ThisMachine());
   Live live(&reports, &*map);
   Children children(options.processes, &*barrier, [&](unsigned n) {
     return RunPhases(options, file.name(), n, &*barrier, &*reports[n]);
   });
   if (!children.Wait([&] { live.Tick(); })) return 1;
-  live.Tick();
+  live.Finish();
   const shf::Result<shf::Stats> stats = map->GetStats();
   const Summary summary = Summarise(options, reports, *stats);
   PrintSummary(summary);
-  if (!options.json.empty() && !WriteJson(options, summary)) {
-    std::fprintf(stderr, "bench: cannot write %s\n", options.json.c_str());
-    return 1;
-  }
-  return 0;
+  return WriteJson(options, summary) ? 0 : 1;
 }
 
 }  // namespace
 }  // namespace bench
 
 int main(int argc, char** argv) {
-  bench::Options options;
-  if (const std::optional<int> exit_code = bench::ParseOptions(argc, argv, &options)) {
-    return *exit_code;
-  }
-  bench::CatchInterrupts();
-  return bench::Run(options);
+  return bench::Main<bench::Options>(argc, argv, bench::ParseOptions, bench::Run);
 }

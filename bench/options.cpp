@@ -2,6 +2,7 @@
 #include "options.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "command_line.hpp"
@@ -21,8 +22,8 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
   options->processes = DefaultProcesses();
   CLI::App app(
       "Processes share one map: PUT puts fresh keys, MIX gets 98% and deletes and puts 2%, GET "
-      "gets "
-      "all.\nA line a second says how far they are, a summary how fast it was.");
+      "gets all.\nA line a second and at the end of each phase says how far they are, a summary "
+      "how fast it was.");
   AddOption(&app, "--keys", &options->keys,
             "Keys, and operations of each phase, of all processes together")
       ->check(CLI::Range(uint64_t{1000}, uint64_t{1'000'000'000}));
@@ -43,12 +44,17 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
       ->check(CLI::ExistingDirectory);
   AddOption(&app, "--json", &options->json, "Also writes the summary to this file");
   return ParseCommandLine(&app, argc, argv, [&] {
-    CheckWritable("--json", options->json);
+    // CLI::Range lets a NaN pass, which is neither below nor above anything.
+    if (std::isnan(options->skew)) {
+      throw CLI::ValidationError("--skew", "expected a number, found a NaN");
+    }
     if (options->value_bytes_max == 0) options->value_bytes_max = options->value_bytes;
-    if (options->value_bytes_max >= options->value_bytes) return;
-    throw CLI::ValidationError("--value-bytes-max",
-                               "expected 0 or at least " + std::to_string(options->value_bytes) +
-                                   ", found " + std::to_string(options->value_bytes_max));
+    if (options->value_bytes_max < options->value_bytes) {
+      throw CLI::ValidationError("--value-bytes-max",
+                                 "expected 0 or at least " + std::to_string(options->value_bytes) +
+                                     ", found " + std::to_string(options->value_bytes_max));
+    }
+    CheckWritable("--json", options->json);
   });
 }
 

@@ -2,7 +2,6 @@
 #include "phases.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -15,11 +14,6 @@ namespace {
 // Skewed indexes are drawn before the clock runs; so many at most, which are then used over and
 // over.
 constexpr uint64_t kSkewedIndexesMax = 1 << 24;
-
-uint64_t NowNs() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
-}
 
 class Worker {
  public:
@@ -45,8 +39,6 @@ class Worker {
     Time(kPut, count, barrier, report, [&](uint64_t i) { Put(first + i); });
     Time(kMix, count, barrier, report, [&](uint64_t) { Mix(NextIndex()); });
     Time(kGet, count, barrier, report, [&](uint64_t) { Get(NextIndex(), false); });
-    const shf::Result<shf::Stats> stats = map_.GetStats();
-    if (stats.ok()) report->retries = stats->retries;
     return error_;
   }
 
@@ -57,8 +49,7 @@ class Worker {
   void Time(Phase phase, uint64_t count, Barrier* barrier, Report* report, Operation operation) {
     if (!error_.empty() || !barrier->Wait(options_.processes)) return;
     PhaseReport& result = report->phases[phase];
-    report->phase.store(phase, std::memory_order_relaxed);
-    const uint64_t before = report->operations.load(std::memory_order_relaxed);
+    report->phase.store(phase, std::memory_order_release);
     rust::Box<kit::Histogram> histogram = kit::new_histogram();
     uint64_t now = NowNs();
     result.start = now;
@@ -68,13 +59,13 @@ class Worker {
       now += took;
       histogram->record(took);
       result.longest = std::max(result.longest, took);
-      report->operations.store(before + i + 1, std::memory_order_relaxed);
+      result.operations.store(i + 1, std::memory_order_relaxed);
     }
     result.end = now;
-    result.operations = count;
     const rust::Vec<kit::Cell> cells = histogram->cells();
     result.cells = std::min(cells.size(), PhaseReport::kCells);
     std::copy_n(cells.begin(), result.cells, result.latencies.begin());
+    result.stats = *map_.GetStats();
   }
 
   uint64_t NextIndex() {

@@ -4,12 +4,14 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <string>
 
 #include "options.hpp"
 #include "processes.hpp"
 #include "shf-bench-kit/src/lib.rs.h"
+#include "shf/map.hpp"
 
 namespace bench {
 
@@ -18,24 +20,31 @@ constexpr std::array<const char*, kPhases> kPhaseNames = {"PUT", "MIX", "GET"};
 // One in this many operations of MIX deletes its key and puts it again, which counts as one.
 constexpr uint64_t kUpdateEvery = 50;
 
-// What a process did in one phase. Times are in nanoseconds on the system's monotonic clock.
+// Nanoseconds on the system's monotonic clock.
+inline uint64_t NowNs() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
+}
+
+// What a process did in one phase. Others read all but `operations` when it has ended.
 struct PhaseReport {
   // Cells that a histogram of two digits up to an hour can have.
   static constexpr size_t kCells = 4608;
 
-  uint64_t operations = 0;
-  uint64_t start = 0;
+  alignas(64) std::atomic<uint64_t> operations{0};  // up to now
+  uint64_t start = 0;                               // both by NowNs()
   uint64_t end = 0;
   uint64_t longest = 0;
   size_t cells = 0;  // of latencies in use
   std::array<kit::Cell, kCells> latencies = {};
+  shf::Stats stats;  // of the map after the end
 };
 
 // What one process tells the one that waits for it.
 struct Report {
-  alignas(64) std::atomic<uint64_t> operations{0};  // in all phases up to now
+  // Stored with release when all processes have ended the phase before: who loads it with acquire
+  // may read all that they wrote about that one.
   std::atomic<unsigned> phase{kPut};
-  alignas(64) uint64_t retries = 0;  // looks that its gets made again
   std::array<PhaseReport, kPhases> phases = {};
 };
 

@@ -21,7 +21,7 @@ PhaseSummary SummarisePhase(const std::vector<Shared<Report>>& reports, unsigned
   rust::Box<kit::Histogram> latencies = kit::new_histogram();
   for (const Shared<Report>& report : reports) {
     const PhaseReport& part = report->phases[phase];
-    summary.operations += part.operations;
+    summary.operations += part.operations.load(std::memory_order_relaxed);
     summary.longest = std::max(summary.longest, part.longest);
     start = std::min(start, part.start);
     end = std::max(end, part.end);
@@ -52,7 +52,9 @@ Summary Summarise(const Options& options, const std::vector<Shared<Report>>& rep
   for (unsigned phase = 0; phase < kPhases; ++phase) {
     summary.phases[phase] = SummarisePhase(reports, phase);
   }
-  for (const Shared<Report>& report : reports) summary.retries += report->retries;
+  for (const Shared<Report>& report : reports) {
+    summary.retries += report->phases[kGet].stats.retries;
+  }
   const Payload payload(options);
   for (uint64_t index = 0; index < options.keys; ++index) {
     summary.payload_bytes += options.key_bytes + payload.ValueBytes(index);
@@ -82,6 +84,7 @@ void PrintSummary(const Summary& summary) {
 
 bool WriteJson(const Options& options, const Summary& summary) {
   nlohmann::json json = {{"machine", MachineJson(ThisMachine())},
+                         {"build", BuildJson()},
                          {"options",
                           {{"keys", options.keys},
                            {"key_bytes", options.key_bytes},

@@ -39,7 +39,7 @@ struct Summary {
 Summary Summarise(const Options& options, const std::vector<Shared<Report>>& reports,
                   const shf::Stats& stats);
 void PrintSummary(const Summary& summary);
-// False: the file could not be written.
+// Where it was asked for. False: the file could not be written, which has been said.
 bool WriteJson(const Options& options, const Summary& summary);
 
 }  // namespace bench

@@ -1,9 +1,12 @@
-# The benchmarks work: a short run, with its JSON, and refusals with the usage.
-add_test(NAME bench.a-short-run-measures-all-phases
+# The benchmarks work: short runs, with their JSON, and refusals with the usage.
+add_test(NAME bench.short-runs-measure-all-phases
   COMMAND "${CMAKE_COMMAND}" "-DBENCH=$<TARGET_FILE:shf_bench>"
-          "-DFILE=${CMAKE_CURRENT_BINARY_DIR}/short.json"
+          "-DFILE=${CMAKE_CURRENT_BINARY_DIR}/short.json" "-DVERSION=${PROJECT_VERSION}"
+          "-DCOMPILER=${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}"
           -P "${CMAKE_CURRENT_SOURCE_DIR}/check_run.cmake")
 add_test(NAME bench.wrong-options-get-the-usage
   COMMAND "${CMAKE_COMMAND}" "-DBENCH=$<TARGET_FILE:shf_bench>"
+          "-DPEERS=$<TARGET_FILE:shf_bench_peers>"
+          "-DFILE=${CMAKE_CURRENT_BINARY_DIR}/refused.json"
           -P "${CMAKE_CURRENT_SOURCE_DIR}/check_usage.cmake")
 add_test(NAME bench.peers-run COMMAND shf_bench_peers --keys 2000 --runs 1 --processes 2)

@@ -6,7 +6,7 @@ if(DOXYGEN)
   # doxygen 1.9.4 does not ask for descriptions of the values of an enum class.
   file(GLOB headers "${SOURCE}/include/*.hpp" "${SOURCE}/include/shf/*.hpp")
   foreach(header IN LISTS headers)
-    file(STRINGS "${header}" values REGEX "^ +k[A-Z][A-Za-z]*( = [0-9]+)?,")
+    file(STRINGS "${header}" values REGEX "^ +k[A-Z][A-Za-z0-9]*( = [0-9]+)?,?( |$)")
     list(FILTER values EXCLUDE REGEX "///<")
     if(values)
       message(FATAL_ERROR "${header}: not documented: ${values}")

@@ -16,7 +16,9 @@
 // open: removing it only takes away its name.
 //
 // What it shows besides: a builder that is killed with -9 half way through has changed nothing for
-// anybody, and the next one begins that generation anew.
+// anybody, and the next one begins that generation anew. Old maps are removed when the next is
+// begun and not when it is published, so that wherever a builder dies, its successor removes what
+// it left: there are never more than the current map and one beside it.
 
 #include <cstdint>
 #include <cstdlib>
@@ -62,15 +64,20 @@ shf::Result<void> Drop(const std::string& pointer_name, int64_t generation) {
 
 // ---- the builder -------------------------------------------------------------------------------
 
+// Where a builder is killed, to see what it leaves.
+enum class Death { kNone, kHalfWay, kPublished };
+
 // Builds the generation after the current one and publishes it. There is one builder at a time.
-shf::Result<void> BuildNext(const shf::Map& pointer, const std::string& pointer_name,
-                            bool die_half_way) {
+shf::Result<void> BuildNext(const shf::Map& pointer, const std::string& pointer_name, Death death) {
   const shf::Result<int64_t> current = CurrentGeneration(pointer);
   if (!current.ok()) return current.error();
   const int64_t next = *current + 1;
-  // What a builder left that died; nobody has been told of it.
-  shf::Result<void> dropped = Drop(pointer_name, next);
-  if (!dropped.ok()) return dropped;
+  // What came before the current one stayed until now, for readers that were about to open it. And
+  // if a builder died half way, nobody has been told of what it left.
+  for (const int64_t generation : {*current - 1, next}) {
+    shf::Result<void> dropped = Drop(pointer_name, generation);
+    if (!dropped.ok()) return dropped;
+  }
 
   shf::Options options;
   options.mode = 0444;
@@ -79,23 +86,24 @@ shf::Result<void> BuildNext(const shf::Map& pointer, const std::string& pointer_
       shf::Map::Create(kMapFolder, NameOf(pointer_name, next), options);
   if (!table.ok()) return table.error();
   for (int setting = 0; setting < kSettings; ++setting) {
-    if (die_half_way && setting == kSettings / 2) raise(SIGKILL);
+    if (death == Death::kHalfWay && setting == kSettings / 2) raise(SIGKILL);
     const shf::Result<shf::Placed> placed = table->Put(KeyOf(setting), ValueOf(next, setting));
     if (!placed.ok()) return placed.error();
   }
   const shf::Result<int64_t> published = pointer.Add(kCurrent, 1);
   if (!published.ok()) return published.error();
-  return Drop(pointer_name, *current - 1);  // the last one stays, for readers about to open it
+  if (death == Death::kPublished) raise(SIGKILL);
+  return {};
 }
 
-int Build(const shf::Map& pointer, const std::string& pointer_name, int64_t last,
-          bool die_half_way) {
+// Builds until `last`; the builder of the one in the middle may be killed.
+int Build(const shf::Map& pointer, const std::string& pointer_name, int64_t last, Death death) {
   for (;;) {
     const shf::Result<int64_t> current = CurrentGeneration(pointer);
     if (!current.ok()) return Fail("builder", current.text());
     if (*current >= last) return 0;
     const shf::Result<void> built =
-        BuildNext(pointer, pointer_name, die_half_way && *current == last / 2);
+        BuildNext(pointer, pointer_name, *current == last / 2 ? death : Death::kNone);
     if (!built.ok()) return Fail("builder", built.text());
   }
 }
@@ -130,7 +138,7 @@ int Read(const std::string& pointer_name) {
     if (*current != generation) {
       shf::Result<shf::Map> opened =
           shf::Map::OpenReadOnly(kMapFolder, NameOf(pointer_name, *current));
-      // Two more were published since the Get, and this one is gone: then the pointer has moved.
+      // The next was published since the Get, and this one is gone: then the pointer has moved.
       if (opened.status() == shf::Status::kNotFound) continue;
       if (!opened.ok()) return Fail("reader", opened.text());
       table = std::move(opened).value();  // lets go of the old one
@@ -151,19 +159,48 @@ int Read(const std::string& pointer_name) {
 
 // ---- the parent --------------------------------------------------------------------------------
 
+// Whether exactly the maps of two generations are there, the current one and `other`.
+int CheckMaps(const shf::Map& pointer, const std::string& pointer_name, int64_t current,
+              int64_t other) {
+  const shf::Result<int64_t> found = CurrentGeneration(pointer);
+  if (!found.ok()) return Fail("pointer", found.text());
+  if (*found != current) return Fail("current generation", std::to_string(*found));
+  for (int64_t generation = 1; generation <= kGenerations; ++generation) {
+    const std::string name = NameOf(pointer_name, generation);
+    const shf::Result<shf::Map> table = shf::Map::OpenReadOnly(kMapFolder, name);
+    if (!table.ok() && table.status() != shf::Status::kNotFound) return Fail("map", table.text());
+    if (table.ok() == (generation == current || generation == other)) continue;
+    return Fail(table.ok() ? "left over" : "missing", name);
+  }
+  return 0;
+}
+
+// Two builders are killed, the last one gets to the end. No map is ever left over.
+int BuildAll(const shf::Map& pointer, const std::string& pointer_name) {
+  constexpr int64_t kMiddle = kGenerations / 2;
+  const auto build = [&](Death death) {
+    return examples::Wait(
+        examples::Start([&] { return Build(pointer, pointer_name, kGenerations, death); }));
+  };
+  const auto check = [&](int64_t current, int64_t other) {
+    return CheckMaps(pointer, pointer_name, current, other);
+  };
+  if (!examples::Killed(build(Death::kHalfWay))) return Fail("builder", "it should be dead");
+  if (check(kMiddle, kMiddle + 1) != 0) return 1;
+  if (!examples::Killed(build(Death::kPublished))) return Fail("builder", "it should be dead");
+  if (check(kMiddle + 1, kMiddle) != 0) return 1;
+  if (build(Death::kNone) != 0) return 1;
+  return check(kGenerations, kGenerations - 1);
+}
+
 int Run(const shf::Map& pointer, const std::string& pointer_name, int readers_wanted) {
-  int code = Build(pointer, pointer_name, 1, false);
+  int code = Build(pointer, pointer_name, 1, Death::kNone);
   if (code != 0) return code;
   std::vector<pid_t> readers;
   for (int i = 0; i < readers_wanted; ++i) {
     readers.push_back(examples::Start([&] { return Read(pointer_name); }));
   }
-  const auto build = [&](bool die_half_way) {
-    return examples::Wait(
-        examples::Start([&] { return Build(pointer, pointer_name, kGenerations, die_half_way); }));
-  };
-  if (!examples::Killed(build(true))) code = Fail("builder", "it should have been killed");
-  if (code == 0 && build(false) != 0) code = 1;
+  code = BuildAll(pointer, pointer_name);
   for (const pid_t reader : readers) {
     if (code != 0) examples::Kill(reader);  // what it waits for will not come
     if (examples::Wait(reader) != 0) code = 1;

@@ -12,6 +12,11 @@
 // So the value holds, beside the position, the first bytes of the file: where they differ now, it
 // is another file and is read from its start.
 //
+// Two limits. With `copytruncate` of logrotate, app.log.1 is a new file and every line comes twice;
+// use its default, which renames. And a file that was emptied in place and begins anew with the
+// same bytes as before (the first 64, or as many as had been read) is taken for the old one: once
+// it is as long again, the lines up to the old position are lost.
+//
 // Lines are printed first and the position is stored then: a kill -9 between the two repeats them,
 // and none are lost. The map lies in /dev/shm and lasts until the machine restarts. Do not run two
 // at once with the same map: each would print the lines.

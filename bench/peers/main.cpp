@@ -1,7 +1,6 @@
 // Measures shf::Map, beside tbb::concurrent_hash_map where that is there; --help says how.
 
 #include <algorithm>
-#include <cstdio>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,13 +49,13 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
                  "marks on standard error, through a writable and a read-only handle; to run\n"
                  "under strace or perf");
   return ParseCommandLine(&app, argc, argv, [&] {
-    CheckWritable("--json", options->json);
     for (unsigned section = 0; section < kSections; ++section) {
       const auto named = std::find(only.begin(), only.end(), kSectionNames[section]);
       options->wanted[section] = only.empty() || named != only.end();
     }
     options->tbb_array_key = tbb_key == "array";
     options->tbb = options->tbb && kHaveTbb;
+    CheckWritable("--json", options->json);
   });
 }
 
@@ -115,21 +114,12 @@ int Run(const Options& options) {
   Figures figures;
   if (!Measure(options, &figures)) return 1;
   PrintTable(options, figures);
-  if (!options.json.empty() && !WriteJson(options, figures)) {
-    std::fprintf(stderr, "bench: cannot write %s\n", options.json.c_str());
-    return 1;
-  }
-  return 0;
+  return WriteJson(options, figures) ? 0 : 1;
 }
 
 }  // namespace
 }  // namespace bench
 
 int main(int argc, char** argv) {
-  bench::Options options;
-  if (const std::optional<int> exit_code = bench::ParseOptions(argc, argv, &options)) {
-    return *exit_code;
-  }
-  bench::CatchInterrupts();
-  return bench::Run(options);
+  return bench::Main<bench::Options>(argc, argv, bench::ParseOptions, bench::Run);
 }

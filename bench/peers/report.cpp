@@ -146,10 +146,8 @@ nlohmann::json TogetherJson(const std::vector<Together>& runs) {
 }  // namespace
 
 void PrintHeading(const Options& options) {
-  const Machine machine = ThisMachine();
   const Workload& work = options.work;
-  std::printf("%s, %ld cores, %s, load %.2f\n", machine.processor.c_str(), machine.processors,
-              machine.kernel.c_str(), machine.load);
+  PrintMachine(ThisMachine());
   std::printf("%llu keys of %zu bytes, values of %llu bytes, seed %llu, medians of %u run(s), %s\n",
               static_cast<unsigned long long>(work.keys), kKeyBytes,
               static_cast<unsigned long long>(work.value_bytes),
@@ -171,6 +169,7 @@ void PrintTable(const Options& options, const Figures& figures) {
 bool WriteJson(const Options& options, const Figures& figures) {
   const Workload& work = options.work;
   nlohmann::json json = {{"machine", MachineJson(ThisMachine())},
+                         {"build", BuildJson()},
                          {"options",
                           {{"keys", work.keys},
                            {"key_bytes", kKeyBytes},

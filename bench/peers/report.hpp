@@ -12,7 +12,8 @@ namespace bench {
 void PrintHeading(const Options& options);
 // Medians over the runs, and how shf::Map relates to TBB.
 void PrintTable(const Options& options, const Figures& figures);
-// Every run by itself; false: the file could not be written.
+// Every run by itself, where it was asked for. False: the file could not be written, which has been
+// said.
 bool WriteJson(const Options& options, const Figures& figures);
 
 }  // namespace bench

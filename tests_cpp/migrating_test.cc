@@ -1,0 +1,116 @@
+// Goal: docs/migrating.md says what is so. Method: the column *here* of its tables, row by row; the
+// check migrating-page-is-compiled demands every piece of code of that column in this file.
+#include <string>
+#include <string_view>
+
+#include "SharedHashFile.hpp"
+#include "support.hpp"
+
+namespace {
+
+using shf::Options;
+using shf::Status;
+using support::Scratch;
+
+// With the names of the page.
+constexpr char key[] = "key";
+constexpr char value_of_key[] = "value";
+
+// Compiled and never called: the map may be somebody's.
+[[maybe_unused]] bool UseTheMapOfThePage() {
+  SharedHashFile shf;
+  return shf.AttachExisting("/dev/shm", "hits") || shf.Attach("/dev/shm", "hits") ||
+         shf::Map::OpenOrCreate("/dev/shm", "hits").ok() ||
+         shf::Map::Remove("/dev/shm", "hits").ok();
+}
+
+// Counts in *context the pairs that are key and value.
+bool visit(void* context, std::string_view found_key, std::string_view found_value) {
+  if (found_key == key && found_value == value_of_key) ++*static_cast<int*>(context);
+  return true;
+}
+
+TEST(Migrating, TheCallsOfTheOriginalDoWhatTheirRowsSay) {
+  const Scratch scratch;
+  SharedHashFile shf;
+  EXPECT_FALSE(shf.map().attached());
+  ASSERT_TRUE(shf.Attach(scratch.folder().c_str(), scratch.name().c_str())) << shf.LastError();
+  EXPECT_TRUE(shf.map().attached());
+  shf.MakeHash("key", 3);
+  ASSERT_NE(shf.PutVal("value", 5), SHF_UID_NONE);
+  ASSERT_TRUE(shf.GetCopyViaKey());
+  EXPECT_EQ(std::string_view(shf_val, shf_val_len), "value");
+  int seen = 0;
+  void* const context = &seen;
+  EXPECT_TRUE(shf.map().ForEach(visit, context).ok());
+  EXPECT_EQ(seen, 1);
+  EXPECT_EQ(shf.map().Add("key", 1).status(), Status::kWrongType);
+  EXPECT_TRUE(shf.DelKey());
+  EXPECT_GT(shf.DebugGetBytesMarkedAsDeleted(), 0u);
+  EXPECT_EQ(*shf.map().Add("key", 1), 1);
+  EXPECT_EQ(*shf.map().Add("key", 1), 2);
+
+  shf.Detach();
+  EXPECT_EQ(shf.PutVal("value", 5), SHF_UID_NONE);
+  EXPECT_STRNE(shf.LastError(), "");
+}
+
+TEST(Migrating, TheCallsOfAMapDoWhatTheirRowsSay) {
+  const Scratch scratch;
+  const std::string& folder = scratch.folder();
+  const std::string& name = scratch.name();
+  const shf::Result<shf::Map> opened = shf::Map::OpenOrCreate(folder, name);
+  ASSERT_TRUE(opened.ok()) << opened.text();
+  const shf::Map& map = *opened;
+  EXPECT_TRUE(shf::Map::OpenReadOnly(folder, name).ok());
+
+  std::string value = value_of_key;
+  ASSERT_TRUE(map.Put(key, value).ok());
+  value.clear();
+  ASSERT_TRUE(map.Get(key, &value).ok());
+  EXPECT_EQ(value, value_of_key);
+  EXPECT_TRUE(*map.Contains(key));
+  EXPECT_EQ(*map.Size(), 1u);
+  EXPECT_EQ(map.GetStats()->keys, 1u);
+  int seen = 0;
+  void* const context = &seen;
+  EXPECT_TRUE(map.ForEach(visit, context).ok());
+  EXPECT_EQ(seen, 1);
+
+  EXPECT_EQ(map.Add(key, 1).status(), Status::kWrongType);
+  EXPECT_TRUE(*map.Delete(key));
+  EXPECT_FALSE(*map.Delete(key));
+  EXPECT_FALSE(*map.Contains(key));
+  EXPECT_EQ(map.Get(key, &value).status(), Status::kAbsent);
+  EXPECT_EQ(*map.Add(key, 5), 5);
+  EXPECT_EQ(*map.Add(key, 1), 6);
+  ASSERT_TRUE(map.Get(key, &value).ok());
+  EXPECT_EQ(value, std::string_view("\6\0\0\0\0\0\0\0", 8));
+  // These are the bytes of an integer, and put they are bytes all the same.
+  ASSERT_TRUE(map.Put(key, value).ok());
+  EXPECT_EQ(map.Add(key, 1).status(), Status::kWrongType);
+  EXPECT_EQ(*map.Clear(), 1u);
+  EXPECT_EQ(*map.Size(), 0u);
+}
+
+TEST(Migrating, AMapAtItsMaximumStaysReadableAndDeletable) {
+  uint64_t Options::*const maximum = &Options::max_bytes;
+  Options options;
+  options.*maximum = 1 << 20;
+  const Scratch scratch;
+  const shf::Map map = scratch.Create(options);
+  const std::string value(1000, 'v');
+  int keys = 0;
+  Status status = Status::kOk;
+  for (; status == Status::kOk && keys < 2000; ++keys) {
+    status = map.Put(std::to_string(keys), value).status();
+  }
+  EXPECT_EQ(status, Status::kNoSpace);
+  ASSERT_GT(keys, 1);
+  std::string found;
+  EXPECT_TRUE(map.Get("0", &found).ok());
+  EXPECT_EQ(found, value);
+  EXPECT_TRUE(*map.Delete("0"));
+}
+
+}  // namespace
