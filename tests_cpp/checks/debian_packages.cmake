@@ -1,6 +1,7 @@
 # Checks the Debian packages: their names, what they say about themselves, and that together they
-# contain what is installed, with the licence at the place that Debian prescribes. SCRATCH is the
-# folder of install.cmake, VERSION the library's.
+# contain what is installed, with the licences at the place that Debian prescribes. SCRATCH is the
+# folder of install.cmake, VERSION the library's. debian_dependencies.cmake checks what the packages
+# depend on.
 find_program(DPKG_DEB dpkg-deb NO_CACHE)
 if(NOT DPKG_DEB)
   message("skipped: dpkg-deb is not installed")
@@ -74,17 +75,6 @@ check_contents(static ${dev})
 check_package(both ${dev} libdevel)
 expect_field("${package}" Depends "^${runtime} \\(= ${VERSION}\\)$")
 check_package(both ${runtime} libs)
-find_program(SHLIBDEPS dpkg-shlibdeps NO_CACHE)
-find_program(FILE file NO_CACHE)
-if(SHLIBDEPS AND FILE)
-  expect_field("${package}" Depends "libc6 .*libstdc\\+\\+6 ")
-  ask(control --info "${package}" shlibs)
-  if(NOT control STREQUAL "libSharedHashFile ${series} ${runtime} (>= ${VERSION})")
-    message(SEND_ERROR "${package}: shlibs is `${control}`")
-  endif()
-else()
-  message("not checked: dependencies; dpkg-shlibdeps or file is not installed")
-endif()
 file(GLOB_RECURSE files "${SCRATCH}/packages/both/${runtime}/*")
 list(FILTER files EXCLUDE REGEX "/libSharedHashFile\\.so\\.[0-9.]+$")
 list(FILTER files EXCLUDE REGEX "/copyright$")
