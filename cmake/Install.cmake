@@ -1,8 +1,9 @@
 # Says what `cmake --install` installs: the headers, the libraries, what find_package() and
 # pkg-config read, and the licences.
 #
-# Nothing of it holds an absolute path, so an installed tree may be moved. Components bear our name,
-# so that a project that has us as a part can leave them out of packages of its own.
+# Nothing of it holds an absolute path (Paths.cmake has the exceptions for debuggers), so an
+# installed tree may be moved. Components bear our name, so that a project that has us as a part can
+# leave them out of packages of its own.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 

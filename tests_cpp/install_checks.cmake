@@ -17,7 +17,8 @@ set_tests_properties(check.install PROPERTIES FIXTURES_SETUP installed COST 300)
 add_test(NAME check.install-cleanup COMMAND "${CMAKE_COMMAND}" -E rm -rf "${SHF_INSTALLED}")
 set_tests_properties(check.install-cleanup PROPERTIES FIXTURES_CLEANUP installed LABELS check)
 
-shf_add_install_check(installed-files installed_files OBJDUMP=${CMAKE_OBJDUMP})
+shf_add_install_check(installed-files installed_files OBJDUMP=${CMAKE_OBJDUMP}
+  CARGO_HOME=${SHF_CARGO_HOME} SYSROOT=${SHF_RUST_SYSROOT})
 shf_add_install_check(shared-library-exports-only-ours symbols
   NM=${CMAKE_NM} OPTIONS=--dynamic
   "FOLDER=${SHF_INSTALLED}/moved/both" "NAME=libSharedHashFile.so.*.*.*")
