@@ -22,7 +22,7 @@ shf_add_install_check(installed-files installed_files OBJDUMP=${CMAKE_OBJDUMP}
 shf_add_install_check(shared-library-exports-only-ours symbols
   NM=${CMAKE_NM} OPTIONS=--dynamic
   "FOLDER=${SHF_INSTALLED}/moved/both" "NAME=libSharedHashFile.so.*.*.*")
-shf_add_install_check(debian-packages debian_packages)
+shf_add_install_check(debian-packages debian_packages OBJDUMP=${CMAKE_OBJDUMP})
 shf_add_install_check(debian-dependencies debian_dependencies)
 shf_may_skip(debian-packages debian-dependencies)
 foreach(compiler IN ITEMS g++ clang++)

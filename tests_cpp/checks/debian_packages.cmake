@@ -1,7 +1,7 @@
 # Checks the Debian packages: their names, what they say about themselves, and that together they
-# contain what is installed, with the licences at the place that Debian prescribes. SCRATCH is the
-# folder of install.cmake, VERSION the library's. debian_dependencies.cmake checks what the packages
-# depend on.
+# contain what is installed, without debug information, and with the licences at the place that
+# Debian prescribes. SCRATCH is the folder of install.cmake, VERSION the library's; OBJDUMP
+# lists sections. debian_dependencies.cmake checks what the packages depend on.
 find_program(DPKG_DEB dpkg-deb NO_CACHE)
 if(NOT DPKG_DEB)
   message("skipped: dpkg-deb is not installed")
@@ -43,17 +43,32 @@ function(check_package folder name section)
   set(package "${package}" PARENT_SCOPE)
 endfunction()
 
+function(expect_no_debug_information library)
+  execute_process(COMMAND "${OBJDUMP}" --section-headers "${library}" OUTPUT_VARIABLE sections
+                  COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT sections MATCHES " \\.text" OR sections MATCHES " \\.z?debug_(info|line|str)")
+    message(SEND_ERROR "${library}: no sections, or debug information: ${CMAKE_MATCH_0}")
+  endif()
+endfunction()
+
 # Demands that the packages, unpacked, contain what is installed.
 function(check_contents folder)
   set(prefix "${SCRATCH}/moved/${folder}")
   file(GLOB_RECURSE expected RELATIVE "${prefix}" "${prefix}/*")
   list(FILTER expected EXCLUDE REGEX "^share/doc/")
   set(files "")
+  set(libraries "")
   foreach(name IN LISTS ARGN)
     set(root "${SCRATCH}/packages/${folder}/${name}/usr")
     file(GLOB_RECURSE more RELATIVE "${root}" "${root}/*")
     list(APPEND files ${more})
+    list(FILTER more INCLUDE REGEX "\\.a$|\\.so\\.[0-9]+\\.[0-9]+\\.")
+    list(TRANSFORM more PREPEND "${root}/")
+    list(APPEND libraries ${more})
     list(APPEND expected "share/doc/${name}/copyright")
+  endforeach()
+  foreach(library IN LISTS libraries)
+    expect_no_debug_information("${library}")
   endforeach()
   list(SORT files)
   list(SORT expected)
