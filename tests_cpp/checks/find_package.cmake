@@ -34,15 +34,20 @@ if(CMAKE_MATCH_2 GREATER 0)
   string(APPEND refused " ${CMAKE_MATCH_1}.0")
 endif()
 
-foreach(name IN ITEMS both static)
+foreach(name IN ITEMS both static part)
   string(COMPARE EQUAL ${name} both shared)
   set(prefix "${SCRATCH}/moved/${name}")
   set(build "${SCRATCH}/${folder}-${name}")
+  set(parent "")
+  if(name STREQUAL part)
+    set(parent "${prefix}/parent/parent.cmake")
+  endif()
   file(REMOVE_RECURSE "${build}")
   run("${CMAKE_COMMAND}" -S "${CONSUMER}" -B "${build}" -G "${GENERATOR}"
       "-DCMAKE_MAKE_PROGRAM=${MAKE_PROGRAM}" "-DCMAKE_CXX_COMPILER=${CXX}"
       -DCMAKE_BUILD_TYPE=Release "-DCMAKE_PREFIX_PATH=${prefix}"
-      "-DSHF_VERSION=${series}" "-DSHF_REFUSED=${refused}" -DSHF_SHARED=${shared})
+      "-DSHF_VERSION=${series}" "-DSHF_REFUSED=${refused}" -DSHF_SHARED=${shared}
+      "-DSHF_PARENT=${parent}")
   file(STRINGS "${build}/CMakeCache.txt" found REGEX "^SharedHashFile_DIR:")
   string(FIND "${found}" "=${prefix}/" at)
   if(at EQUAL -1)
