@@ -17,6 +17,10 @@ set_tests_properties(check.install PROPERTIES FIXTURES_SETUP installed COST 300)
 add_test(NAME check.install-cleanup COMMAND "${CMAKE_COMMAND}" -E rm -rf "${SHF_INSTALLED}")
 set_tests_properties(check.install-cleanup PROPERTIES FIXTURES_CLEANUP installed LABELS check)
 
+shf_add_check(package-architecture package_architecture
+  SOURCE=${PROJECT_SOURCE_DIR} SCRATCH=${CMAKE_CURRENT_BINARY_DIR}/package_architecture
+  CXX=${CMAKE_CXX_COMPILER} GENERATOR=${CMAKE_GENERATOR} MAKE_PROGRAM=${CMAKE_MAKE_PROGRAM}
+  CARGO=${SHF_CARGO} RUSTC=${SHF_RUSTC})
 shf_add_install_check(installed-files installed_files OBJDUMP=${CMAKE_OBJDUMP}
   CARGO_HOME=${SHF_CARGO_HOME} SYSROOT=${SHF_RUST_SYSROOT})
 shf_add_install_check(shared-library-exports-only-ours symbols
