@@ -24,8 +24,8 @@ install(CODE "
     execute_process(COMMAND \"${CMAKE_OBJCOPY}\" --strip-debug \"\$ENV{DESTDIR}\${archive}\"
                     COMMAND_ERROR_IS_FATAL ANY)
   endif()" COMPONENT SharedHashFile_Development)
-install(FILES LICENSE-APACHE LICENSE-MIT DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/SharedHashFile"
-        COMPONENT SharedHashFile_Licences)
+install(FILES LICENSE-APACHE LICENSE-MIT LICENSE-THIRD-PARTY
+        DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/SharedHashFile" COMPONENT SharedHashFile_Licences)
 
 # For find_package(). Before version 1 each minor version may break programs.
 set(SHF_CONFIG_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/SharedHashFile")

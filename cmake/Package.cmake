@@ -31,6 +31,7 @@ endif()
 
 # What each package must have, licences included, at a place of its own.
 file(READ LICENSE-MIT SHF_LICENSE_MIT)
+file(READ LICENSE-THIRD-PARTY SHF_LICENSE_THIRD_PARTY)
 configure_file(cmake/debian-copyright.in debian-copyright @ONLY)
 function(shf_package component name section description)
   string(TOUPPER "${component}" COMPONENT)

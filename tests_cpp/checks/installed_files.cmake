@@ -8,7 +8,8 @@ set(expected_static
     include/SharedHashFile.hpp include/shf/map.hpp include/shf/result.hpp
     LIB/libSharedHashFile.a LIB/${config}Config.cmake LIB/${config}ConfigVersion.cmake
     LIB/${config}Targets-release.cmake LIB/${config}Targets.cmake LIB/pkgconfig/sharedhashfile.pc
-    share/doc/SharedHashFile/LICENSE-APACHE share/doc/SharedHashFile/LICENSE-MIT)
+    share/doc/SharedHashFile/LICENSE-APACHE share/doc/SharedHashFile/LICENSE-MIT
+    share/doc/SharedHashFile/LICENSE-THIRD-PARTY)
 set(expected_both ${expected_static} LIB/libSharedHashFile.so LIB/libSharedHashFile.so.${series}
     LIB/libSharedHashFile.so.${VERSION})
 set(expected_part ${expected_static} parent/parent.cmake)
