@@ -8,6 +8,8 @@
 .PHONY: demo test bench bench-peers docs
 
 BENCH_PACKAGES = libcli11-dev nlohmann-json3-dev
+# What the checks of packages, of installed libraries and of the reference need.
+CHECK_PACKAGES = clang doxygen dpkg-dev file pkg-config
 
 demo:
 	@cmake/install-missing.sh
@@ -16,7 +18,7 @@ demo:
 	build/release/examples/word_count $(FOLDER)
 
 test:
-	@cmake/install-missing.sh $(BENCH_PACKAGES)
+	@cmake/install-missing.sh --optional $(BENCH_PACKAGES) $(CHECK_PACKAGES)
 	cmake --workflow --preset release
 
 bench:

@@ -1,7 +1,7 @@
 # Finds cargo and lets it build a Rust package as one step of a CMake build.
 #
-# Sets SHF_CARGO, SHF_RUSTC, SHF_RUSTC_VERSION, SHF_RUST_TRIPLE (of what is built) and
-# SHF_RUST_SYSTEM_LIBRARIES (what a program with Rust in it links besides), or ends the
+# Sets SHF_CARGO, SHF_RUSTC, SHF_RUSTC_VERSION, SHF_RUSTC_COMMIT, SHF_RUST_TRIPLE (of what is built)
+# and SHF_RUST_SYSTEM_LIBRARIES (what a program with Rust in it links besides), or ends the
 # configuration with a message that says what to install.
 #
 # Cargo decides what is stale, but it is only asked when a Rust source, a manifest, the lock file,
@@ -39,8 +39,11 @@ ${SHF_RUSTC} does not tell its version:\n${description}\n${advice}")
     message(FATAL_ERROR "SharedHashFile needs rustc ${SHF_RUSTC_OLDEST} or later, but \
 ${SHF_RUSTC} is ${version}. ${advice}")
   endif()
+  string(REGEX MATCH "commit-hash: ([^\n]+)" matched "${description}")
+  set(commit "${CMAKE_MATCH_1}")
   string(REGEX MATCH "host: ([^\n]+)" host "${description}")
   set(SHF_RUSTC_VERSION "${version}" PARENT_SCOPE)
+  set(SHF_RUSTC_COMMIT "${commit}" PARENT_SCOPE)
   if(SHF_RUST_TARGET)
     set(SHF_RUST_TRIPLE "${SHF_RUST_TARGET}" PARENT_SCOPE)
   else()
@@ -74,7 +77,7 @@ message(STATUS "Rust ${SHF_RUSTC_VERSION} for ${SHF_RUST_TRIPLE}: ${SHF_CARGO}")
 # <NAME>_ARCHIVE and <NAME>_INCLUDE_DIR, the folder of the C++ headers that cxx generates. HEADERS
 # are those below that folder: a build knows only changes of files that are named as outputs.
 # What Sanitizers.cmake sets applies: SHF_RUST_TOOLCHAIN, SHF_RUST_ARGUMENTS, SHF_RUST_FLAGS,
-# SHF_RUST_ENVIRONMENT and SHF_CXX_FLAGS.
+# SHF_RUST_ENVIRONMENT and SHF_CXX_FLAGS; and so does what Paths.cmake sets.
 function(shf_add_rust_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "PACKAGE;MANIFEST" "HEADERS")
   # Each configuration has its own target folder, since the headers lie at one place in it.
@@ -82,7 +85,11 @@ function(shf_add_rust_library name)
   if(SHF_MULTI_CONFIG)
     string(APPEND build_dir "/$<CONFIG>")
   endif()
+  # Cargo would not notice that paths are replaced now, or no longer.
   set(target_dir "${build_dir}/cargo")
+  if(SHF_RUSTC_WITHOUT_PATHS)
+    string(APPEND target_dir -without-paths)
+  endif()
   set(output_dir "${target_dir}/${SHF_RUST_TRIPLE}/$<IF:$<CONFIG:Debug>,debug,release>")
   set(archive "${output_dir}/lib${name}.a")
   list(TRANSFORM arg_HEADERS PREPEND "${target_dir}/cxxbridge/")
@@ -95,18 +102,26 @@ function(shf_add_rust_library name)
 
   # build.rs compiles the glue between the languages: with our compiler and with our flags.
   list(JOIN SHF_JOINABLE_FLAGS " " joinable_flags)
+  set(path_flags "")
+  foreach(flag IN LISTS SHF_PATH_FLAGS)
+    string(APPEND path_flags " '${flag}'")
+  endforeach()
   string(CONCAT cxx_flags "${CMAKE_CXX_FLAGS} ${SHF_CXX_FLAGS}"
          "$<$<CONFIG:Debug>: ${CMAKE_CXX_FLAGS_DEBUG}>"
          "$<$<CONFIG:Release>: ${CMAKE_CXX_FLAGS_RELEASE}>"
          "$<$<CONFIG:RelWithDebInfo>: ${CMAKE_CXX_FLAGS_RELWITHDEBINFO}>"
          "$<$<CONFIG:MinSizeRel>: ${CMAKE_CXX_FLAGS_MINSIZEREL}>"
-         " ${joinable_flags}")
+         " ${joinable_flags}$<$<NOT:$<CONFIG:Debug>>:${path_flags}>")
   # The target folder goes by this variable, since cxx-build asks it where to put the headers.
   set(environment "CARGO_TARGET_DIR=${target_dir}"
       "CXX=${CMAKE_CXX_COMPILER}" "CXXFLAGS=${cxx_flags}" CC_SHELL_ESCAPED_FLAGS=1
       ${SHF_RUST_ENVIRONMENT})
   if(SHF_RUST_FLAGS)
     list(APPEND environment "RUSTFLAGS=${SHF_RUST_FLAGS}")
+  endif()
+  if(SHF_RUSTC_WITHOUT_PATHS)
+    list(APPEND environment
+         "RUSTC=$<IF:$<CONFIG:Debug>,${SHF_RUSTC},${SHF_RUSTC_WITHOUT_PATHS}>")
   endif()
   set(command "${SHF_CARGO}" ${SHF_RUST_TOOLCHAIN} build --locked ${SHF_RUST_ARGUMENTS}
       --manifest-path "${arg_MANIFEST}" --package "${arg_PACKAGE}"

@@ -1,8 +1,9 @@
 # Says what `cmake --install` installs: the headers, the libraries, what find_package() and
 # pkg-config read, and the licences.
 #
-# Nothing of it holds an absolute path, so an installed tree may be moved. Components bear our name,
-# so that a project that has us as a part can leave them out of packages of its own.
+# Nothing of it holds an absolute path (Paths.cmake has the exceptions for debuggers), so an
+# installed tree may be moved. Components bear our name, so that a project that has us as a part can
+# leave them out of packages of its own.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -14,8 +15,17 @@ install(TARGETS ${SHF_LIBRARIES} EXPORT SharedHashFile
         ARCHIVE COMPONENT SharedHashFile_Development
         LIBRARY COMPONENT SharedHashFile_Runtime NAMELINK_COMPONENT SharedHashFile_Development
         INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
-install(FILES LICENSE-APACHE LICENSE-MIT DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/SharedHashFile"
-        COMPONENT SharedHashFile_Licences)
+# `cmake --install --strip` and packages leave debug information out; CMake itself does that to
+# shared libraries only. Its share of the archive is four fifths.
+install(CODE "
+  if(CMAKE_INSTALL_DO_STRIP)
+    set(archive \"${CMAKE_INSTALL_LIBDIR}/$<TARGET_FILE_NAME:SharedHashFile>\")
+    cmake_path(ABSOLUTE_PATH archive BASE_DIRECTORY \"\${CMAKE_INSTALL_PREFIX}\")
+    execute_process(COMMAND \"${CMAKE_OBJCOPY}\" --strip-debug \"\$ENV{DESTDIR}\${archive}\"
+                    COMMAND_ERROR_IS_FATAL ANY)
+  endif()" COMPONENT SharedHashFile_Development)
+install(FILES LICENSE-APACHE LICENSE-MIT LICENSE-THIRD-PARTY
+        DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/SharedHashFile" COMPONENT SharedHashFile_Licences)
 
 # For find_package(). Before version 1 each minor version may break programs.
 set(SHF_CONFIG_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/SharedHashFile")

@@ -4,9 +4,10 @@
 # A build that is to be packaged is configured with the prefix /usr, which puts libraries where
 # Debian has them; the preset `deb` does that.
 set(CPACK_GENERATOR DEB)
+# The project has no address that answers yet: who gives packages to others puts in their own. Nor
+# has it a page; CPack takes the field Homepage from project(HOMEPAGE_URL).
 set(CPACK_PACKAGE_CONTACT "The SharedHashFile developers <developers@sharedhashfile.invalid>"
-    CACHE STRING "Who is named as the maintainer of packages")
-mark_as_advanced(CPACK_PACKAGE_CONTACT)
+    CACHE STRING "Who maintains the packages: name <address>")
 set(CPACK_PACKAGE_VERSION "${PROJECT_VERSION}")
 set(CPACK_STRIP_FILES ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
@@ -16,8 +17,21 @@ set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 
+# CPack asks the machine that it runs on, unless told.
+if(CMAKE_CROSSCOMPILING AND NOT CPACK_DEBIAN_PACKAGE_ARCHITECTURE)
+  set(architectures "x86_64=amd64" "aarch64=arm64" "ppc64le=ppc64el" "riscv64=riscv64")
+  list(FILTER architectures INCLUDE REGEX "^${CMAKE_SYSTEM_PROCESSOR}=")
+  if(architectures)
+    string(REGEX REPLACE ".*=" "" CPACK_DEBIAN_PACKAGE_ARCHITECTURE "${architectures}")
+  else()
+    message(WARNING "Debian packages of this build would be called this machine's: say what \
+${CMAKE_SYSTEM_PROCESSOR} is to Debian with CPACK_DEBIAN_PACKAGE_ARCHITECTURE")
+  endif()
+endif()
+
 # What each package must have, licences included, at a place of its own.
 file(READ LICENSE-MIT SHF_LICENSE_MIT)
+file(READ LICENSE-THIRD-PARTY SHF_LICENSE_THIRD_PARTY)
 configure_file(cmake/debian-copyright.in debian-copyright @ONLY)
 function(shf_package component name section description)
   string(TOUPPER "${component}" COMPONENT)
@@ -44,7 +58,10 @@ if(SHF_SHARED)
   find_program(SHF_SHLIBDEPS dpkg-shlibdeps DOC "Finds the dependencies of a Debian package")
   find_program(SHF_FILE file DOC "Finds the shared libraries in a Debian package")
   mark_as_advanced(SHF_SHLIBDEPS SHF_FILE)
-  if(SHF_SHLIBDEPS AND SHF_FILE)
+  if(CMAKE_CROSSCOMPILING)
+    # dpkg-shlibdeps knows the packages of this machine only, and CPack ends when it fails.
+    message(WARNING "Debian packages of this build name no dependencies: it is a cross build")
+  elseif(SHF_SHLIBDEPS AND SHF_FILE)
     set(CPACK_DEBIAN_SHAREDHASHFILE_RUNTIME_PACKAGE_SHLIBDEPS ON)
     set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
     set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")

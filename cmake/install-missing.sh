@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that this machine has what the build needs: installs it through apt where that is
-# allowed, and otherwise says what to install. Arguments are further Debian packages.
+# allowed, and otherwise says what to install. Arguments are further Debian packages; those after
+# --optional serve tests that are left out without them; that is said then, and is no failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,29 +22,51 @@ at_least "$rust_found" "$rust_wanted" ||
   fail "cargo $rust_wanted or later is needed, but $(command -v cargo) is $rust_found:" \
     "run 'rustup update stable', or install Rust with rustup (https://rustup.rs)."
 
+lacks() {
+  ! dpkg-query --show --showformat '${Status}' "$1" 2>/dev/null | grep -q ' installed'
+}
+
 missing=()
+optional=()
 command -v cmake >/dev/null || missing+=(cmake)
 command -v ninja >/dev/null || missing+=(ninja-build)
 command -v c++ >/dev/null || missing+=(g++)
 [ -e /usr/include/gtest/gtest.h ] || missing+=(libgtest-dev)
+may_lack=no
 for package in "$@"; do
-  dpkg-query --show --showformat '${Status}' "$package" 2>/dev/null | grep -q ' installed' ||
-    missing+=("$package")
+  if [ "$package" = --optional ]; then
+    may_lack=yes
+  elif lacks "$package"; then
+    if [ $may_lack = yes ]; then optional+=("$package"); else missing+=("$package"); fi
+  fi
 done
 
-if [ ${#missing[@]} -gt 0 ]; then
-  advice="please install these Debian packages, or what they contain: ${missing[*]}"
-  command -v apt-get >/dev/null || fail "there is no apt-get here; $advice"
-  if [ "$(id -u)" = 0 ]; then
-    as_root=(env DEBIAN_FRONTEND=noninteractive)
-  elif sudo -n true 2>/dev/null; then
-    as_root=(sudo -n env DEBIAN_FRONTEND=noninteractive)
-  else
-    fail "apt-get needs root or sudo without a password here; $advice"
+# Installs Debian packages; sets `obstacle` and fails where that is not allowed.
+install() {
+  local as_root=(env DEBIAN_FRONTEND=noninteractive)
+  if ! command -v apt-get >/dev/null; then
+    obstacle="there is no apt-get here"
+    return 1
+  elif [ "$(id -u)" != 0 ]; then
+    as_root=(sudo -n "${as_root[@]}")
+    if ! sudo -n true 2>/dev/null; then
+      obstacle="apt-get needs root or sudo without a password here"
+      return 1
+    fi
   fi
-  echo "installing ${missing[*]}"
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  echo "installing $*"
+  obstacle="apt-get failed"
+  "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+if [ ${#missing[@]} -gt 0 ]; then
+  install "${missing[@]}" ||
+    fail "$obstacle; please install these Debian packages, or what they contain: ${missing[*]}"
+fi
+if [ ${#optional[@]} -gt 0 ]; then
+  install "${optional[@]}" ||
+    echo "$obstacle; tests that need these Debian packages are left out: ${optional[*]}" >&2
 fi
 
 cmake_wanted=3.25

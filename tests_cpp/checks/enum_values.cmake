@@ -16,7 +16,7 @@ function(make_docs bare)
   # What would read the whole project is replaced by a program that does nothing.
   execute_process(
     COMMAND "${CMAKE_COMMAND}" "-DSOURCE=${SCRATCH}" "-DOUTPUT=${SCRATCH}/docs" -DDOXYGEN=true
-            -DCARGO=true -P "${SOURCE}/cmake/make-docs.cmake"
+            -DLANGUAGE=cpp -P "${SOURCE}/cmake/make-docs.cmake"
     RESULT_VARIABLE status OUTPUT_QUIET ERROR_VARIABLE complaint)
   if(bare STREQUAL "" AND NOT status EQUAL 0)
     message(FATAL_ERROR "everything is documented, but: ${complaint}")

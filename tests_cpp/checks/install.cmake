@@ -15,6 +15,7 @@ file(MAKE_DIRECTORY "${SCRATCH}/moved")
 file(COPY "${SOURCE}/CMakeLists.txt" "${SOURCE}/Cargo.toml" "${SOURCE}/Cargo.lock"
           "${SOURCE}/cmake" "${SOURCE}/cpp" "${SOURCE}/include" "${SOURCE}/rust"
           "${SOURCE}/tests_rust" "${SOURCE}/LICENSE-MIT" "${SOURCE}/LICENSE-APACHE"
+          "${SOURCE}/LICENSE-THIRD-PARTY"
      DESTINATION "${LIBRARY}")
 
 function(run)

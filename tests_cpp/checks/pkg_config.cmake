@@ -1,5 +1,5 @@
 # Builds ../consumer/program.cpp as a user of pkg-config would, with each moved installation, and
-# runs it, offline. SCRATCH is the folder of install.cmake, VERSION the library's, COMPILER the
+# runs it. SCRATCH is the folder of install.cmake, VERSION the library's, COMPILER the
 # user's; OBJDUMP tells which libraries a program loads.
 find_program(CXX "${COMPILER}" NO_CACHE)
 find_program(PKG_CONFIG pkg-config NO_CACHE)
@@ -7,7 +7,7 @@ if(NOT CXX OR NOT PKG_CONFIG)
   message("skipped: ${COMPILER} or pkg-config is not installed")
   return()
 endif()
-include("${CMAKE_CURRENT_LIST_DIR}/offline.cmake")
+
 get_filename_component(PROGRAM "${CMAKE_CURRENT_LIST_DIR}/../consumer/program.cpp" ABSOLUTE)
 
 # Sets <result> to what pkg-config answers, as a list.
@@ -16,6 +16,10 @@ function(ask result)
                   OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ECHO STDOUT COMMAND_ERROR_IS_FATAL ANY)
   separate_arguments(answer UNIX_COMMAND "${answer}")
   set(${result} "${answer}" PARENT_SCOPE)
+endfunction()
+
+function(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ECHO STDOUT COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
 
 # Builds the program with the given arguments, runs it, and demands that it loads our shared

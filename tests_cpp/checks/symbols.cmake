@@ -1,7 +1,14 @@
 # Checks that LIBRARY defines global symbols of the namespace shf, of the class SharedHashFile and
-# of the found value only. NM lists them; OPTIONS is --dynamic for a shared library. LIBRARY may
-# have wildcards, as long as it matches one file.
-file(GLOB LIBRARY "${LIBRARY}")
+# of the found value only. NM lists them; OPTIONS is --dynamic for a shared library. Instead of
+# LIBRARY, a NAME with wildcards may be given that one file at or below FOLDER has.
+if(FOLDER)
+  file(GLOB_RECURSE LIBRARY "${FOLDER}/${NAME}")
+  list(LENGTH LIBRARY found)
+  if(NOT found EQUAL 1)
+    message(FATAL_ERROR "${found} files below ${FOLDER} are called ${NAME}, should be one: "
+            "${LIBRARY}")
+  endif()
+endif()
 execute_process(COMMAND "${NM}" ${OPTIONS} --extern-only --defined-only --format=posix ${LIBRARY}
                 OUTPUT_VARIABLE listing COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX MATCHALL "\n[^ \n]+ [A-Za-z] " symbols "\n${listing}")
