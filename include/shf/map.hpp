@@ -18,6 +18,7 @@
 #ifndef SHF_MAP_HPP_
 #define SHF_MAP_HPP_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -34,7 +35,8 @@ namespace bridge {
 struct Sink;
 }
 
-/// What the creator of a map decides. Opening an existing map takes all but the last from its file.
+/// What the creator of a map decides. Opening an existing map takes all but the last two from its
+/// file.
 struct Options {
   /// Shards, each with a lock and memory of its own: a power of two from 1 to 4096; 0: what suits
   /// expected_keys, else 256, fewer where each would get less than 1 MiB of max_bytes.
@@ -49,6 +51,11 @@ struct Options {
   uint32_t mode = 0600;
   /// Use a file system that is not known to be safe for maps.
   bool allow_any_file_system = false;
+  /// How long a writing operation of this handle waits while a living process, which may be
+  /// stopped, holds the lock of a shard; then it answers kBusy and has changed nothing (Clear() may
+  /// have deleted some keys). Zero: it does not wait. Negative: it waits as long as that process
+  /// lives. A dead owner's lock is taken over whatever this says.
+  std::chrono::microseconds patience = std::chrono::microseconds(-1);
 };
 
 /// Counters of a map, summed over its shards without locks: each shard's part is one that it had at
@@ -81,7 +88,8 @@ struct Placed {
 /// kTooManyProcesses and kSystem. What else can go wrong stands at each method.
 ///
 /// Waiting: reads never wait. Writes wait for the lock of the key's shard while a living process
-/// holds it, which is for one operation, and take it over from a dead one.
+/// holds it, which is for one operation, and take it over from a dead one. With Options::patience
+/// they answer kBusy when that takes too long.
 class Map {
  public:
   /// Not attached to anything: every operation answers Status::kNotAttached.

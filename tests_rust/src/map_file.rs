@@ -2,6 +2,7 @@
 
 use shf_engine::{Map, Options};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const FOLDER: &str = "/dev/shm";
 
@@ -35,6 +36,12 @@ impl MapFile {
     /// Another handle of the map.
     pub fn open(&self) -> Map {
         Map::open(self.folder(), &self.name, &Options::default()).unwrap()
+    }
+
+    /// Another handle, whose writing operations wait for so long at most.
+    pub fn open_impatient(&self, patience: Duration) -> Map {
+        let options = Options { patience: Some(patience), ..Options::default() };
+        Map::open(self.folder(), &self.name, &options).unwrap()
     }
 
     /// A handle of the map that cannot write.

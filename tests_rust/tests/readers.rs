@@ -1,4 +1,5 @@
-//! P1: a writer that is stopped or dead at any step delays no reader and shows none a wrong value.
+//! P1: a writer that is stopped or dead at any step delays no reader and shows none a wrong value;
+//! another writer that does not want to wait is told so.
 //!
 //! A child stops itself (SIGSTOP) before its n-th store into shared memory, for every n. While it
 //! is stopped, and again when it has been killed there, this process reads every key through a
@@ -6,16 +7,19 @@
 #![cfg(all(feature = "crash-points", not(any(miri, loom))))]
 
 use shf_base::crash;
-use shf_engine::Map;
+use shf_engine::{Map, OpError};
 use shf_tests::assert_sound;
 use shf_tests::image::Image;
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End};
 use shf_tests::watchdog::Watchdog;
+use std::time::Duration;
 
 const KEY: &[u8] = b"the key";
 /// Keys beside `KEY`: enough for several in each bucket of the one table.
 const NEIGHBOURS: u64 = 300;
+/// Longer than a writer that runs keeps the lock.
+const PATIENCE: Duration = Duration::from_millis(1);
 /// Keys that are not there.
 const STRANGERS: u64 = 100;
 
@@ -26,6 +30,7 @@ struct Scene {
     file: MapFile,
     writer: Map,
     reader: Map,
+    impatient: Map,
     image: Image,
     neighbours: u64,
     key: Vec<u8>,
@@ -54,9 +59,10 @@ impl Scene {
         let image = Image::of(file.folder(), file.name());
         let before = get(&writer, KEY);
         assert!(mutation(&writer), "the mutation works when nobody stops");
-        let (after, reader) = (get(&writer, KEY), file.open_read_only());
+        let after = get(&writer, KEY);
+        let (reader, impatient) = (file.open_read_only(), file.open_impatient(PATIENCE));
         let (neighbours, key) = (NEIGHBOURS, KEY.to_vec());
-        Scene { file, writer, reader, image, neighbours, key, before, after }
+        Scene { file, writer, reader, impatient, image, neighbours, key, before, after }
     }
 
     /// Reads everything; returns what the key's value is.
@@ -88,10 +94,14 @@ impl Scene {
             return false;
         }
         let stopped = self.read(&format!("stopped at step {n}"));
+        // The first step takes the lock, the last one gives it back.
+        let answer = if n == 1 { Ok(false) } else { Err(OpError::Busy) };
+        assert_eq!(self.impatient.delete(b"not there"), answer, "stopped at step {n}");
         process::signal(child, libc::SIGKILL);
         assert_eq!(process::wait(child), End::Killed(libc::SIGKILL));
         let killed = self.read(&format!("killed at step {n}"));
         assert_eq!(stopped, killed, "step {n}: a death changes nothing");
+        assert_eq!(self.impatient.delete(b"not there"), Ok(false), "killed at step {n}");
         assert_sound(&self.writer);
         let repaired = self.read(&format!("repaired after step {n}"));
         if killed == self.after {
@@ -158,9 +168,9 @@ fn readers_go_on_beside_a_split_that_stops_at_any_step() {
         keys += 1;
     }
     let last = keys - 1;
-    let (key, after, reader) =
-        (last.to_le_bytes().to_vec(), neighbour(last), file.open_read_only());
-    let (neighbours, before, after) = (last, None, Some(after));
-    let scene = Scene { file, writer, reader, image, neighbours, key, before, after };
+    let (key, after) = (last.to_le_bytes().to_vec(), Some(neighbour(last)));
+    let (reader, impatient) = (file.open_read_only(), file.open_impatient(PATIENCE));
+    let (neighbours, before) = (last, None);
+    let scene = Scene { file, writer, reader, impatient, image, neighbours, key, before, after };
     scene.run(200, move |map: &Map| map.put(&last.to_le_bytes(), &neighbour(last)).is_ok());
 }

@@ -317,7 +317,13 @@ impl fmt::Display for OpError {
                 "no space for {needed_bytes} more bytes: the file system, a limit on memory or file \
                  lengths, or the map's maximum of {max_bytes} bytes is used up"
             ),
-            OpError::Busy => write!(f, "busy: other writers kept the operation from finishing"),
+            OpError::Busy => {
+                write!(
+                    f,
+                    "busy: another writer, running or stopped, kept the operation from \
+                           finishing in time"
+                )
+            }
             OpError::WrongType { expected, found } => {
                 write!(f, "wrong type: expected {expected}, found {found}")
             }

@@ -3,7 +3,8 @@
 //! The lock word names the slot of the process that holds it (see `lock_word`). Who waits first
 //! spins, on plain loads and with backoff, then sleeps a few milliseconds at a time; after each
 //! sleep that changed nothing it asks the kernel, through the byte lock of the owner's slot,
-//! whether the owner lives. Waiting for a living owner has no end but sleeps.
+//! whether the owner lives. Waiting for a living owner, who may be stopped, ends with the caller's
+//! patience, if that has an end.
 //!
 //! Taking over from a dead owner, each step safe to die after:
 //!
@@ -21,7 +22,7 @@ use crate::atomic::spin_hint;
 use crate::error::OpError;
 use crate::lock_word::{self, FREE, WAITERS};
 use crate::slot::Presence;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a waiter sleeps before it looks whether the owner is alive. Tests that kill owners by
 /// the ten thousand would spend their time here.
@@ -54,13 +55,14 @@ impl<'r> RobustMutex<'r> {
         RobustMutex { lock, suspect }
     }
 
-    /// Locks: waits for a living owner, takes over from a dead one. Not reentrant. Fails only
-    /// where a forked child cannot get a slot of its own.
+    /// Locks: waits for a living owner, takes over from a dead one. Not reentrant. `Busy` when the
+    /// owner has kept the lock for the whole of `patience`; without one, waits as long as it lives.
+    /// Fails else only where a forked child cannot get a slot of its own.
     #[inline(always)]
-    pub fn lock(self, who: &'r Presence) -> Result<Guard<'r>, OpError> {
+    pub fn lock(self, who: &'r Presence, patience: Option<Duration>) -> Result<Guard<'r>, OpError> {
         let me = lock_word::owned_by(who.slot()?);
         if self.acquire(FREE, me).is_err() {
-            self.wait_and_acquire(who, me);
+            self.wait_and_acquire(who, me, patience)?;
         }
         Ok(Guard::new(self))
     }
@@ -84,21 +86,32 @@ impl<'r> RobustMutex<'r> {
     }
 
     #[cold]
-    fn wait_and_acquire(self, who: &Presence, me: u32) {
+    fn wait_and_acquire(
+        self,
+        who: &Presence,
+        me: u32,
+        patience: Option<Duration>,
+    ) -> Result<(), OpError> {
+        let begun = Instant::now();
         let mut mine = me;
         while !self.spin_and_acquire(mine) {
+            let left = patience.map(|patience| patience.saturating_sub(begun.elapsed()));
             let word = self.lock.load(Relaxed);
             let awaited = word | WAITERS;
-            if word == FREE || (word != awaited && self.acquire(word, awaited).is_err()) {
-                continue;
+            if word != FREE && (word == awaited || self.acquire(word, awaited).is_ok()) {
+                lock_word::wait(self.lock, awaited, left.unwrap_or(PROBE_AFTER).min(PROBE_AFTER));
+                // Others may sleep as well: who has slept, wakes.
+                mine = me | WAITERS;
+                if self.lock.load(Relaxed) == awaited && self.take_over(who, awaited, mine) {
+                    break;
+                }
             }
-            lock_word::wait(self.lock, awaited, PROBE_AFTER);
-            // Others may sleep as well: who has slept, wakes.
-            mine = me | WAITERS;
-            if self.lock.load(Relaxed) == awaited && self.take_over(who, awaited, mine) {
-                return;
+            if left == Some(Duration::ZERO) {
+                // The waiters bit stays, and costs the owner a wake in vain.
+                return Err(OpError::Busy);
             }
         }
+        Ok(())
     }
 
     /// Tries a bounded number of times, only when a plain load says that the lock is free: a
@@ -187,7 +200,7 @@ mod model {
             let [lock, suspect] = [64, 68].map(|offset| region.half(8192 + offset).unwrap());
             let counter = region.word(8192).unwrap();
             let who = opened.presence.as_ref().unwrap();
-            let guard = RobustMutex::new(lock, suspect).lock(who).unwrap();
+            let guard = RobustMutex::new(lock, suspect).lock(who, None).unwrap();
             counter.store(counter.load(Relaxed) + 1, Relaxed);
             drop(guard);
             counter.load(Relaxed)

@@ -30,13 +30,14 @@ mod ffi {
         value: u64,
     }
 
-    /// `shf::Options`, where 0 means that the engine chooses.
+    /// `shf::Options`, where 0 means that the engine chooses. A negative `patience_us` has no end.
     struct Options {
         shards: u32,
         max_bytes: u64,
         expected_keys: u64,
         mode: u32,
         allow_any_file_system: bool,
+        patience_us: i64,
     }
 
     /// `shf::Stats`.

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Attached to a map of the engine, or to none. The map is counted, so that a walk can go on when
 /// its own callback detaches the handle.
@@ -202,6 +203,7 @@ fn engine_options(options: &Options) -> shf_engine::Options {
         expected_keys: chosen(options.expected_keys),
         mode: Some(options.mode),
         allow_any_file_system: options.allow_any_file_system,
+        patience: u64::try_from(options.patience_us).ok().map(Duration::from_micros),
         secret: None,
     }
 }

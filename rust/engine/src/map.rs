@@ -23,6 +23,7 @@ use shf_base::storage::Storage;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// An open map. All methods may be called from any number of threads at once; any number of
 /// processes may have the same map open. A map inherited through `fork` works in the child.
@@ -32,6 +33,8 @@ pub struct Map {
     secret: u64,
     max_bytes: u64,
     presence: Option<Presence>,
+    /// How long a writing operation waits for a lock, if not for ever.
+    patience: Option<Duration>,
     /// Looks that gets of this handle made again, in this process.
     retries: AtomicU64,
 }
@@ -71,30 +74,30 @@ impl Sink for Vec<u8> {
 impl Map {
     /// Makes the map `<folder>/<name>.shf`; an error when it is there.
     pub fn create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
-        Ok(Map::new(open::create(folder, name, &creation(options)?)?))
+        Ok(Map::new(open::create(folder, name, &creation(options)?)?, options))
     }
 
     /// Opens an existing map for reading and writing. Of the options only
-    /// `allow_any_file_system` matters.
+    /// `allow_any_file_system` and `patience` matter.
     pub fn open(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
-        Ok(Map::new(open::open(folder, name, Access::ReadWrite, allow)?))
+        Ok(Map::new(open::open(folder, name, Access::ReadWrite, allow)?, options))
     }
 
     /// Opens the map or creates it; processes that race get the same one.
     pub fn open_or_create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
-        Ok(Map::new(open::open_or_create(folder, name, &creation(options)?)?))
+        Ok(Map::new(open::open_or_create(folder, name, &creation(options)?)?, options))
     }
 
     /// Opens an existing map for reading; needs no write permission on the file.
     pub fn open_read_only(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
-        Ok(Map::new(open::open(folder, name, Access::ReadOnly, allow)?))
+        Ok(Map::new(open::open(folder, name, Access::ReadOnly, allow)?, options))
     }
 
     /// A map in private memory, for tests under tools that know no shared mappings.
     pub fn heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Map {
-        Map::new(open::heap(shards, window_bytes, max_bytes))
+        Map::new(open::heap(shards, window_bytes, max_bytes), &Options::default())
     }
 
     /// Deletes the file of a map; those who have it open keep it until they drop it.
@@ -102,13 +105,14 @@ impl Map {
         open::remove(folder, name)
     }
 
-    fn new(opened: Opened) -> Map {
+    fn new(opened: Opened, options: &Options) -> Map {
         Map {
             storage: opened.storage,
             geometry: opened.header.geometry,
             secret: opened.header.secret,
             max_bytes: opened.header.max_bytes,
             presence: opened.presence,
+            patience: options.patience,
             retries: AtomicU64::new(0),
         }
     }
@@ -328,7 +332,7 @@ impl Map {
     #[inline(always)]
     fn lock(&self, shard: u32) -> Result<Locked<'_>, OpError> {
         let Some(presence) = &self.presence else { return Err(OpError::ReadOnly) };
-        shard::lock(self.memory(self.place(shard)), presence)
+        shard::lock(self.memory(self.place(shard)), presence, self.patience)
     }
 
     /// As `lock`, for the shard of a key, while its bucket is on its way to the cache: taking a

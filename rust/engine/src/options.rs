@@ -2,8 +2,10 @@
 
 use shf_base::error::OpenError;
 use shf_base::geometry::{SHARDS_DEFAULT, SHARDS_MAX};
+use std::time::Duration;
 
-/// Options of creation. Opening an existing map takes everything from its file.
+/// Options of creation, and of a handle: `allow_any_file_system` and `patience`. Opening an
+/// existing map takes all others from its file.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Shards, each with a lock and memory of its own: a power of two from 1 to 4096. Default:
@@ -20,6 +22,11 @@ pub struct Options {
     pub mode: Option<u32>,
     /// Create or open the map on a file system that is not known to be safe.
     pub allow_any_file_system: bool,
+    /// How long a writing operation of this handle waits while a living process, which may be
+    /// stopped, holds the lock of a shard; then it answers `Busy` and has changed nothing (`clear`
+    /// may have deleted some keys). Zero: it does not wait. Default: as long as that process
+    /// lives. A dead owner's lock is taken over whatever this says.
+    pub patience: Option<Duration>,
     /// Where the hash of every key begins. Default: random, so that nobody can choose keys that
     /// collide. For tests that must be repeatable.
     pub secret: Option<u64>,

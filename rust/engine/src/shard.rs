@@ -23,6 +23,7 @@ use crate::table::{Head, Table, bucket_at};
 use shf_base::error::OpError;
 use shf_base::robust_mutex::{Guard, RobustMutex};
 use shf_base::slot::Presence;
+use std::time::Duration;
 
 /// Splits that one put may make, at most; a first table counts as one. The second is needed once in
 /// a blue moon, when all keys of three neighbouring buckets went the same way; more only when
@@ -44,10 +45,15 @@ pub struct Locked<'m> {
     _guard: Guard<'m>,
 }
 
-/// Takes the lock of a shard, and repairs it when its last owner left work behind.
+/// Takes the lock of a shard, and repairs it when its last owner left work behind. `Busy` when a
+/// living owner keeps it for longer than `patience`.
 #[inline(always)]
-pub fn lock<'m>(memory: Memory<'m>, who: &'m Presence) -> Result<Locked<'m>, OpError> {
-    let guard = mutex(memory.place).lock(who)?;
+pub fn lock<'m>(
+    memory: Memory<'m>,
+    who: &'m Presence,
+    patience: Option<Duration>,
+) -> Result<Locked<'m>, OpError> {
+    let guard = mutex(memory.place).lock(who, patience)?;
     settled(memory, guard)
 }
 

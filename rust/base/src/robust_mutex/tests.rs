@@ -20,7 +20,7 @@ fn on_heap() -> Opened {
 fn count(opened: &Opened, times: u32) {
     let counter = opened.storage.region().word(opened.header.geometry.window(0)).unwrap();
     for _ in 0..times {
-        let guard = mutex(opened).lock(opened.presence.as_ref().unwrap()).unwrap();
+        let guard = mutex(opened).lock(opened.presence.as_ref().unwrap(), None).unwrap();
         let before = counter.load(Relaxed);
         counter.store(before + 1, Relaxed);
         drop(guard);
@@ -59,15 +59,15 @@ fn a_panic_while_it_is_held_makes_it_suspect_until_cleared() {
     let opened = on_heap();
     let who = opened.presence.as_ref().unwrap();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        let _guard = mutex(&opened).lock(who).unwrap();
+        let _guard = mutex(&opened).lock(who, None).unwrap();
         std::panic::resume_unwind(Box::new("on purpose"));
     }));
     assert!(panicked.is_err());
-    let guard = mutex(&opened).lock(who).unwrap();
+    let guard = mutex(&opened).lock(who, None).unwrap();
     assert!(guard.suspect());
     guard.clear_suspect();
     drop(guard);
-    assert!(!mutex(&opened).lock(who).unwrap().suspect());
+    assert!(!mutex(&opened).lock(who, None).unwrap().suspect());
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_word_that_names_no_slot_is_a_dead_owners() {
     let who = opened.presence.as_ref().unwrap();
     for hostile in [WAITERS, 0xffff, 0x7fff_0001, u32::MAX] {
         mutex(&opened).lock.store(hostile, Relaxed);
-        let guard = mutex(&opened).lock(who).unwrap();
+        let guard = mutex(&opened).lock(who, None).unwrap();
         assert!(guard.suspect());
         guard.clear_suspect();
         drop(guard);
@@ -107,7 +107,7 @@ mod processes {
         let children: Vec<_> = (0..4).map(child).collect();
         children.into_iter().for_each(|child| child.join());
         assert_eq!(counted(&opened), u64::from(4 * times));
-        assert!(!mutex(&opened).lock(opened.presence.as_ref().unwrap()).unwrap().suspect());
+        assert!(!mutex(&opened).lock(opened.presence.as_ref().unwrap(), None).unwrap().suspect());
     }
 
     #[test]
@@ -117,7 +117,7 @@ mod processes {
         for blocking in [true, false] {
             let child = fork(|| {
                 let own = name.open();
-                std::mem::forget(mutex(&own).lock(own.presence.as_ref().unwrap()));
+                std::mem::forget(mutex(&own).lock(own.presence.as_ref().unwrap(), None));
                 sleep_until_killed();
             });
             wait_until(|| mutex(&opened).lock.load(Relaxed) != FREE);
@@ -125,7 +125,7 @@ mod processes {
             assert!(mutex(&opened).try_lock(who).unwrap().is_none(), "the owner lives");
             child.kill();
             let guard = match blocking {
-                true => mutex(&opened).lock(who).unwrap(),
+                true => mutex(&opened).lock(who, None).unwrap(),
                 false => mutex(&opened).try_lock(who).unwrap().unwrap(),
             };
             assert!(guard.suspect());
@@ -141,7 +141,7 @@ mod processes {
         let opened = name.create();
         let owner = fork(|| {
             let own = name.open();
-            std::mem::forget(mutex(&own).lock(own.presence.as_ref().unwrap()));
+            std::mem::forget(mutex(&own).lock(own.presence.as_ref().unwrap(), None));
             sleep_until_killed();
         });
         wait_until(|| mutex(&opened).lock.load(Relaxed) != FREE);
@@ -151,7 +151,7 @@ mod processes {
         owner.kill();
         waiters.into_iter().for_each(|waiter| waiter.join());
         assert_eq!(counted(&opened), 3);
-        assert!(mutex(&opened).lock(opened.presence.as_ref().unwrap()).unwrap().suspect());
+        assert!(mutex(&opened).lock(opened.presence.as_ref().unwrap(), None).unwrap().suspect());
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod processes {
             let first = own.storage.region().word(geometry.window(0)).unwrap();
             let second = own.storage.region().word(geometry.window(0) + 2048).unwrap();
             for _ in 0..rounds {
-                let guard = mutex(&own).lock(own.presence.as_ref().unwrap()).unwrap();
+                let guard = mutex(&own).lock(own.presence.as_ref().unwrap(), None).unwrap();
                 if guard.suspect() {
                     second.store(first.load(Relaxed), Relaxed);
                     guard.clear_suspect();
@@ -202,7 +202,7 @@ mod processes {
         let stage = opened.storage.region().word(page).unwrap();
         let parent = fork(|| {
             let own = name.open();
-            std::mem::forget(mutex(&own).lock(own.presence.as_ref().unwrap()));
+            std::mem::forget(mutex(&own).lock(own.presence.as_ref().unwrap(), None));
             let idle = fork(|| {
                 stage.store(1, Relaxed);
                 wait_until(|| stage.load(Relaxed) == 2);
@@ -213,7 +213,7 @@ mod processes {
         });
         wait_until(|| stage.load(Relaxed) == 1);
         parent.kill();
-        assert!(mutex(&opened).lock(opened.presence.as_ref().unwrap()).unwrap().suspect());
+        assert!(mutex(&opened).lock(opened.presence.as_ref().unwrap(), None).unwrap().suspect());
         stage.store(2, Relaxed);
         wait_until(|| stage.load(Relaxed) == 3);
     }
@@ -230,17 +230,17 @@ mod processes {
         for n in 1.. {
             fork(|| {
                 let own = name.open();
-                std::mem::forget(mutex(&own).lock(own.presence.as_ref().unwrap()));
+                std::mem::forget(mutex(&own).lock(own.presence.as_ref().unwrap(), None));
             })
             .join();
             let child = fork(|| {
                 who.slot().unwrap();
                 crate::crash::arm(n);
-                drop(mutex(&opened).lock(who).unwrap());
+                drop(mutex(&opened).lock(who, None).unwrap());
                 crate::crash::arm(0);
             });
             let finished = !child.died();
-            let guard = mutex(&opened).lock(who).unwrap();
+            let guard = mutex(&opened).lock(who, None).unwrap();
             assert!(guard.suspect(), "step {n}");
             guard.clear_suspect();
             if finished {
