@@ -103,6 +103,16 @@ auto WithCopy(std::string_view key, Get get) -> decltype(get(key)) {
                "out of memory: the key has " + std::to_string(key.size()) + " bytes"};
 }
 
+std::vector<Violation> Violations(const rust::Vec<bridge::Violation>& found) {
+  std::vector<Violation> violations;
+  violations.reserve(found.size());
+  for (const bridge::Violation& one : found) {
+    violations.push_back(
+        {one.shard, one.table, one.bucket, one.slot, one.offset, std::string(one.what)});
+  }
+  return violations;
+}
+
 }  // namespace
 
 struct Map::Impl {
@@ -258,6 +268,21 @@ Result<void> Map::ForEach(Visitor visit, void* context) const {
   // The walk has a handle of its own, so that visit may even detach this one.
   const rust::Box<bridge::Map> map = impl_->map->share();
   return Answer(map->for_each(bridge::Visitor{visit, context}));
+}
+
+Result<std::vector<Violation>> Map::Verify() const {
+  if (!impl_) return NotAttached();
+  rust::Vec<bridge::Violation> found;
+  const bridge::Outcome outcome = impl_->map->verify(found);
+  return Answer(outcome, Violations(found));
+}
+
+Result<Repaired> Map::Repair() const {
+  if (!impl_) return NotAttached();
+  rust::Vec<bridge::Violation> lost;
+  uint32_t shards = 0;
+  const bridge::Outcome outcome = impl_->map->repair(shards, lost);
+  return Answer(outcome, Repaired{shards, outcome.value, Violations(lost)});
 }
 
 Result<Stats> Map::GetStats() const {

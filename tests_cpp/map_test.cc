@@ -2,11 +2,14 @@
 // promise asked for by name.
 #include "shf/map.hpp"
 
+#include <fcntl.h>
+
 #include <cstring>
 #include <initializer_list>
 #include <limits>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "support.hpp"
 
@@ -283,6 +286,38 @@ TEST(Map, StatsCountWhatHappened) {
   EXPECT_GE(stats->max_bytes, stats->committed_bytes);
   EXPECT_GT(stats->tables, 0u);
   EXPECT_EQ(stats->repairs, 0u);
+}
+
+TEST(Map, ADamagedIndexIsFoundAndMadeAnew) {
+  // Goal: Verify names what is wrong, Repair brings every key back. Method: the last page of the
+  // file, the first table of the only shard, is overwritten with zeros.
+  const Scratch scratch;
+  shf::Options options;
+  options.shards = 1;
+  const shf::Map map = scratch.Create(options);
+  for (uint64_t i = 0; i < 5000; ++i) ASSERT_TRUE(map.Put(support::Bytes(i), "12345678").ok());
+  EXPECT_TRUE(map.Verify()->empty());
+  EXPECT_EQ(map.Repair()->shards, 0u);
+  struct stat status {};
+  ASSERT_EQ(stat(scratch.path().c_str(), &status), 0);
+  const std::string zeros(4096, '\0');
+  const int file = open(scratch.path().c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(pwrite(file, zeros.data(), zeros.size(), status.st_size - 4096), 4096);
+  close(file);
+  const shf::Result<std::vector<shf::Violation>> found = map.Verify();
+  ASSERT_TRUE(found.ok()) << found.text();
+  ASSERT_FALSE(found->empty());
+  EXPECT_EQ(found->front().shard, 0u);
+  EXPECT_FALSE(found->front().what.empty());
+  const shf::Result<shf::Repaired> repaired = map.Repair();
+  ASSERT_TRUE(repaired.ok()) << repaired.text();
+  EXPECT_EQ(repaired->shards, 1u);
+  EXPECT_EQ(repaired->keys, 5000u);
+  EXPECT_TRUE(repaired->lost.empty());
+  EXPECT_TRUE(map.Verify()->empty());
+  for (uint64_t i = 0; i < 5000; ++i) ASSERT_TRUE(*map.Contains(support::Bytes(i)));
+  EXPECT_EQ(scratch.OpenReadOnly().Verify().status(), Status::kReadOnly);
+  EXPECT_EQ(scratch.OpenReadOnly().Repair().status(), Status::kReadOnly);
 }
 
 struct Walk {

@@ -13,6 +13,7 @@
 
 namespace {
 
+using shf::Status;
 using support::Fork;
 using support::IsProven;
 using support::JoinAll;
@@ -367,6 +368,42 @@ TEST(Processes, ADaemonThatOpensTheMapAnewKeepsItWhenTheInheritedHandleGoes) {
     SHF_REQUIRE(fresh.Put("key", "value").ok());
     return true;
   }));
+}
+
+TEST(Processes, AWriterThatDoesNotWantToWaitIsToldSo) {
+  // Method: a child that writes without pause to the only shard is stopped until that happens to be
+  // in the middle of a put.
+  const support::Watchdog watchdog;
+  const Scratch scratch;
+  shf::Options options;
+  options.shards = 1;
+  const shf::Map map = scratch.Create(options);
+  options.patience = std::chrono::milliseconds(2);
+  const shf::Map impatient = std::move(shf::Map::Open("/dev/shm", scratch.name(), options)).value();
+  ASSERT_TRUE(impatient.Put("key", "value").ok());
+  const pid_t child = Fork([&] {
+    for (uint64_t i = 0;; ++i) SHF_REQUIRE(map.Put(support::Bytes(i % 1000), "12345678").ok());
+    return true;
+  });
+  Status status = Status::kOk;
+  while (status == Status::kOk) {
+    usleep(1000);
+    kill(child, SIGSTOP);
+    int stopped = 0;
+    ASSERT_EQ(waitpid(child, &stopped, WUNTRACED), child);
+    status = impatient.Put("key", "other").status();
+    if (status == Status::kOk) kill(child, SIGCONT);
+  }
+  EXPECT_EQ(status, Status::kBusy);
+  std::string value;
+  EXPECT_TRUE(impatient.Get("key", &value).ok());
+  EXPECT_EQ(impatient.Delete("key").status(), Status::kBusy);
+  EXPECT_EQ(impatient.Add("sum", 1).status(), Status::kBusy);
+  EXPECT_EQ(impatient.Clear().status(), Status::kBusy);
+  // A dead owner is not waited for.
+  kill(child, SIGKILL);
+  ASSERT_FALSE(support::Join(child));
+  EXPECT_TRUE(impatient.Put("key", "last").ok());
 }
 
 }  // namespace

@@ -24,6 +24,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "shf/result.hpp"
 
@@ -71,6 +72,23 @@ struct Stats {
   uint64_t moved_records = 0;    ///< records moved by compaction, since creation
   uint64_t retries = 0;          ///< looks that gets of this handle made again in this process,
                                  ///< because a writer was there
+};
+
+/// One invariant that does not hold, or something that was lost.
+struct Violation {
+  uint32_t shard = 0;   ///< the shard
+  int32_t table = -1;   ///< index page of the shard, where a slot is what is wrong, else -1
+  int32_t bucket = -1;  ///< bucket of the table, or -1
+  int32_t slot = -1;    ///< slot of the bucket, or -1
+  uint64_t offset = 0;  ///< bytes into the file, where something contradicts what
+  std::string what;     ///< the invariant, and what was found
+};
+
+/// What Map::Repair() did.
+struct Repaired {
+  uint32_t shards = 0;          ///< shards that were damaged, and are rebuilt
+  uint64_t keys = 0;            ///< keys in these shards now
+  std::vector<Violation> lost;  ///< bytes that are no record any more, where there were some
 };
 
 /// What a put did.
@@ -172,6 +190,18 @@ class Map {
   [[nodiscard]] Result<void> ForEach(Visitor visit, void* context) const;
   /// The counters of all shards.
   [[nodiscard]] Result<Stats> GetStats() const;
+  /// Checks every invariant of every shard and names those that do not hold. Others may use the map
+  /// meanwhile; writers wait while the shard of their key is checked, some 50 ns for each of its
+  /// keys. Needs some 40 bytes of private memory for each key of a shard. Errors: kBusy.
+  [[nodiscard]] Result<std::vector<Violation>> Verify() const;
+  /// Rebuilds the shards that are damaged: their index from the records, and what describes their
+  /// memory; drops what is no record any more, and reports it. Values carry no checksum: one that a
+  /// stranger overwrote is kept as it is. Others may use the map meanwhile; of a shard that is
+  /// being rebuilt they get kBusy. A process that dies on the way leaves the rest to the next one
+  /// that takes the shard's lock. Needs some 16 bytes of private memory for each key of a shard.
+  /// Errors: kBusy; kNoSpace (for the new index) and kOutOfMemory, which a shard whose index was
+  /// given up by then goes on answering until it is rebuilt.
+  [[nodiscard]] Result<Repaired> Repair() const;
 
  private:
   friend class ::SharedHashFile;

@@ -137,7 +137,7 @@ fn assert_reads_only(map: &Map, expected: &BTreeMap<Vec<u8>, Vec<u8>>) {
     assert_eq!(map.add(b"key", 1), Err(OpError::ReadOnly));
     assert_eq!(map.delete(&0u64.to_le_bytes()), Err(OpError::ReadOnly));
     assert_eq!(map.clear(), Err(OpError::ReadOnly));
-    assert_eq!(map.check(), Err(OpError::ReadOnly));
+    assert_eq!(map.verify(), Err(OpError::ReadOnly));
 }
 
 #[test]

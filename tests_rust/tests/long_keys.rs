@@ -32,7 +32,7 @@ fn damage(file: &MapFile, map: &Map, key: &[u8], at: impl Fn(usize) -> usize) {
 }
 
 fn violations(map: &Map) -> Vec<String> {
-    map.check().unwrap().into_iter().map(|violation| violation.what).collect()
+    map.verify().unwrap().into_iter().map(|violation| violation.what).collect()
 }
 
 #[test]

@@ -161,6 +161,12 @@ impl<'r> Guard<'r> {
         self.mutex.suspect.load(Relaxed) != 0
     }
 
+    /// Says that what the lock protects is about to be not whole.
+    pub fn set_suspect(&self) {
+        // Release: nothing of it comes before.
+        self.mutex.suspect.store(1, Release);
+    }
+
     /// Says that what the lock protects is whole again.
     pub fn clear_suspect(&self) {
         // Release: the repair comes first.

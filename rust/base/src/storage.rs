@@ -102,6 +102,21 @@ impl Storage {
         let _ = fallocate(file, flags, offset, len);
     }
 
+    /// How far the bytes are real from `start` on, and from where on up to `end`, as far as the file
+    /// system can tell; `None` on the heap, and where it cannot tell.
+    pub fn real_edges(&self, start: u64, end: u64) -> Option<(u64, u64)> {
+        let file = self.file.as_ref()?.descriptor().ok()?;
+        let head = seek(file, SeekFrom::Hole(start)).ok()?.min(end);
+        let (mut at, mut tail) = (head, end);
+        while at < end {
+            // ENXIO: nothing but a hole up to the end of the file.
+            let Ok(data) = seek(file, SeekFrom::Data(at)) else { break };
+            at = seek(file, SeekFrom::Hole(data)).ok()?;
+            tail = if at >= end { data.min(end) } else { end };
+        }
+        Some((head, tail))
+    }
+
     /// Maps the pages, so that the first stores need no page faults.
     fn populate(&self, offset: u64, len: u64) -> Result<(), Errno> {
         let Some(address) = self.region.range(offset, len) else { return Err(Errno::FAULT) };

@@ -53,6 +53,16 @@ mod ffi {
         retries: u64,
     }
 
+    /// `shf::Violation`; table, bucket and slot are -1 where they do not matter.
+    struct Violation {
+        shard: u32,
+        table: i32,
+        bucket: i32,
+        slot: i32,
+        offset: u64,
+        what: String,
+    }
+
     extern "Rust" {
         /// A handle that is attached to a map, or to none.
         type Map;
@@ -86,6 +96,9 @@ mod ffi {
         fn clear(self: &Map) -> Outcome;
         fn for_each(self: &Map, visitor: &Visitor) -> Outcome;
         fn stats(self: &Map, into: &mut Stats) -> Outcome;
+        fn verify(self: &Map, into: &mut Vec<Violation>) -> Outcome;
+        /// `value`: keys in the rebuilt shards.
+        fn repair(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
         /// `flag`: read-only.
         fn is_read_only(self: &Map) -> Outcome;
 

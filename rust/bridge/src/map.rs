@@ -1,6 +1,6 @@
 //! The handle that C++ owns: one adapter for each operation of the engine's map.
 
-use crate::ffi::{Options, Outcome, Sink, Stats, Visitor};
+use crate::ffi::{Options, Outcome, Sink, Stats, Violation, Visitor};
 use crate::guard::{Failure, guard, silence_panics};
 use shf_engine::{Map as EngineMap, OpenError};
 use std::ffi::OsStr;
@@ -141,6 +141,22 @@ impl Map {
         })
     }
 
+    pub fn verify(&self, into: &mut Vec<Violation>) -> Outcome {
+        guard(|| {
+            into.extend(self.engine()?.verify()?.into_iter().map(Violation::from));
+            Ok(Outcome::done(true, 0))
+        })
+    }
+
+    pub fn repair(&self, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome {
+        guard(|| {
+            let repaired = self.engine()?.repair()?;
+            *shards = repaired.shards;
+            lost.extend(repaired.lost.into_iter().map(Violation::from));
+            Ok(Outcome::done(true, repaired.keys))
+        })
+    }
+
     pub fn is_read_only(&self) -> Outcome {
         guard(|| Ok(Outcome::done(self.engine()?.is_read_only(), 0)))
     }
@@ -158,6 +174,22 @@ impl Map {
             self.engine = Some(Arc::new(engine));
             Ok(Outcome::done(true, 0))
         })
+    }
+}
+
+impl From<shf_engine::Violation> for Violation {
+    fn from(found: shf_engine::Violation) -> Violation {
+        let number = |choose: fn(shf_engine::SlotNumber) -> u32| {
+            found.slot.map_or(-1, |slot| choose(slot) as i32)
+        };
+        Violation {
+            shard: found.shard,
+            table: number(|slot| slot.table),
+            bucket: number(|slot| slot.bucket),
+            slot: number(|slot| slot.slot),
+            offset: found.offset,
+            what: found.what,
+        }
     }
 }
 

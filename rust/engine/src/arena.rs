@@ -159,7 +159,7 @@ pub fn switch_head(intent: &mut Intent<'_>, place: Place<'_>, page: u32) {
     intent.set_field(Field::Head, u64::from(page) + 1);
 }
 
-/// Will give a record's memory back. The same intent takes its slot away, before.
+/// Will make a record no longer live and give its memory back. The same intent takes its slot away, before.
 #[inline(always)]
 pub fn retire(
     intent: &mut Intent<'_>,
@@ -167,6 +167,7 @@ pub fn retire(
     reference: u32,
     record: Record<'_>,
 ) -> Result<(), OpError> {
+    record.retire(intent, place, reference);
     if record.shape.is_large() {
         return retire_large(intent, place, reference);
     }

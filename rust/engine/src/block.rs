@@ -2,11 +2,8 @@
 //!
 //! The size of a block follows from the header of the record in it, which is stored whole, by one
 //! store, before anything else of the record; where a block is cut in two, the header of the rest
-//! is stored first. So a run can be walked block by block after a death at any moment.
-//!
-//! A block is free when no slot refers to it. Most free ones carry the dead mark, but a process
-//! that dies between the commit that retires a record and its mark leaves it out, and one that dies
-//! between writing a record and its commit has already overwritten it.
+//! is stored first. So a run can be walked block by block after a death at any moment. A block is
+//! free when it is a gap, or its record not live (`record`).
 
 use crate::class;
 use crate::locate::{self, Position};
@@ -42,27 +39,21 @@ impl<'m> Block<'m> {
         (class::units(class) == self.units).then_some(class)
     }
 
-    /// Whether it carries the dead mark.
-    pub fn is_marked(self) -> bool {
-        self.record.is_none_or(|record| record.is_dead())
+    /// Whether no slot refers to it.
+    pub fn is_free(self) -> bool {
+        !self.record.is_some_and(Record::is_live)
     }
 
-    /// Marks a block that is free and does not say so; false when a slot refers to it.
-    pub fn mark_if_free(self, place: Place<'m>) -> bool {
-        let free = matches!(self.slot(place), Ok(None));
-        if let Some(record) = self.record.filter(|_| free) {
-            record.mark_dead();
-        }
-        free
-    }
-
-    /// The slot that refers to the block, and what it holds. The caller holds the lock.
-    pub fn slot(self, place: Place<'m>) -> Result<Option<(Position<'m>, u32)>, OpError> {
-        match self.record {
-            Some(record) if !record.is_dead() => {
-                locate::reference(place, record.hash(place.secret()), self.reference)
-            }
-            _ => Ok(None),
+    /// The record that a slot refers to, and the slot with what it holds; `None` for a free block.
+    /// The caller holds the lock.
+    pub fn slot(
+        self,
+        place: Place<'m>,
+    ) -> Result<Option<(Record<'m>, Position<'m>, u32)>, OpError> {
+        let Some(record) = self.record.filter(|record| record.is_live()) else { return Ok(None) };
+        match locate::reference(place, record.hash(place.secret()), self.reference)? {
+            Some((position, word)) => Ok(Some((record, position, word))),
+            None => Err(place.corrupt(place.unit_offset(self.reference), "record without a slot")),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! nothing: whatever the bytes say, it ends and stays inside the mapping. A test build can have it
 //! run after each repair and split (`shf_base::crash::check_mutations`).
 
+use crate::block;
 use crate::class;
 use crate::directory::{self, Entry};
 use crate::growth;
@@ -20,16 +21,47 @@ use shf_base::atomic::Ordering::Acquire;
 use shf_base::crash;
 use shf_base::error::OpError;
 use shf_base::geometry::PAGE_UNITS;
+use std::fmt;
 
-/// One invariant that does not hold.
+/// One invariant that does not hold, or something that was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The shard.
     pub shard: u32,
+    /// Table (index page of the shard), bucket and slot, where that is what is wrong.
+    pub slot: Option<SlotNumber>,
     /// Bytes into the file, where something was found that contradicts `what`.
     pub offset: u64,
     /// The invariant, and what was found.
     pub what: String,
+}
+
+/// The place of a slot in the index of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotNumber {
+    /// The table's index page.
+    pub table: u32,
+    /// The bucket of the table.
+    pub bucket: u32,
+    /// The slot of the bucket.
+    pub slot: u32,
+}
+
+impl Violation {
+    /// One that concerns no slot.
+    pub fn new(shard: u32, offset: u64, what: String) -> Violation {
+        Violation { shard, slot: None, offset, what }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shard {}, ", self.shard)?;
+        if let Some(SlotNumber { table, bucket, slot }) = self.slot {
+            write!(f, "table {table}, bucket {bucket}, slot {slot}, ")?;
+        }
+        write!(f, "offset {:#x}: {}", self.offset, self.what)
+    }
 }
 
 /// Violations that one shard's check names; who has so many need not know the rest, and a damaged
@@ -48,6 +80,8 @@ struct Walk<'m> {
     references: HashSet<u32>,
     keys: u64,
     tables: u64,
+    /// The slot that is being looked at.
+    slot: Option<SlotNumber>,
     /// Bytes of keys that may still be hashed before records must overlap.
     bytes_left: u64,
 }
@@ -62,6 +96,7 @@ pub fn shard(place: Place<'_>) -> Vec<Violation> {
         references: HashSet::new(),
         keys: 0,
         tables: 0,
+        slot: None,
         bytes_left: place.records_bytes_max(),
     };
     if let Err(error) = walk.index() {
@@ -86,7 +121,7 @@ pub fn after_repair(place: Place<'_>) {
 /// As `after_repair`, after a split; not for large shards, which would be walked too often.
 #[inline(always)]
 pub fn after_split(place: Place<'_>) {
-    if crash::checks() && place.load(Field::Tables) <= SMALL_TABLES {
+    if crash::checks() && place.load(Field::Tables) <= SMALL_TABLES && !place.is_for_rebuild() {
         assert_sound(place);
     }
 }
@@ -101,7 +136,7 @@ impl<'m> Walk<'m> {
     fn report(&mut self, offset: u64, what: impl Into<String>) {
         if self.violations.len() < VIOLATIONS_MAX {
             let shard = self.place.shard();
-            self.violations.push(Violation { shard, offset, what: what.into() });
+            self.violations.push(Violation { shard, slot: self.slot, offset, what: what.into() });
         }
     }
 
@@ -126,7 +161,11 @@ impl<'m> Walk<'m> {
             let occupied = entry.table.head(bucket).occupied();
             split::count_overflow(self.place, entry.table, bucket, occupied.0, &mut overflow);
             for slot in occupied {
+                let (table, bucket_number) = (entry.table.page, bucket as u32);
+                let number = SlotNumber { table, bucket: bucket_number, slot: slot as u32 };
+                self.slot = Some(number);
                 self.slot(entry, bucket, slot);
+                self.slot = None;
             }
         }
         for (bucket, expected) in overflow.into_iter().enumerate() {
@@ -147,6 +186,9 @@ impl<'m> Walk<'m> {
         let Some(record) = Record::at(&place, reference) else {
             return self.report(offset, format!("slot without a record at unit {reference}"));
         };
+        if !record.is_live() {
+            self.report(offset, format!("unit {reference}: its record is not live"));
+        }
         if !self.references.insert(reference) {
             self.report(offset, format!("unit {reference} has two slots"));
         }
@@ -166,8 +208,7 @@ impl<'m> Walk<'m> {
             && entry.table.head(bucket).tag(slot) == hash.tag()
             && format.pack(reference, distance, hash, entry.depth) == word;
         if !right {
-            let what = format!("bucket {bucket} slot {slot}: not where its key's hash belongs");
-            self.report(offset, what);
+            self.report(offset, "not where its key's hash belongs");
         }
         self.count_memory(reference, record);
     }
@@ -212,6 +253,8 @@ impl<'m> Walk<'m> {
                     }
                     if live > used || u64::from(used) > u64::from(pages) * PAGE_UNITS {
                         self.report(offset, format!("page {page}: {live} of {used} units"));
+                    } else {
+                        self.blocks(page, live, used);
                     }
                     dead += u64::from(used.saturating_sub(live));
                 }
@@ -238,6 +281,21 @@ impl<'m> Walk<'m> {
             );
         }
         self.rings();
+    }
+
+    /// Walks the blocks of a log run: they end where the used units do, and the live ones say so.
+    fn blocks(&mut self, page: u32, live: u32, used: u32) {
+        let (place, start) = (self.place, self.place.page_unit(page));
+        let (mut at, mut found) = (0, 0);
+        while at < used {
+            let Some(block) = block::at(&place, start + at) else { break };
+            at += block.units;
+            found += if block.is_free() { 0 } else { block.units };
+        }
+        if at != used || found != live {
+            let what = format!("page {page}: {found} of {at} units live, not {live} of {used}");
+            self.report(place.record_page(page), what);
+        }
     }
 
     fn rings(&mut self) {

@@ -11,6 +11,7 @@ use crate::block::{self, Block};
 use crate::growth::Memory;
 use crate::intent::Intent;
 use crate::place::{Field, Place, pair, unpair};
+use crate::record::Record;
 use crate::ring;
 use crate::run::{self, Run};
 use shf_base::error::OpError;
@@ -77,12 +78,11 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
 /// Moves a record if a slot refers to it.
 fn relocate<'m>(memory: Memory<'m>, block: Block<'m>) -> Result<bool, OpError> {
     let place = memory.place;
-    let (Some(record), Some((position, word))) = (block.record, block.slot(place)?) else {
-        return Ok(false);
-    };
+    let Some((record, position, word)) = block.slot(place)? else { return Ok(false) };
     let mut intent = Intent::begin(place);
     let target = arena::allocate(&mut intent, memory, record.shape)?;
     record.copy_to(place, target)?;
+    Record::publish(&mut intent, place, target, record.shape);
     let word = place.slot_format().with_reference(word, target);
     let table = position.entry.table;
     intent.set_half(table.slot_offset(position.bucket, position.slot), word);
@@ -90,7 +90,6 @@ fn relocate<'m>(memory: Memory<'m>, block: Block<'m>) -> Result<bool, OpError> {
     arena::retire(&mut intent, place, block.reference, record)?;
     intent.set_field(Field::Moved, intent.field(Field::Moved).wrapping_add(1));
     intent.commit()?;
-    record.mark_dead();
     Ok(true)
 }
 

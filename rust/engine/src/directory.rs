@@ -38,14 +38,32 @@ pub struct Entry<'m> {
     pub index: u32,
 }
 
-/// The number of directory bits that lookups start with.
+/// In the root, while the index is being rebuilt: nobody else finds anything.
+pub const REBUILDING: u64 = 1 << 63;
+
+/// The number of directory bits that lookups start with. `Busy` while the index is being rebuilt,
+/// but for who does it.
 #[inline(always)]
 pub fn depth(place: &Place<'_>) -> Result<u32, OpError> {
-    let depth = place.load(Field::Root);
+    let root = place.load(Field::Root);
+    if root <= DIRECTORY_BITS.into() { Ok(root as u32) } else { unusual_depth(place, root) }
+}
+
+#[cold]
+fn unusual_depth(place: &Place<'_>, root: u64) -> Result<u32, OpError> {
+    let depth = root & !REBUILDING;
     if depth > DIRECTORY_BITS.into() {
         return Err(place.corrupt(place.field_offset(Field::Root), "directory too deep"));
     }
-    Ok(depth as u32)
+    if place.is_for_rebuild() { Ok(depth as u32) } else { Err(OpError::Busy) }
+}
+
+/// Will have lookups start with at least `depth` bits.
+pub fn deepen(intent: &mut Intent<'_>, depth: u32) {
+    let root = intent.field(Field::Root);
+    if root & !REBUILDING < depth.into() {
+        intent.set_field(Field::Root, root & REBUILDING | u64::from(depth));
+    }
 }
 
 /// The table for some directory bits; `None` while the shard has no table.

@@ -41,6 +41,15 @@ pub fn key<'m>(place: Place<'m>, hash: Hash, key: &[u8]) -> Result<Located<'m>, 
     search(place, hash, found)
 }
 
+/// Looks for the key of a record. The caller holds the lock.
+pub fn key_of<'m>(
+    place: Place<'m>,
+    hash: Hash,
+    record: Record<'m>,
+) -> Result<Located<'m>, OpError> {
+    search(place, hash, |_, other| other.has_key_of(record))
+}
+
 /// Looks for the slot that refers to a record. The caller holds the lock.
 pub fn reference<'m>(
     place: Place<'m>,

@@ -31,7 +31,7 @@ pub const INTENT_ENTRIES: u64 = 96;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Field {
-    /// Directory depth.
+    /// Directory depth, and whether the index is being rebuilt.
     Root = 0,
     /// Committed record pages, and committed index pages in the upper half.
     Limits = 8,
@@ -89,6 +89,7 @@ pub struct Place<'m> {
     window_offset: u64,
     header: Page<'m>,
     window: Bytes<'m>,
+    rebuilder: bool,
 }
 
 /// Two 32-bit numbers in one word.
@@ -112,7 +113,28 @@ impl<'m> Place<'m> {
         let header = bytes(header_offset, SHARD_HEADER_BYTES).page_from_end(0);
         let header = header.expect("a shard header is a page");
         let window = bytes(window_offset, geometry.window_bytes());
-        Place { region, geometry, secret, shard, header_offset, window_offset, header, window }
+        let rebuilder = false;
+        Place {
+            region,
+            geometry,
+            secret,
+            shard,
+            header_offset,
+            window_offset,
+            header,
+            window,
+            rebuilder,
+        }
+    }
+
+    /// The same place, for who rebuilds the index and so may use it while others may not.
+    pub fn for_rebuild(self) -> Place<'m> {
+        Place { rebuilder: true, ..self }
+    }
+
+    /// Whether this is the place of who rebuilds the index.
+    pub fn is_for_rebuild(&self) -> bool {
+        self.rebuilder
     }
 
     /// The map's secret, the key of its hash.

@@ -3,29 +3,33 @@
 //! ```text
 //! header word                                        then
 //! bit 0       14       28     32     33     64       bytes:   | key | value |
-//!     | key   | value  | type | dead | large | 0 |   integer: | value: 8 bytes | key |
+//!     | key   | value  | type | live | large | 0 |   integer: | value: 8 bytes | key |
 //! ```
 //!
 //! With `large` the two lengths in the header are 0 and the words after it hold them. A key of 256
 //! bytes or more has its hash in the word before it, so that whoever places a record again reads a
 //! bounded number of bytes; the hash is not trusted for anything else. A value of type integer is
-//! 8-byte aligned and may be changed in place by one atomic store under the lock. `dead` is a hint
-//! for compaction, set after the record was retired; readers ignore it. Bit 34 with it makes a gap,
-//! which is no record: its low 14 bits are its units, any number of them. The bits above, zero
-//! today, are for what later versions keep per record.
+//! 8-byte aligned and may be changed in place by one atomic store under the lock.
+//!
+//! Invariant, whenever no intent is pending: a slot refers to a record if and only if it is `live`.
+//! So a record is written without the mark, and the intent that publishes or retires it changes the
+//! mark as well; readers ignore it. Zeros are never a live record. Bit 34 alone makes a gap, which
+//! is no record: its low 14 bits are its units, any number of them. The bits above, zero today, are
+//! for what later versions keep per record.
 
 use crate::class;
 use crate::hash::Hash;
+use crate::intent::Intent;
 use crate::place::Place;
+use shf_base::atomic::Bytes;
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
-use shf_base::atomic::{Bytes, Word};
 use shf_base::error::OpError;
 use shf_base::geometry::{PAGE_BYTES, UNIT_BYTES};
 
 const LENGTH_BITS: u32 = 14;
 const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 const KIND_SHIFT: u32 = 28;
-const DEAD: u64 = 1 << 32;
+const LIVE: u64 = 1 << 32;
 const LARGE: u64 = 1 << 33;
 const GAP: u64 = 1 << 34;
 const SMALL_HEADER_BYTES: u64 = 8;
@@ -34,7 +38,7 @@ const HASH_BYTES: u64 = 8;
 /// Keys of at least this length have their hash beside them; a power of two.
 const HASHED_KEY_BYTES: u64 = 256;
 /// The bits of a header that are zero in plain records: small, of type bytes, with a short key.
-const NOT_PLAIN: u64 = (!0 << KIND_SHIFT) & !DEAD | LENGTH_MASK & !(HASHED_KEY_BYTES - 1);
+const NOT_PLAIN: u64 = (!0 << KIND_SHIFT) & !LIVE | LENGTH_MASK & !(HASHED_KEY_BYTES - 1);
 /// Those keys are hashed in pieces of this size.
 const PIECE_BYTES: usize = 256;
 /// Key and value together, at most.
@@ -149,16 +153,16 @@ impl<'m> Record<'m> {
     /// An integer, a large record, or one with a long key.
     fn at_other(bytes: Bytes<'m>, header: u64) -> Option<Record<'m>> {
         let integer = (Kind::Integer as u64) << KIND_SHIFT;
-        let (shape, key_at) = if header & !DEAD == LARGE && bytes.len() >= 24 {
+        let (shape, key_at) = if header & !LIVE == LARGE && bytes.len() >= 24 {
             let (key_len, value_len) = (bytes.word(1).load(Relaxed), bytes.word(2).load(Relaxed));
             if key_len > PAYLOAD_BYTES_MAX || value_len > PAYLOAD_BYTES_MAX {
                 return None;
             }
             (Shape { key_len, value_len, kind: Kind::Bytes }, LARGE_HEADER_BYTES)
-        } else if header & !DEAD & !LENGTH_MASK == integer | 8 << LENGTH_BITS {
+        } else if header & !LIVE & !LENGTH_MASK == integer | 8 << LENGTH_BITS {
             let key_len = header & LENGTH_MASK;
             (Shape { key_len, value_len: 8, kind: Kind::Integer }, SMALL_HEADER_BYTES + 8)
-        } else if (header & !DEAD) >> KIND_SHIFT == 0 {
+        } else if (header & !LIVE) >> KIND_SHIFT == 0 {
             let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
             (Shape { key_len, value_len, kind: Kind::Bytes }, SMALL_HEADER_BYTES)
         } else {
@@ -170,8 +174,9 @@ impl<'m> Record<'m> {
         (shape.is_large() == large).then_some(Record { shape, key_at: key_at as usize, bytes })
     }
 
-    /// Writes a record into memory that is allocated and not published. `hash` is the key's;
-    /// `value` of an integer is its 8 bytes.
+    /// Writes a record, not live, into memory that is allocated and not published; `publish` is
+    /// next.
+    /// `hash` is the key's; `value` of an integer is its 8 bytes.
     pub fn write(
         place: Place<'m>,
         reference: u32,
@@ -185,12 +190,11 @@ impl<'m> Record<'m> {
         let Some(bytes) = bytes else {
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
-        let header = shape.header();
         if shape.is_large() || shape.has_hash() {
             write_long(bytes, shape, hash, key, value);
             return Ok(());
         }
-        let word = header[0].to_ne_bytes();
+        let word = shape.header()[0].to_ne_bytes();
         match shape.kind {
             Kind::Bytes => bytes.store_parts([&word, key, value]),
             Kind::Integer => bytes.store_parts([&word, value, key]),
@@ -199,31 +203,44 @@ impl<'m> Record<'m> {
     }
 
     /// Makes a block that nothing refers to look like a retired record of its class: one store.
-    pub fn write_dead(place: Place<'_>, reference: u32, class: usize) {
+    pub fn write_free(place: Place<'_>, reference: u32, class: usize) {
         let value_len = u64::from(class::units(class)) * UNIT_BYTES - SMALL_HEADER_BYTES;
         let shape = Shape { key_len: 0, value_len, kind: Kind::Bytes };
         if let Some(room) = place.record_bytes(reference) {
-            room.word(0).store(shape.header()[0] | DEAD, Release);
+            room.word(0).store(shape.header()[0], Release);
         }
     }
 
-    /// Makes units that nothing refers to, any number, one dead block: one store.
+    /// Makes units that nothing refers to, any number, one free block: one store.
     pub fn write_gap(place: Place<'_>, reference: u32, units: u32) {
         if let Some(room) = place.record_bytes(reference) {
-            room.word(0).store(u64::from(units) & LENGTH_MASK | DEAD | GAP, Release);
+            room.word(0).store(u64::from(units) & LENGTH_MASK | GAP, Release);
         }
     }
 
     /// The units of the gap at a reference, if there is one.
     pub fn gap_units(place: &Place<'m>, reference: u32) -> Option<u32> {
         let header = place.record_bytes(reference)?.word(0).load(Relaxed);
-        (header & !LENGTH_MASK == DEAD | GAP).then_some((header & LENGTH_MASK) as u32)
+        (header & !LENGTH_MASK == GAP).then_some((header & LENGTH_MASK) as u32)
     }
 
     /// Whether the record's key is `key`.
     #[inline(always)]
     pub fn key_is(self, key: &[u8]) -> bool {
         self.shape.key_len == key.len() as u64 && self.bytes.equals(self.key_at / 8, key)
+    }
+
+    /// Whether the two records have the same key.
+    pub fn has_key_of(self, other: Record<'_>) -> bool {
+        let (mut ours, mut theirs) = ([0; PIECE_BYTES], [0; PIECE_BYTES]);
+        let len = self.shape.key_len as usize;
+        self.shape.key_len == other.shape.key_len
+            && (0..len).step_by(PIECE_BYTES).all(|from| {
+                let piece = PIECE_BYTES.min(len - from);
+                self.bytes.copy_out(self.key_at + from, &mut ours[..piece]);
+                other.bytes.copy_out(other.key_at + from, &mut theirs[..piece]);
+                ours[..piece] == theirs[..piece]
+            })
     }
 
     /// The hash of the record's key: of a short key computed, of a long one as the record says.
@@ -280,8 +297,8 @@ impl<'m> Record<'m> {
         self.bytes.word(1).store(value as u64, Release);
     }
 
-    /// Copies a small record to memory that is allocated and not published. The caller holds the
-    /// lock, so that nobody changes an integer meanwhile.
+    /// Copies a small record, not as a live one, to memory that is allocated and not published. The
+    /// caller holds the lock, so that nobody changes an integer meanwhile.
     pub fn copy_to(self, place: Place<'m>, reference: u32) -> Result<(), OpError> {
         let offset = place.unit_offset(reference);
         let len = self.bytes.len() as u64;
@@ -289,27 +306,28 @@ impl<'m> Record<'m> {
         let Some(target) = target else {
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
-        for word in 0..self.bytes.len().div_ceil(8) {
+        target.word(0).store(self.shape.header()[0], Relaxed);
+        for word in 1..self.bytes.len().div_ceil(8) {
             target.word(word).store(self.bytes.word(word).load(Relaxed), Relaxed);
         }
         Ok(())
     }
 
-    /// Whether the record was marked as retired.
-    pub fn is_dead(self) -> bool {
-        self.header().load(Relaxed) & DEAD != 0
+    /// Whether a slot refers to the record.
+    pub fn is_live(self) -> bool {
+        self.bytes.word(0).load(Relaxed) & LIVE != 0
     }
 
-    /// Marks a record that was retired. A hint: a killed process may leave it out.
+    /// Will be live. The same intent makes a slot refer to the record.
     #[inline(always)]
-    pub fn mark_dead(self) {
-        let header = self.header();
-        header.store(header.load(Relaxed) | DEAD, Relaxed);
+    pub fn publish(intent: &mut Intent<'_>, place: Place<'_>, reference: u32, shape: Shape) {
+        intent.set(place.unit_offset(reference), shape.header()[0] | LIVE);
     }
 
+    /// Will no longer be live. The same intent takes the record's slot away.
     #[inline(always)]
-    fn header(self) -> Word<'m> {
-        self.bytes.word(0)
+    pub fn retire(self, intent: &mut Intent<'_>, place: Place<'_>, reference: u32) {
+        intent.set(place.unit_offset(reference), self.shape.header()[0]);
     }
 }
 

@@ -9,6 +9,7 @@
 use crate::growth::Memory;
 use crate::intent;
 use crate::place::Field;
+use crate::rebuild;
 use crate::ring;
 use shf_base::error::OpError;
 use shf_base::robust_mutex::Guard;
@@ -16,6 +17,9 @@ use shf_base::robust_mutex::Guard;
 /// Repairs the shard; the suspicion is cleared last.
 #[cold]
 pub fn repair(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
+    if rebuild::is_unfinished(memory.place) {
+        return rebuild::shard(memory, guard).map(drop);
+    }
     intent::replay(memory.place)?;
     ring::clear(memory.place);
     memory.settle();

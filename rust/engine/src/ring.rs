@@ -56,7 +56,7 @@ pub fn pop_larger(intent: &mut Intent<'_>, place: Place<'_>, class: usize) -> Op
         }
         if let Some((reference, page, run)) = take(intent, place, larger) {
             // The rest is a block before the front changes its size: runs can always be walked.
-            Record::write_dead(place, reference + units, rest_class);
+            Record::write_free(place, reference + units, rest_class);
             count_live(intent, place, page, run, units);
             push(intent, place, rest_class, reference + units);
             return Some(reference);

@@ -8,27 +8,23 @@
 //! A record is written before the commit into memory that nothing refers to.
 
 use crate::arena;
-use crate::check;
+use crate::check::{self, Violation};
 use crate::compaction;
 use crate::growth::Memory;
 use crate::hash::Hash;
 use crate::intent::Intent;
+use crate::link::{self, Slot};
 use crate::locate::{self, Located, Position};
 use crate::place::{Field, Place};
+use crate::rebuild;
 use crate::record::{Kind, Record, Shape};
 use crate::repair;
-use crate::split;
 use crate::squeeze;
-use crate::table::{Head, Table, bucket_at};
+use crate::table::{Table, bucket_at};
 use shf_base::error::OpError;
 use shf_base::robust_mutex::{Guard, RobustMutex};
 use shf_base::slot::Presence;
 use std::time::Duration;
-
-/// Splits that one put may make, at most; a first table counts as one. The second is needed once in
-/// a blue moon, when all keys of three neighbouring buckets went the same way; more only when
-/// hashes collide.
-const SPLITS_PER_PUT: usize = 2;
 
 /// What a put did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +59,21 @@ pub fn try_lock<'m>(memory: Memory<'m>, who: &'m Presence) -> Result<Option<Lock
     guard.map(|guard| settled(memory, guard)).transpose()
 }
 
+/// Takes the lock of a shard and, when anything is wrong with it, rebuilds it; what was lost, or
+/// `None` when it was sound.
+pub fn lock_and_rebuild(
+    memory: Memory<'_>,
+    who: &Presence,
+    patience: Option<Duration>,
+) -> Result<Option<Vec<Violation>>, OpError> {
+    let guard = mutex(memory.place).lock(who, patience)?;
+    let unfinished = rebuild::is_unfinished(memory.place);
+    if !unfinished && settle(memory, &guard).is_ok() && check::shard(memory.place).is_empty() {
+        return Ok(None);
+    }
+    rebuild::shard(memory, &guard).map(Some)
+}
+
 fn mutex(place: Place<'_>) -> RobustMutex<'_> {
     let (lock, suspect) = place.lock_words();
     RobustMutex::new(lock, suspect)
@@ -70,11 +81,17 @@ fn mutex(place: Place<'_>) -> RobustMutex<'_> {
 
 #[inline(always)]
 fn settled<'m>(memory: Memory<'m>, guard: Guard<'m>) -> Result<Locked<'m>, OpError> {
+    settle(memory, &guard)?;
+    Ok(Locked { memory, _guard: guard })
+}
+
+#[inline(always)]
+fn settle(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
     if guard.suspect() || memory.place.load(Field::Pending) != 0 {
-        repair::repair(memory, &guard)?;
+        repair::repair(memory, guard)?;
         check::after_repair(memory.place);
     }
-    Ok(Locked { memory, _guard: guard })
+    Ok(())
 }
 
 impl<'m> Locked<'m> {
@@ -186,23 +203,11 @@ impl<'m> Locked<'m> {
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
-        let mut splits = 0;
-        loop {
-            match locate::key(self.memory.place, hash, key)? {
-                Located::Found(position, word, record) => {
-                    return self.replace(position, (word, record), shape, hash, key, value);
-                }
-                Located::Free(position) => return self.insert(position, hash, shape, key, value),
-                _ if splits == SPLITS_PER_PUT => {
-                    return Err(OpError::HashCollisions { shard: self.memory.place.shard() });
-                }
-                Located::Full(entry) => {
-                    split::split(self.memory, entry)?;
-                    check::after_split(self.memory.place);
-                }
-                Located::NoTable => split::first_table(self.memory)?,
+        match link::find_slot(self.memory, || locate::key(self.memory.place, hash, key))? {
+            Slot::Taken(position, word, record) => {
+                self.replace(position, (word, record), shape, hash, key, value)
             }
-            splits += 1;
+            Slot::Free(position) => self.insert(position, hash, shape, key, value),
         }
     }
 
@@ -216,20 +221,11 @@ impl<'m> Locked<'m> {
         value: &[u8],
     ) -> Result<Placed, OpError> {
         let place = self.memory.place;
-        let Position { entry, bucket, slot, distance, head } = position;
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
         Record::write(place, reference, shape, hash, key, value)?;
-        for passed in 0..distance {
-            let bucket = bucket_at(hash.bucket(), passed);
-            let head = entry.table.head(bucket);
-            let raised = head.with_overflow(head.overflow() + 1).bumped();
-            intent.set(entry.table.high_offset(bucket), raised.high);
-        }
-        let word = place.slot_format().pack(reference, distance, hash, entry.depth);
-        intent.set_half(entry.table.slot_offset(bucket, slot), word);
-        set_head(&mut intent, entry.table, bucket, head.with_tag(slot, hash.tag()).bumped(), head);
-        intent.set_field(Field::Keys, intent.field(Field::Keys).wrapping_add(1));
+        Record::publish(&mut intent, place, reference, shape);
+        link::enter(&mut intent, place, position, hash, reference);
         intent.commit()?;
         Ok(Placed { replaced: false, position: pack(place, position) })
     }
@@ -250,14 +246,12 @@ impl<'m> Locked<'m> {
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
         Record::write(place, reference, shape, hash, key, value)?;
+        Record::publish(&mut intent, place, reference, shape);
         let new = format.with_reference(word, reference);
         intent.set_half(entry.table.slot_offset(bucket, slot), new);
         intent.set(entry.table.high_offset(bucket), head.bumped().high);
         arena::retire(&mut intent, place, format.reference(word), old)?;
         intent.commit()?;
-        if !old.shape.is_large() {
-            old.mark_dead();
-        }
         Ok(Placed { replaced: true, position: pack(place, position) })
     }
 
@@ -267,7 +261,7 @@ impl<'m> Locked<'m> {
         let Position { entry, bucket, slot, distance, head } = position;
         let table = entry.table;
         let mut intent = Intent::begin(place);
-        set_head(&mut intent, table, bucket, head.with_tag(slot, 0).bumped(), head);
+        link::set_head(&mut intent, table, bucket, head.with_tag(slot, 0).bumped(), head);
         for before in 1..=distance {
             let passed = bucket_at(bucket + crate::table::BUCKETS, crate::table::BUCKETS - before);
             let head = table.head(passed);
@@ -277,21 +271,8 @@ impl<'m> Locked<'m> {
         let keys = intent.field(Field::Keys).saturating_sub(1);
         intent.set_field(Field::Keys, keys);
         arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
-        intent.commit()?;
-        if !old.shape.is_large() {
-            old.mark_dead();
-        }
-        Ok(())
+        intent.commit()
     }
-}
-
-/// Will store a changed head: the first word if it changed, and the version word, last.
-#[inline(always)]
-fn set_head(intent: &mut Intent<'_>, table: Table<'_>, bucket: usize, new: Head, old: Head) {
-    if new.low != old.low {
-        intent.set(table.low_offset(bucket), new.low);
-    }
-    intent.set(table.high_offset(bucket), new.high);
 }
 
 fn shape(key: &[u8], value_len: u64, kind: Kind) -> Shape {

@@ -62,9 +62,7 @@ pub fn split<'m>(memory: Memory<'m>, entry: Entry<'m>) -> Result<(), OpError> {
     let sibling = entry.index | 1 << entry.depth;
     directory::enter(&mut intent, place, sibling, new.page, depth, &mut page)?;
     directory::enter(&mut intent, place, entry.index, entry.table.page, depth, &mut page)?;
-    if intent.field(Field::Root) < depth.into() {
-        intent.set_field(Field::Root, depth.into());
-    }
+    directory::deepen(&mut intent, depth);
     intent.set_field(Field::Tables, intent.field(Field::Tables).wrapping_add(1));
     intent.set_field(Field::Splits, intent.field(Field::Splits).wrapping_add(1));
     let pages = u64::from(entry.table.page) | u64::from(new.page) << PAGE_BITS;

@@ -186,9 +186,7 @@ impl<'m> Squeeze<'m> {
             };
             let hole = at - down;
             at += block.units;
-            let (Some(record), Some((position, word))) = (block.record, block.slot(place)?) else {
-                continue;
-            };
+            let Some((record, position, word)) = block.slot(place)? else { continue };
             if !in_place && self.move_out(block, record, position, word)? {
                 continue;
             }
@@ -198,7 +196,9 @@ impl<'m> Squeeze<'m> {
                 if hole > block.units {
                     Record::write_gap(place, target + block.units, hole - block.units);
                 }
-                self.copy(Intent::begin(place), target, record, position, word)?;
+                let mut intent = Intent::begin(place);
+                record.retire(&mut intent, place, block.reference);
+                self.copy(intent, target, record, position, word)?;
                 down += block.units;
             } else {
                 if hole > 0 {
@@ -243,7 +243,6 @@ impl<'m> Squeeze<'m> {
         run::set(&mut intent, place, page, Run::Log { pages, live, used });
         arena::retire(&mut intent, place, block.reference, record)?;
         self.copy(intent, reference, record, position, word)?;
-        record.mark_dead();
         Ok(true)
     }
 
@@ -260,6 +259,7 @@ impl<'m> Squeeze<'m> {
         // As in `arena::allocate`.
         fence(Ordering::Release);
         record.copy_to(place, target)?;
+        Record::publish(&mut intent, place, target, record.shape);
         let word = place.slot_format().with_reference(word, target);
         let table = position.entry.table;
         intent.set_half(table.slot_offset(position.bucket, position.slot), word);

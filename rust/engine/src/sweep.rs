@@ -1,10 +1,8 @@
 //! Sweeping: finding dead blocks again that their ring had no room for, when memory has run out.
 //!
-//! The blocks of a log run follow each other (`block`), and a free one carries the dead mark. So
-//! when neither a ring nor a run has room and the map may not grow, a bounded walk over the next
-//! runs refills the ring of the class that is asked for. Where fewer units are marked than the
-//! run's descriptor says are dead, a death left a mark out, and the index tells which blocks are
-//! free.
+//! The blocks of a log run follow each other (`block`), and a free one says so. So when neither a
+//! ring nor a run has room and the map may not grow, a bounded walk over the next runs refills the
+//! ring of the class that is asked for.
 
 use crate::block;
 use crate::intent::Intent;
@@ -34,7 +32,7 @@ pub fn sweep(intent: &Intent<'_>, place: Place<'_>, wanted: usize) -> bool {
             && page + 1 != victim
             && live < used
         {
-            let (some, looked) = sweep_run(place, page, live, used, wanted);
+            let (some, looked) = sweep_run(place, page, used, wanted);
             found |= some;
             blocks += looked;
             if found && blocks > BLOCKS {
@@ -48,35 +46,19 @@ pub fn sweep(intent: &Intent<'_>, place: Place<'_>, wanted: usize) -> bool {
     found
 }
 
-/// Offers the dead blocks of one run to the ring: whether there were any, and how many it looked
-/// at.
-fn sweep_run(place: Place<'_>, page: u32, live: u32, used: u32, wanted: usize) -> (bool, u32) {
-    let (mut found, mut looked, mut unmarked) = (false, 0, used - live);
-    // The second walk is for the blocks that are free and do not say so.
-    for ask_index in [false, true] {
-        let mut at = 0;
-        while at < used {
-            let Some(block) = block::at(&place, place.page_unit(page) + at) else {
-                return (found, looked);
-            };
-            looked += 1;
-            at += block.units;
-            if at > used || ask_index == block.is_marked() {
-                continue;
+/// Offers the free blocks of one run to the ring: whether there were any, and how many blocks it
+/// looked at.
+fn sweep_run(place: Place<'_>, page: u32, used: u32, wanted: usize) -> (bool, u32) {
+    let (mut found, mut looked, mut at) = (false, 0, 0);
+    while at < used {
+        let Some(block) = block::at(&place, place.page_unit(page) + at) else { break };
+        looked += 1;
+        at += block.units;
+        if at <= used && block.is_free() && block.class() == Some(wanted) {
+            if !ring::refill(place, wanted, block.reference) {
+                return (found, BLOCKS + 1);
             }
-            if ask_index && !block.mark_if_free(place) {
-                continue;
-            }
-            unmarked = unmarked.saturating_sub(block.units);
-            if block.class() == Some(wanted) {
-                if !ring::refill(place, wanted, block.reference) {
-                    return (found, BLOCKS + 1);
-                }
-                found = true;
-            }
-        }
-        if unmarked == 0 {
-            break;
+            found = true;
         }
     }
     (found, looked)

@@ -104,6 +104,26 @@ fn a_damaged_map_of_two_shards_is_survived_by_every_operation() {
 }
 
 #[test]
+fn a_damaged_map_is_sound_after_a_repair() {
+    // Goal: whatever is damaged, a repair that says it is done leaves nothing that the checker finds
+    // and nothing that an operation calls corrupt.
+    let scene = Scene::new("hostile-repair", 2);
+    let areas: Vec<Area> = AREAS.iter().copied().filter(|area| *area != Lock).collect();
+    Rounds::from_env(105, 500).run("hostile-repair", |random| {
+        scene.image.restore();
+        let _ = scene.writer.delete(b"not there");
+        scene.restore_and_damage(random, &areas);
+        match scene.writer.repair() {
+            Ok(_) => {
+                shf_tests::assert_sound(&scene.writer);
+                assert_eq!(scene.writer.repair().unwrap().shards, 0);
+            }
+            Err(error) => assert!(matches!(error, OpError::NoSpace { .. }), "{error:?}"),
+        }
+    });
+}
+
+#[test]
 fn damage_that_happens_meanwhile_is_survived_by_every_operation() {
     // Goal: what was checked is not loaded again. Method: a child damages words and puts them back,
     // some of them not, without pause, while two others operate. It leaves the lock word alone: put
@@ -206,7 +226,7 @@ fn a_directory_that_leads_to_one_table_again_and_again_ends_a_walk() {
     scene.store(word(header + Field::Root as u64), 19);
     in_child("walks", || {
         assert!(is_corrupt(&scene.reader.for_each(&mut |_, _| true)));
-        assert!(!scene.writer.check().unwrap().is_empty());
+        assert!(!scene.writer.verify().unwrap().is_empty());
         assert!(is_corrupt(&scene.writer.clear()));
     });
 }
@@ -237,7 +257,7 @@ fn records_that_overlap_take_no_more_time_and_memory_than_the_map() {
             visits < 24
         };
         assert_eq!(map.for_each(stop), Ok(()), "memory for one record at a time");
-        assert!(!map.check().unwrap().is_empty());
+        assert!(!map.verify().unwrap().is_empty());
         // Each of them finds its bucket full and splits the table, at depths with and without hash
         // bits in the slots.
         for number in 0..50u64 {

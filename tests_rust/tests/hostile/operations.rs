@@ -17,8 +17,9 @@ pub const OPERATIONS: &[Operation] = &[
     look_at_all,
     add,
     put,
-    check,
+    verify,
     delete_large,
+    repair,
     put_large,
 ];
 
@@ -98,6 +99,12 @@ pub fn delete_large(map: &Map, random: &mut Random) {
     let _ = map.delete(&large_key(random.below(LARGE)));
 }
 
-pub fn check(map: &Map, _: &mut Random) {
-    let _ = map.check();
+pub fn repair(map: &Map, random: &mut Random) {
+    if random.below(4) == 0 {
+        let _ = map.repair();
+    }
+}
+
+pub fn verify(map: &Map, _: &mut Random) {
+    let _ = map.verify();
 }

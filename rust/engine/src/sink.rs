@@ -1,0 +1,33 @@
+//! Where a get puts a value.
+
+/// Memory for a value whose length is known only during a get. A writer that interferes makes the
+/// get ask again, perhaps for another length.
+pub trait Sink {
+    /// `len` bytes to copy the value to, if there is room for them already.
+    fn room(&mut self, len: usize) -> Option<&mut [u8]>;
+    /// Makes room for a value that is `len` bytes long; `None`: there is no memory.
+    fn grow(&mut self, len: usize) -> Option<&mut [u8]>;
+    /// What was copied, if anything, is no value.
+    fn discard(&mut self);
+}
+
+impl Sink for Vec<u8> {
+    #[inline(always)]
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        if len > self.capacity() {
+            return None;
+        }
+        self.resize(len, 0);
+        Some(self)
+    }
+
+    fn grow(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.clear();
+        self.try_reserve_exact(len).ok()?;
+        self.room(len)
+    }
+
+    fn discard(&mut self) {
+        self.clear();
+    }
+}
