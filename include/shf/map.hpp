@@ -9,6 +9,8 @@
 ///
 /// Threads: every const method of a Map may be called from any number of threads at once; moving,
 /// assigning or destroying one may not overlap with other use of the same object.
+/// Deferred cancellation (pthread_cancel) takes effect after the call, never inside of one;
+/// asynchronous cancellation must not be on.
 /// Processes: any number may have the same map open, with any mix of reading and writing. A handle
 /// inherited through fork() works in the child.
 /// Errors: nothing here throws, prints or ends the process. Each call returns a Result that tells

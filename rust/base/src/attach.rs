@@ -3,6 +3,7 @@
 //! Nothing of the file is trusted: its type, its file system, its length and its header are checked
 //! through the descriptor before any of it is mapped.
 
+use crate::cancellation::Uncancellable;
 use crate::error::{OpError, OpenError};
 use crate::file_system;
 use crate::format::{FileHeader, HEADER_BYTES};
@@ -47,6 +48,7 @@ pub fn open(
     access: Access,
     allow_any_file_system: bool,
 ) -> Result<Opened, OpenError> {
+    let _uncancellable = Uncancellable::new();
     let place = Place::new(folder, name)?;
     let file = open_file(&place, access)?;
     check_file_system(&place, &file, allow_any_file_system)?;

@@ -3,6 +3,7 @@
 //! file system has no files without a name, one called `.shf-*.tmp`.
 
 use crate::attach::{Opened, check_file_system, ensure_front};
+use crate::cancellation::Uncancellable;
 use crate::error::OpenError;
 use crate::file_system;
 use crate::format::FileHeader;
@@ -59,6 +60,7 @@ pub struct CreateOptions {
 /// Creates the map `name` in `folder`, which must exist, and opens it for writing.
 /// `AlreadyExists` when somebody else was faster.
 pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Opened, OpenError> {
+    let _uncancellable = Uncancellable::new();
     options.check()?;
     let place = Place::new(folder, name)?;
     check_file_system(&place, &place.folder, options.allow_any_file_system)?;

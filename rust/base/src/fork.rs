@@ -6,7 +6,7 @@
 //! registered here, and raises a generation by which the child's handles notice that the slot they
 //! remember is not theirs.
 //!
-//! The handlers call nothing but `close` and touch nothing but atomics: the child of a process
+//! The handlers call nothing but the kernel and touch nothing but atomics: the child of a process
 //! with threads must not wait for a lock that a thread, which it does not have, held at the fork.
 //! For the same reason the registry is a list that only grows, whose entries are used again.
 //!
@@ -164,8 +164,9 @@ impl Entry {
     /// Closes a descriptor that the entry had, unless it is another file by now.
     fn close(&self, descriptor: i32) {
         if self.is_file(descriptor) {
-            // SAFETY: ours, by the entry, and forgotten there before, so closed once.
-            unsafe { libc::close(descriptor) };
+            // No cancellation point, unlike the C library's. SAFETY: ours, by the entry, and
+            // forgotten there before, so closed once.
+            unsafe { rustix::io::close(descriptor) };
         }
     }
 

@@ -12,6 +12,7 @@ pub mod atomic;
 pub mod region;
 pub mod geometry;
 pub mod format;
+mod cancellation;
 mod limits;
 mod file_system;
 mod mapping;

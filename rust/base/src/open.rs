@@ -1,6 +1,7 @@
 //! The ways to get at a map: create, open, whichever applies, remove; or one on the heap.
 
 pub use crate::attach::{Access, Opened, open};
+use crate::cancellation::Uncancellable;
 pub use crate::create::{CreateOptions, create};
 use crate::error::OpenError;
 use crate::format::FileHeader;
@@ -45,6 +46,7 @@ pub fn open_or_create(
 
 /// Removes the map's file. Processes that have the map open keep it until they close it.
 pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
+    let _uncancellable = Uncancellable::new();
     let place = Place::new(folder, name)?;
     unlinkat(&place.folder, &place.file_name, AtFlags::empty())
         .map_err(|errno| place.error("unlink", errno))

@@ -23,6 +23,7 @@
 
 use crate::atomic::Half;
 use crate::byte_lock::ByteRange;
+use crate::cancellation::Uncancellable;
 use crate::error::{OpError, OpenError};
 use crate::fork::{self, OwnDescriptor};
 use crate::format::{Identity, LOCK_OFFSET, SUSPECT_OFFSET};
@@ -147,6 +148,7 @@ impl Presence {
     #[cold]
     fn renew(&self) -> Result<u32, OpError> {
         let Some(attachment) = &self.attachment else { return Ok(self.current().slot) };
+        let _uncancellable = Uncancellable::new();
         let inherited = self.current.load(Acquire);
         // SAFETY: as in `current`.
         let state = unsafe { &*inherited };

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::*;
+use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::error::{OpError, OpenError};
 use crate::format::{HEADER_BYTES, Identity, VERSION};
 use crate::testing::{Name, OPTIONS, fork, on_small_tmpfs, say, without_proc};
@@ -148,6 +149,45 @@ fn one_of_many_creators_wins_and_all_get_its_map() {
     };
     let children: Vec<_> = (0..4).map(|_| fork(race)).collect();
     children.into_iter().for_each(|child| child.join());
+}
+
+#[test]
+fn of_ten_thousand_races_each_has_one_winner() {
+    // Goal: `create` answers one of two processes, the other one gets `AlreadyExists`, and what it
+    // then opens is whole. Method: the two meet at a counter that they share before each race.
+    const RACES: u64 = 10_000;
+    let (name, counter) = (Name::new(), Name::new());
+    let meeting = counter.create();
+    let word = |at: u32| meeting.storage.region().word(meeting.header.geometry.ledger(at)).unwrap();
+    let count = |at: u32| loop {
+        let old = word(at).load(Relaxed);
+        if word(at).compare_exchange(old, old + 1, AcqRel, Relaxed).is_ok() {
+            break;
+        }
+    };
+    let wait_for = |at: u32, value: u64| {
+        while word(at).load(Acquire) < value {
+            std::thread::yield_now();
+        }
+    };
+    let race = || {
+        for race in 1..=RACES {
+            count(0);
+            wait_for(0, 2 * race);
+            match create(name.folder(), name.name(), &OPTIONS) {
+                Ok(_) => count(1),
+                Err(error) => {
+                    assert!(matches!(error, OpenError::AlreadyExists { .. }), "{error}");
+                    assert_eq!(name.open().header.max_bytes, OPTIONS.max_bytes.unwrap());
+                }
+            }
+            count(2);
+            wait_for(2, 2 * race);
+            let _ = remove(name.folder(), name.name());
+        }
+    };
+    [fork(race), fork(race)].into_iter().for_each(|child| child.join());
+    assert_eq!(word(1).load(Relaxed), RACES);
 }
 
 #[test]

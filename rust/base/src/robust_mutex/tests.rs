@@ -155,6 +155,26 @@ mod processes {
     }
 
     #[test]
+    fn a_waiter_that_is_killed_leaves_the_lock_to_its_owner() {
+        // Goal: the waiters bit of somebody who is gone harms nobody. Method: the owner lives, and
+        // several waiters are killed in their sleep; then the lock is given back and taken again.
+        let name = Name::new();
+        let opened = name.create();
+        let who = opened.presence.as_ref().unwrap();
+        let guard = mutex(&opened).lock(who, None).unwrap();
+        for _ in 0..5 {
+            let waiter = fork(|| drop(mutex(&opened).lock(who, None)));
+            wait_until(|| mutex(&opened).lock.load(Relaxed) & WAITERS != 0);
+            std::thread::sleep(3 * PROBE_AFTER);
+            waiter.kill();
+            assert_eq!(mutex(&opened).lock.load(Relaxed) & !WAITERS, who.slot().unwrap() + 1);
+        }
+        drop(guard);
+        assert_eq!(mutex(&opened).lock.load(Relaxed), FREE);
+        fork(|| assert!(!mutex(&opened).lock(who, None).unwrap().suspect())).join();
+    }
+
+    #[test]
     fn a_lock_survives_the_death_of_many_owners() {
         // Goal: no kill loses the lock or lets two in. Method: children count for ever and are
         // killed one after the other; each count is two stores that must agree under the lock
