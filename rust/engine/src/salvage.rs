@@ -253,7 +253,7 @@ impl<'m> Salvage<'m> {
                 push(&mut self.live, reference)?;
                 push(&mut self.runs, (first, Run::Large { pages }))?;
             } else {
-                self.scattered(first, pages)?;
+                self.scattered(first, pages, reference)?;
             }
         }
         self.free(at, next)?;
@@ -277,11 +277,13 @@ impl<'m> Salvage<'m> {
         if last < end && pages <= LOG_PAGES_MAX { pages } else { 0 }
     }
 
-    /// Makes a log run of the known records in some pages, with gaps between them.
-    fn scattered(&mut self, page: u32, pages: u32) -> Result<(), OpError> {
+    /// Makes a log run of some pages and the known records in them from `first` on, with gaps between
+    /// them. `first` is the one that `log_pages` began with: a known record before it, which was
+    /// lost, may overlap with it and reach beyond the pages.
+    fn scattered(&mut self, page: u32, pages: u32, first: u32) -> Result<(), OpError> {
         let (start, end) = (self.place.page_unit(page), self.place.page_unit(page + pages));
-        let (mut at, mut live) = (start, 0);
-        while let Some(reference) = self.next_known(at, end) {
+        let (mut at, mut live, mut from) = (start, 0, first);
+        while let Some(reference) = self.next_known(from, end) {
             let Some(block) = block::at(&self.place, reference) else { break };
             if reference > at {
                 push(&mut self.gaps, (at, reference - at))?;
@@ -289,6 +291,7 @@ impl<'m> Salvage<'m> {
             push(&mut self.live, reference)?;
             live += block.units;
             at = reference + block.units;
+            from = at;
         }
         push(&mut self.runs, (page, Run::Log { pages, live, used: at - start }))?;
         Ok(())
