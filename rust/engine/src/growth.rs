@@ -8,6 +8,7 @@
 //! the map's maximum. Steps that several shards take at the same moment may exceed it by one step
 //! for each; a step is at most 64 KiB beyond what a single record needs.
 
+use crate::class::CLASSES;
 use crate::place::{Field, Place, pair};
 use shf_base::atomic::Ordering::{Relaxed, Release};
 use shf_base::error::OpError;
@@ -45,6 +46,7 @@ impl Memory<'_> {
             let (old, new) = (descriptor_pages(records), descriptor_pages(target));
             if records == 0 {
                 this.storage.commit(place.window(), RINGS_BYTES)?;
+                this.empty_rings();
             }
             if new > old {
                 let start = place.descriptor_offset(old * DESCRIPTORS);
@@ -58,6 +60,19 @@ impl Memory<'_> {
             })?;
             Ok((target, index))
         })
+    }
+
+    /// Empties what will be the rings. A hole is empty; but where a punch failed, or a stranger
+    /// wrote into the hole, there are entries that the checker did not see, since it must not touch
+    /// holes, and whose blocks will be those of live records.
+    #[cold]
+    fn empty_rings(self) {
+        for class in 0..CLASSES {
+            let control = self.place.word(self.place.ring_offset(class));
+            if let Some(control) = control.filter(|control| control.load(Relaxed) != 0) {
+                control.store(0, Release);
+            }
+        }
     }
 
     /// Makes at least `pages` index pages real.
