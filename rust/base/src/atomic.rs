@@ -150,6 +150,9 @@ impl Half<'_> {
     }
 }
 
+/// Bytes at the beginning of each of three parts that are stored as one: a header's first word.
+const WHOLE: [usize; 3] = [WORD_BYTES as usize, 0, 0];
+
 /// A fence between threads and processes; pairs as named where it is used.
 #[inline(always)]
 pub fn fence(order: Ordering) {
@@ -298,6 +301,9 @@ impl<'r> Bytes<'r> {
     /// word may change. Crash points: before, between the pieces that `crash` cuts the parts into,
     /// and after.
     ///
+    /// The first word is stored whole, before all others: `rep movsb`, which an end of the process
+    /// may interrupt at any byte, begins where a first part is longer than any header.
+    ///
     /// The range is not published, but readers that lost a race may still be looking at it.
     #[inline(always)]
     pub fn store_parts(self, parts: [&[u8]; 3]) {
@@ -310,8 +316,8 @@ impl<'r> Bytes<'r> {
         #[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
         {
             let mut at = 0;
-            for part in parts {
-                for piece in crash::pieces(part) {
+            for (part, whole) in parts.into_iter().zip(WHOLE) {
+                for piece in crash::pieces(part, whole) {
                     crash::step();
                     // SAFETY: source is ours; target inside the range by the assertion.
                     unsafe {
@@ -332,7 +338,8 @@ impl<'r> Bytes<'r> {
     #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
     fn store_words(self, parts: [&[u8]; 3]) {
         let (mut word, mut filled, mut index) = ([0u8; 8], 0, 0);
-        for mut rest in parts.into_iter().flat_map(crash::pieces) {
+        let pieces = parts.into_iter().zip(WHOLE);
+        for mut rest in pieces.flat_map(|(part, whole)| crash::pieces(part, whole)) {
             crash::step();
             while !rest.is_empty() {
                 let take = rest.len().min(8 - filled);

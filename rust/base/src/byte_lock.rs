@@ -2,6 +2,7 @@
 //! last descriptor of their open file, whatever the process died of and whatever its PID means.
 #![allow(unsafe_code)]
 
+use crate::crash;
 use crate::geometry::SLOTS;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -32,6 +33,7 @@ impl ByteRange {
     /// Locks for writing without waiting; false when another open file holds some of it. Locks
     /// held through the same open file do not conflict.
     pub(crate) fn try_lock(self, file: impl AsFd) -> io::Result<bool> {
+        crash::step();
         match self.call(file, libc::F_OFD_SETLK, libc::F_WRLCK) {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
@@ -45,6 +47,7 @@ impl ByteRange {
     pub(crate) fn unlock(self, file: impl AsFd) {
         // Unlocking a range of one's own can only fail for want of kernel memory; closing the
         // descriptor does it then.
+        crash::step();
         let _ = self.call(file, libc::F_OFD_SETLK, libc::F_UNLCK);
     }
 

@@ -1,4 +1,7 @@
-//! Crash points: a test build counts the stores into shared memory and dies, or stops, at the n-th.
+//! Crash points: a test build counts its steps and dies, or stops, before the n-th. A step is a store
+//! into shared memory, the beginning, a middle and the end of a bulk copy, or a system call that
+//! others can see the effect of: on the file's extent, its name or its mode, on a byte lock, on
+//! who sleeps on a lock word.
 //!
 //! Without the feature `crash-points` every function here is empty and inlined away. The counter
 //! belongs to the process: arm it in a forked child, never in the process that judges.
@@ -58,7 +61,7 @@ pub fn checks() -> bool {
     false
 }
 
-/// One step: called before each store into shared memory and each change of the file's extent.
+/// One step: called before each store into shared memory and each system call that others see.
 #[inline(always)]
 pub fn step() {
     #[cfg(feature = "crash-points")]
@@ -71,19 +74,19 @@ pub fn step() {
 }
 
 /// The pieces that a bulk copy is made in, a step before each. A test build cuts behind the first
-/// byte, in the middle and before the last byte.
+/// byte, in the middle and before the last byte, but not within the first `whole` bytes.
 #[cfg(feature = "crash-points")]
-pub fn pieces(bytes: &[u8]) -> [&[u8]; 4] {
+pub fn pieces(bytes: &[u8], whole: usize) -> [&[u8]; 4] {
     let last = bytes.len().saturating_sub(1);
-    let (first, middle) = (last.min(1), bytes.len() / 2);
-    let cut = |from: usize, to: usize| &bytes[from..to.max(from)];
-    [cut(0, first), cut(first, middle), cut(middle.max(first), last), cut(last, bytes.len())]
+    let first = whole.min(bytes.len()).max(last.min(1));
+    let (middle, last) = (first.max(bytes.len() / 2), first.max(last));
+    [&bytes[..first], &bytes[first..middle], &bytes[middle..last], &bytes[last..]]
 }
 
 /// The pieces that a bulk copy is made in: one.
 #[cfg(not(feature = "crash-points"))]
 #[inline(always)]
-pub fn pieces(bytes: &[u8]) -> [&[u8]; 1] {
+pub fn pieces(bytes: &[u8], _whole: usize) -> [&[u8]; 1] {
     [bytes]
 }
 
@@ -110,7 +113,11 @@ mod tests {
     fn the_pieces_of_a_copy_are_all_of_it_in_order() {
         for len in 0..40u8 {
             let bytes: Vec<u8> = (0..len).collect();
-            assert_eq!(pieces(&bytes).concat(), bytes);
+            for whole in [0, 8] {
+                let pieces = pieces(&bytes, whole);
+                assert_eq!(pieces.concat(), bytes);
+                assert!(pieces[0].len() >= whole.min(bytes.len()), "{len} {whole}");
+            }
         }
     }
 }

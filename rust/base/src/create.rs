@@ -4,6 +4,7 @@
 
 use crate::attach::{Opened, check_file_system, ensure_front};
 use crate::cancellation::Uncancellable;
+use crate::crash;
 use crate::error::OpenError;
 use crate::file_system;
 use crate::format::FileHeader;
@@ -89,6 +90,7 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     let presence = Presence::take(&region, &file, geometry, identity)?;
     // Only now: taking the slot opens the file again, which the final mode may not allow.
     let mode = Mode::from_raw_mode(options.mode);
+    crash::step();
     fchmod(&draft.file, mode).map_err(|errno| place.error("fchmod", errno))?;
     draft.link(&place).map_err(|errno| place.error("link", errno))?;
     file.moved(&place.path);
@@ -176,6 +178,7 @@ fn set_length(file: &File, len: u64) -> Result<(), Errno> {
     if len > limits::file_bytes_max() {
         return Err(Errno::FBIG);
     }
+    crash::step();
     ftruncate(file, len)
 }
 
@@ -211,6 +214,7 @@ impl<'p> Draft<'p> {
             Err(errno) => return Err(errno),
         };
         let draft = Draft { place, file: File::from(file), temporary };
+        crash::step();
         fchmod(&draft.file, mode)?;
         Ok(draft)
     }
@@ -224,6 +228,7 @@ impl<'p> Draft<'p> {
     /// Gives the finished file its name, unless that is taken.
     fn link(&self, place: &Place) -> Result<(), Errno> {
         let (folder, name) = (&place.folder, &place.file_name);
+        crash::step();
         match &self.temporary {
             Some(temporary) => linkat(folder, temporary, folder, name, AtFlags::empty()),
             None => linkat(CWD, magic_link(&self.file), folder, name, AtFlags::SYMLINK_FOLLOW),
@@ -234,6 +239,7 @@ impl<'p> Draft<'p> {
 impl Drop for Draft<'_> {
     fn drop(&mut self) {
         if let Some(name) = &self.temporary {
+            crash::step();
             let _ = unlinkat(&self.place.folder, name, AtFlags::empty());
         }
     }
@@ -245,6 +251,7 @@ fn magic_link(file: &impl AsRawFd) -> String {
 
 fn open_unnamed(place: &Place, mode: Mode) -> Result<OwnedFd, Errno> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    crash::step();
     let file = openat(&place.folder, ".", flags, mode)?;
     access(magic_link(&file), rustix::fs::Access::EXISTS)?;
     Ok(file)
@@ -254,6 +261,7 @@ fn open_named(place: &Place, mode: Mode) -> Result<(OwnedFd, String), Errno> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
     for _ in 0..TEMPORARY_NAMES {
         let name = format!(".shf-{:016x}.tmp", random()?);
+        crash::step();
         match openat(&place.folder, &name, flags, mode) {
             Err(Errno::EXIST) => continue,
             file => return Ok((file?, name)),

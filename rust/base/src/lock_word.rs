@@ -11,6 +11,8 @@
 
 use crate::atomic::Half;
 use crate::atomic::Ordering::{AcqRel, Relaxed};
+#[cfg(not(any(loom, miri)))]
+use crate::crash;
 use crate::geometry::SLOTS;
 use std::time::Duration;
 
@@ -58,6 +60,7 @@ pub(crate) fn wait(lock: Half<'_>, expected: u32, timeout: Duration) {
         tv_sec: timeout.as_secs() as i64,
         tv_nsec: timeout.subsec_nanos().into(),
     };
+    crash::step();
     // Not private: the waker may be another process.
     let _ = futex::wait(word_of(&lock), futex::Flags::empty(), expected, Some(&timeout));
 }
@@ -66,6 +69,7 @@ pub(crate) fn wait(lock: Half<'_>, expected: u32, timeout: Duration) {
 #[cfg(not(any(loom, miri)))]
 pub(crate) fn wake(lock: Half<'_>, count: u32) {
     use rustix::thread::futex;
+    crash::step();
     let _ = futex::wake(word_of(&lock), futex::Flags::empty(), count);
 }
 

@@ -2,6 +2,7 @@
 
 pub use crate::attach::{Access, Opened, open};
 use crate::cancellation::Uncancellable;
+use crate::crash;
 pub use crate::create::{CreateOptions, create};
 use crate::error::OpenError;
 use crate::format::FileHeader;
@@ -48,6 +49,7 @@ pub fn open_or_create(
 pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
     let _uncancellable = Uncancellable::new();
     let place = Place::new(folder, name)?;
+    crash::step();
     unlinkat(&place.folder, &place.file_name, AtFlags::empty())
         .map_err(|errno| place.error("unlink", errno))
 }
