@@ -5,6 +5,7 @@ pub mod golden;
 pub mod history;
 pub mod image;
 pub mod map_file;
+pub mod mount;
 pub mod process;
 pub mod watchdog;
 

@@ -12,6 +12,8 @@ pub enum End {
 
 /// Seconds after which a child that hangs is ended by SIGALRM.
 const WATCHDOG_SECONDS: u32 = 60;
+/// The same for a child that is a whole test, which has watchdogs of its own.
+pub const LONG_SECONDS: u32 = 7200;
 
 /// Runs `work` in a forked child and waits for its end. The child exits with 0 when `work` returns
 /// true and with 1 otherwise; it runs no destructors of the parent's.
@@ -21,13 +23,22 @@ pub fn run(work: impl FnOnce() -> bool) -> End {
 
 /// Starts `work` in a forked child; returns its process id.
 pub fn spawn(work: impl FnOnce() -> bool) -> i32 {
+    spawn_for(WATCHDOG_SECONDS, work)
+}
+
+/// As `run`, for a child that may take so long.
+pub fn run_for(seconds: u32, work: impl FnOnce() -> bool) -> End {
+    wait(spawn_for(seconds, work))
+}
+
+fn spawn_for(seconds: u32, work: impl FnOnce() -> bool) -> i32 {
     // SAFETY: the child only runs `work` and `_exit`; the C library makes its allocator usable
     // after a fork.
     unsafe {
         let child = libc::fork();
         assert!(child >= 0, "fork failed");
         if child == 0 {
-            libc::alarm(WATCHDOG_SECONDS);
+            libc::alarm(seconds);
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
             if let Err(panic) = &done {
                 say(panic.as_ref());

@@ -1,0 +1,41 @@
+//! File systems that only one child sees.
+#![allow(unsafe_code)]
+
+use crate::process::{self, End};
+use std::ffi::CString;
+
+/// Runs `body` in a child for which the folder of the tests' maps is an empty tmpfs of `bytes`.
+/// Skips it, and says so, where the process may not do that.
+pub fn over_maps(bytes: u64, body: impl FnOnce()) {
+    let options = CString::new(format!("size={bytes}")).expect("no zero byte");
+    alone(body, || {
+        let (kind, target) = (c"tmpfs".as_ptr(), c"/dev/shm".as_ptr());
+        // SAFETY: strings that outlive the call; only this child sees the mount.
+        unsafe { libc::mount(kind, target, kind, 0, options.as_ptr().cast()) == 0 }
+    });
+}
+
+/// Runs `body` in a child that sees no `/proc`. Skips it as above.
+pub fn without_proc(body: impl FnOnce()) {
+    // SAFETY: a string that outlives the call; only this child's view changes.
+    alone(body, || unsafe { libc::umount2(c"/proc".as_ptr(), libc::MNT_DETACH) == 0 });
+}
+
+fn alone(body: impl FnOnce(), change: impl FnOnce() -> bool) {
+    let end = process::run_for(process::LONG_SECONDS, || {
+        let (none, root) = (c"none".as_ptr(), c"/".as_ptr());
+        let private = libc::MS_REC | libc::MS_PRIVATE;
+        // SAFETY: strings that outlive the calls; only this child is affected.
+        let alone = unsafe {
+            libc::unshare(libc::CLONE_NEWNS) == 0
+                && libc::mount(none, root, none, private, std::ptr::null()) == 0
+        };
+        if alone && change() {
+            body();
+        } else {
+            println!("skipped: this process may not mount");
+        }
+        true
+    });
+    assert_eq!(end, End::Exited(0));
+}

@@ -1,0 +1,119 @@
+//! Where the bytes of a shard are: the books that a death must not put into disorder.
+//!
+//! The checker sees to it that every unit below the top is live, dead, free or the unused end of a
+//! log run, and that what is live is what the index refers to. What is left to compare is how much
+//! there is of it.
+
+use crate::Contents;
+use shf_base::geometry::PAGE_UNITS;
+use shf_base::open::Opened;
+use shf_engine::intent::Intent;
+use shf_engine::place::{Field, Place, unpair};
+use shf_engine::record::{Kind, Shape};
+use shf_engine::run::{self, Run};
+use shf_engine::{class, ring};
+
+/// What records take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Units of blocks in log runs.
+    pub units: u64,
+    /// Pages of large runs.
+    pub pages: u64,
+}
+
+impl Live {
+    /// What the records of a map with such contents take, whatever came before.
+    pub fn of(contents: &Contents) -> Live {
+        let mut live = Live::default();
+        for (key, value) in contents {
+            let (key_len, value_len) = (key.len() as u64, value.len() as u64);
+            let shape = Shape { key_len, value_len, kind: Kind::Bytes };
+            if shape.is_large() {
+                live.pages += shape.pages();
+            } else {
+                live.units += u64::from(class::units(class::of_bytes(shape.bytes())));
+            }
+        }
+        live
+    }
+}
+
+/// The books of the only shard of a map.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Account {
+    pub live: Live,
+    /// Unused units at the ends of log runs.
+    pub ends: u64,
+    /// Units of blocks that wait in rings.
+    pub waiting: u64,
+    /// Tables of the index.
+    pub tables: u64,
+}
+
+impl Account {
+    pub fn of(peek: &Opened) -> Account {
+        let place = place(peek);
+        let intent = Intent::begin(place);
+        let (top, _) = run::tops(&intent, place);
+        let mut account = Account { tables: place.load(Field::Tables), ..Account::default() };
+        let mut page = 0;
+        while page < top {
+            let run = run::at(&intent, place, page);
+            match run {
+                Run::Log { pages, live, used } => {
+                    account.live.units += u64::from(live);
+                    account.ends += u64::from(pages) * PAGE_UNITS - u64::from(used);
+                }
+                Run::Large { pages } => account.live.pages += u64::from(pages),
+                _ => {}
+            }
+            page += run.pages().max(1);
+        }
+        if ring::are_real(place) {
+            let units = ring::waiting(place).map(|(class, _)| u64::from(class::units(class)));
+            account.waiting = units.sum();
+        }
+        account
+    }
+}
+
+/// The only shard of a map.
+pub fn place(peek: &Opened) -> Place<'_> {
+    let (region, header) = (peek.storage.region(), &peek.header);
+    Place::new(region, &header.geometry, header.secret, 0)
+}
+
+/// What the header of the only shard counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Counters {
+    pub depth: u64,
+    pub splits: u64,
+    pub moved: u64,
+    pub free_pages: u64,
+    /// Committed pages.
+    pub record_limit: u32,
+    pub index_limit: u32,
+    /// Pages in use.
+    pub index_pages: u32,
+    pub swept_to: u64,
+    pub reused: u64,
+}
+
+impl Counters {
+    pub fn of(peek: &Opened) -> Counters {
+        let place = place(peek);
+        let (record_limit, index_limit) = place.limits();
+        Counters {
+            depth: place.load(Field::Root),
+            splits: place.load(Field::Splits),
+            moved: place.load(Field::Moved),
+            free_pages: place.load(Field::FreePages),
+            record_limit,
+            index_limit,
+            index_pages: unpair(place.load(Field::Tops)).1,
+            swept_to: place.load(Field::Sweep),
+            reused: place.load(Field::Reused),
+        }
+    }
+}

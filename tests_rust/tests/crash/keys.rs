@@ -1,0 +1,91 @@
+//! Deaths in the operations on a key.
+
+use crate::KEY;
+use crate::experiment::Experiment;
+use crate::operation::{Operation, fill, fill_with_key};
+
+#[test]
+fn a_put_of_a_new_key_survives_death_at_every_step() {
+    // Goal: P2 for an insert, into an empty map (first table, first growth) and a filled one.
+    Experiment::new("first", |_| {}, Operation::put(30)).run(1000);
+    Experiment::new("new", fill, Operation::put(30)).run(25);
+}
+
+#[test]
+fn a_replace_survives_death_at_every_step() {
+    // Goal: P2 for a replace by the same size and others, and by a large value and back.
+    Experiment::new("same", fill_with_key(30), Operation::put(30)).run(30);
+    Experiment::new("smaller", fill_with_key(90), Operation::put(30)).run(30);
+    Experiment::new("larger", fill_with_key(30), Operation::put(90)).run(30);
+    Experiment::new("from-large", fill_with_key(30_000), Operation::put(30)).run(30);
+    Experiment::new("to-large", fill_with_key(30), Operation::put(20_000)).run(30);
+}
+
+#[test]
+fn a_block_used_again_for_other_lengths_survives_death_at_every_step() {
+    // Goal: a run can be walked block by block whatever was half written into one of them. Method:
+    // the block of a long key and a short value gets a short key and a long value.
+    let prepare = |map: &shf_engine::Map| {
+        fill(map);
+        map.put(&[7; 64], b"").unwrap();
+        map.delete(&[7; 64]).unwrap();
+    };
+    Experiment::new("lengths", prepare, Operation::put(57)).run(25);
+    // As above, with a key whose hash lies beside it, and an integer.
+    let prepare = |map: &shf_engine::Map| {
+        fill(map);
+        map.put(&[7; 300], b"").unwrap();
+        map.delete(&[7; 300]).unwrap();
+        map.add(&[8; 40], 1).unwrap();
+        map.delete(&[8; 40]).unwrap();
+    };
+    Experiment::new("hashed", prepare, Operation::Put(vec![9; 256], vec![1; 44])).run(25);
+    Experiment::new("number", prepare, Operation::Put(vec![9; 8], vec![1; 40])).run(25);
+}
+
+#[test]
+fn a_delete_survives_death_at_every_step() {
+    // Goal: P2 for a delete of a small and of a large value.
+    Experiment::new("delete", fill_with_key(30), Operation::delete()).run(20);
+    Experiment::new("delete-large", fill_with_key(30_000), Operation::delete()).run(20);
+}
+
+#[test]
+fn a_clear_survives_death_at_every_step() {
+    // Goal: P2 for a clear, which deletes key by key: each is there, whole, or gone for good.
+    let prepare = |map: &shf_engine::Map| {
+        fill_with_key(30_000)(map);
+        for key in 15..100u64 {
+            map.delete(&key.to_le_bytes()).unwrap();
+        }
+    };
+    Experiment::new("clear", prepare, Operation::Clear).run(300);
+}
+
+#[test]
+fn an_add_survives_death_at_every_step() {
+    // Goal: P2 for an add, to a key that is there and to one that is not.
+    let add = || Operation::Add(KEY.to_vec(), 5);
+    Experiment::new("add-new", fill, add()).run(20);
+    let prepare = |map: &shf_engine::Map| {
+        fill(map);
+        map.add(KEY, 1 << 40).unwrap();
+    };
+    Experiment::new("add", prepare, add()).run(2);
+}
+
+#[test]
+fn a_put_of_a_huge_value_survives_death_at_every_step() {
+    // Goal: P2 for a value of several MiB: a growth step of many calls, with descriptors beside it;
+    // for what replaces one, and for its delete.
+    const HUGE: usize = 3 << 20;
+    let huge = |what: &str, prepare: &dyn Fn(&shf_engine::Map), operation: Operation| {
+        let (mut operation, hit) = (Some(operation), |_: &_, _: &_| true);
+        let next = |_: &_, _| operation.take().unwrap();
+        Experiment::search(what, 8 << 20, prepare, next, hit)
+    };
+    let there = |map: &shf_engine::Map| fill_with_key(HUGE)(map);
+    huge("huge", &|map| fill(map), Operation::put(HUGE)).run(50);
+    huge("huge-replace", &there, Operation::put(HUGE + 5000)).run(50);
+    huge("huge-delete", &there, Operation::delete()).run(20);
+}

@@ -1,0 +1,125 @@
+//! Deaths while record memory changes: growth, compaction, and what a full map does for room.
+
+use crate::KEY;
+use crate::account::Counters;
+use crate::experiment::{Experiment, MAX_BYTES};
+use crate::operation::{Operation, churn, fill, fill_with_key};
+use shf_base::open::Opened;
+use shf_engine::Map;
+use shf_tests::Random;
+use shf_tests::mount::over_maps;
+
+fn puts(_: &Opened, step: u64) -> Operation {
+    Operation::Put((1000 + step).to_le_bytes().to_vec(), vec![7; 50])
+}
+
+#[test]
+fn a_growth_step_survives_death_at_every_step() {
+    // Goal: P2 between the file's growth, the ledger and the limit. Method: the first put into a
+    // filled map that makes record pages real and nothing else, and the first that does so with
+    // index pages.
+    let hit = |before: &Counters, after: &Counters| {
+        after.record_limit > before.record_limit && after.splits == before.splits
+    };
+    Experiment::search("grow-records", MAX_BYTES, fill, puts, hit).run(30);
+    let hit = |before: &Counters, after: &Counters| {
+        after.index_limit > before.index_limit && after.record_limit == before.record_limit
+    };
+    Experiment::search("grow-index", MAX_BYTES, fill, puts, hit).run(400);
+}
+
+#[test]
+fn a_growth_step_that_fails_survives_death_at_every_step() {
+    // Goal: what a failed step made real goes back to the file system, whoever does it. Method: a
+    // put of a value for which a file system of 2 MiB has too little left, after the first of its
+    // pieces were made real.
+    over_maps(2 << 20, || {
+        let put = Operation::put(1500 << 10);
+        Experiment::without_space("grow-fails", 8 << 20, fill_with_key(700 << 10), put).run(20);
+    });
+}
+
+/// Fills a map with values of many sizes, and deletes all keys but every `kept`th.
+fn sparse(kept: usize) -> impl Fn(&Map) {
+    move |map| {
+        let value = |key: u64| vec![key as u8; 20 + key as usize % 90];
+        let put = |key: &u64| map.put(&key.to_le_bytes(), &value(*key)).is_ok();
+        let keys: Vec<u64> = (0..).take_while(put).collect();
+        for key in keys.iter().filter(|key| **key % kept as u64 != 0) {
+            map.delete(&key.to_le_bytes()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_put_that_finds_no_room_survives_death_at_every_step() {
+    // Goal: P2 for an operation that fails, having moved records together in vain.
+    let put = Operation::put(100_000);
+    Experiment::without_space("refused", 128 << 10, sparse(10), put).squeezing().run(1000);
+}
+
+#[test]
+fn compaction_survives_death_at_every_step() {
+    // Goal: P2 for a put that moves records and frees the run they leave. Method: seeded churn with
+    // changing sizes until a put does both.
+    let mut random = Random::from_env(4);
+    let put = |_: &Opened, _: u64| churn(&mut random, 600, 300);
+    let hit = |before: &Counters, after: &Counters| {
+        after.moved > before.moved && after.free_pages > before.free_pages
+    };
+    Experiment::search("compaction", MAX_BYTES, |_| {}, put, hit).run(60);
+}
+
+#[test]
+fn a_block_cut_from_a_larger_one_survives_death_at_every_step() {
+    // Goal: P2 for a put that splits a retired block of a larger class in two. Method: much is
+    // dead, all of one size; only the class of `KEY` has no block.
+    let prepare = |map: &Map| {
+        for key in 0..400u64 {
+            map.put(&key.to_le_bytes(), &[1; 200]).unwrap();
+        }
+        for key in 0..100u64 {
+            map.delete(&(4 * key).to_le_bytes()).unwrap();
+        }
+    };
+    Experiment::new("cut", prepare, Operation::put(100)).run(30);
+}
+
+#[test]
+fn a_sweep_survives_death_at_every_step() {
+    // Goal: P2 for a put into a full map that finds its block by a sweep. Method: seeded churn
+    // until the place where sweeps begin moves.
+    let mut random = Random::from_env(5);
+    let next = |_: &Opened, _: u64| match random.below(3) {
+        0 => Operation::Delete(random.below(2000).to_le_bytes().to_vec()),
+        _ => churn(&mut random, 2000, 120),
+    };
+    let hit = |before: &Counters, after: &Counters| {
+        after.swept_to != before.swept_to && after.moved == before.moved
+    };
+    Experiment::search("sweep", 160 << 10, |_| {}, next, hit).run(30);
+}
+
+#[test]
+fn a_squeeze_survives_death_at_every_step() {
+    // Goal: P2 for a put into a full map that moves records together. Method: most keys are
+    // deleted; then the first put of a size that none of them had, which moves more than a step of
+    // compaction does.
+    let hit = |before: &Counters, after: &Counters| after.moved > before.moved + 8;
+    for (what, len, kept) in [("squeeze", 3000, 2), ("squeeze-large", 20_000, 10)] {
+        let put = |_: &Opened, step: u64| Operation::Put(step.to_be_bytes().to_vec(), vec![9; len]);
+        Experiment::search(what, 144 << 10, sparse(kept), put, hit).squeezing().run(1000);
+    }
+}
+
+#[test]
+fn a_large_run_used_again_survives_death_at_every_step() {
+    // Goal: P2 for a large value in the front of a run that an earlier one left.
+    let next = |_: &Opened, step: u64| match step {
+        0 => Operation::put(60_000),
+        1 => Operation::Delete(KEY.to_vec()),
+        _ => Operation::put(20_000),
+    };
+    let hit = |before: &Counters, after: &Counters| after.reused > before.reused;
+    Experiment::search("again", MAX_BYTES, fill, next, hit).run(30);
+}

@@ -1,0 +1,61 @@
+//! The operations that somebody dies in.
+
+use crate::KEY;
+use shf_engine::{Map, OpError};
+use shf_tests::Random;
+
+/// One call.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    Put(Vec<u8>, Vec<u8>),
+    Delete(Vec<u8>),
+    Add(Vec<u8>, i64),
+    Clear,
+}
+
+impl Operation {
+    /// A put of `KEY` with a value of `len` bytes.
+    pub fn put(len: usize) -> Operation {
+        Operation::Put(KEY.to_vec(), vec![len as u8; len])
+    }
+
+    /// A delete of `KEY`.
+    pub fn delete() -> Operation {
+        Operation::Delete(KEY.to_vec())
+    }
+
+    pub fn run(&self, map: &Map) -> Result<(), OpError> {
+        match self {
+            Operation::Put(key, value) => map.put(key, value).map(drop),
+            Operation::Delete(key) => map.delete(key).map(drop),
+            Operation::Add(key, delta) => map.add(key, *delta).map(drop),
+            Operation::Clear => map.clear().map(drop),
+        }
+    }
+}
+
+/// A put of one of `keys` keys, with a value of a size that keeps changing.
+pub fn churn(random: &mut Random, keys: u64, len_max: u64) -> Operation {
+    let (key, len) = (random.below(keys), random.below(len_max));
+    Operation::Put(key.to_le_bytes().to_vec(), random.bytes(len as usize))
+}
+
+/// Keys that most experiments have beside `KEY`.
+pub fn fill(map: &Map) {
+    for key in 0..100u64 {
+        map.put(&key.to_le_bytes(), &[key as u8; 20]).unwrap();
+    }
+}
+
+/// As `fill`, and `KEY` with `len` bytes.
+pub fn fill_with_key(len: usize) -> impl FnOnce(&Map) {
+    move |map| {
+        fill(map);
+        map.put(KEY, &vec![1; len]).unwrap();
+    }
+}
+
+/// What makes the next locker repair, and changes nothing else.
+pub fn repair(map: &Map) -> bool {
+    map.delete(b"not there").is_ok()
+}
