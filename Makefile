@@ -2,10 +2,11 @@
 #
 #   make demo [FOLDER=/usr/share/doc]   counts words with processes that are killed and replaced
 #   make test                           builds and tests everything
+#   make test-deaths                    kills processes at every step; a quarter of an hour or more
 #   make bench [ARGS=--help]            measures what processes reach on one map
 #   make bench-peers [ARGS=--help]      measures beside tbb::concurrent_hash_map
 #   make docs                           makes the reference of the C++ and the Rust interface
-.PHONY: demo test bench bench-peers docs
+.PHONY: demo test test-deaths bench bench-peers docs
 
 BENCH_PACKAGES = libcli11-dev nlohmann-json3-dev
 # What the checks of packages, of installed libraries and of the reference need.
@@ -20,6 +21,10 @@ demo:
 test:
 	@cmake/install-missing.sh --optional $(BENCH_PACKAGES) $(CHECK_PACKAGES)
 	cmake --workflow --preset release
+
+test-deaths:
+	SHF_EXHAUSTIVE=1 cargo test --locked --release --package shf-tests --features crash-points \
+	  --test crash -- --nocapture
 
 bench:
 	@cmake/install-missing.sh $(BENCH_PACKAGES)
