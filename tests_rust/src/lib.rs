@@ -1,6 +1,7 @@
 //! Shared helpers of the tests: a seeded generator, decoded operations, and checks of a map.
 
 pub mod board;
+pub mod clock;
 pub mod golden;
 pub mod history;
 pub mod image;

@@ -3,6 +3,7 @@
 
 use shf_engine::Map;
 use shf_tests::board::Board;
+use shf_tests::clock::now;
 use shf_tests::history::{Call, Event, linearizable};
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End};
@@ -29,15 +30,6 @@ const DELETE: u64 = 2;
 const ADD: u64 = 3;
 /// The answer of a get that finds nothing.
 const NOTHING: i64 = i64::MIN;
-
-/// Nanoseconds on a clock that all processes share.
-#[allow(unsafe_code)]
-fn now() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: plain call that fills in a structure of ours.
-    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) }, 0);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
 
 /// Where a call is written down, before and after it.
 struct Log {
