@@ -8,6 +8,8 @@ pub mod image;
 pub mod map_file;
 pub mod mount;
 pub mod process;
+#[cfg(not(any(miri, loom)))]
+pub mod torture;
 pub mod watchdog;
 
 use shf_engine::Map;

@@ -49,6 +49,12 @@ fn spawn_for(seconds: u32, work: impl FnOnce() -> bool) -> i32 {
     }
 }
 
+/// Has the kernel end this child when its parent ends, however that happens.
+pub fn end_with_parent() {
+    // SAFETY: plain system call on this child.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
 /// Writes what a child panicked with to its standard error. The test's own report, which the
 /// child writes a copy of, dies with it.
 fn say(panic: &(dyn std::any::Any + Send)) {
@@ -66,6 +72,15 @@ pub fn wait(child: i32) -> End {
     let waited = unsafe { libc::waitpid(child, &mut status, 0) };
     assert_eq!(waited, child, "waitpid failed");
     end(status)
+}
+
+/// How a child ended, if it did.
+pub fn ended(child: i32) -> Option<End> {
+    let mut status = 0;
+    // SAFETY: plain system call on a child of this process.
+    let waited = unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) };
+    assert!(waited == child || waited == 0, "waitpid failed");
+    (waited == child).then(|| end(status))
 }
 
 fn end(status: i32) -> End {

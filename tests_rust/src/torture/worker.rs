@@ -1,0 +1,235 @@
+//! What the process in a seat does: random calls, each written down, until the round is over.
+
+use super::crew::Signals;
+use super::keys::Key;
+use super::log::{ENTRIES, Log, NOTHING, REFUSED, TOO_LONG, TORN, What};
+use crate::Random;
+use crate::clock::now;
+use shf_engine::{Map, OpError};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// One call in so many of a writer's is a clear.
+const CALLS_PER_CLEAR: u64 = 600_000;
+/// Gets of a scanner between two walks, at most.
+const GETS_PER_SCAN: u64 = 300;
+/// Bytes of the buffer of gets that bring one.
+const BUFFER_BYTES: usize = 4096;
+/// Seconds in which a round must be over, else the process is ended by SIGALRM.
+const WATCHDOG_SECONDS: u32 = 60;
+/// A call that took longer says how long no processor was free.
+const SLOW_NS: u64 = 5_000_000;
+/// Calls after which that is looked up again.
+const CALLS_PER_LOOK: u64 = 32;
+
+/// What a process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Puts, adds, deletes, clears, and gets.
+    Writer,
+    /// Gets.
+    Reader,
+    /// Walks over all keys, and gets.
+    Scanner,
+}
+
+/// A process of the crew.
+pub struct Worker<'m> {
+    /// Its handle.
+    pub map: &'m Map,
+    /// What it is for.
+    pub role: Role,
+    /// Which seat it has.
+    pub seat: usize,
+    /// That seat's log.
+    pub log: Log,
+    /// What the judge says.
+    pub signals: Signals,
+    /// Its choices.
+    pub random: Random,
+    /// How many keys there are.
+    pub keys: u64,
+    /// The round that it was started in.
+    pub round: u64,
+    /// Its first entry of that round.
+    pub index: usize,
+}
+
+/// What a worker has in hand.
+struct Hands {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    delay: RunDelay,
+}
+
+impl Worker<'_> {
+    /// Works until it is killed.
+    pub fn work(mut self) -> ! {
+        let mut hands = Hands { key: Vec::new(), value: Vec::new(), delay: RunDelay::open() };
+        loop {
+            #[allow(unsafe_code)]
+            // SAFETY: plain system call.
+            unsafe {
+                libc::alarm(WATCHDOG_SECONDS);
+            }
+            while self.signals.round() == self.round && self.index + self.room() < ENTRIES {
+                self.act(&mut hands);
+            }
+            self.signals.rest(self.seat, self.round);
+            while [0, self.round].contains(&self.signals.round()) {
+                sleep(Duration::from_micros(500));
+            }
+            (self.round, self.index) = (self.signals.round(), 0);
+        }
+    }
+
+    /// Entries that the longest call takes: each key of a walk, and again after a split.
+    fn room(&self) -> usize {
+        if self.role == Role::Scanner { 4 * self.keys as usize } else { 1 }
+    }
+
+    fn act(&mut self, hands: &mut Hands) {
+        let key = Key::choose(self.keys, &mut self.random);
+        match self.role {
+            Role::Scanner if self.random.below(GETS_PER_SCAN / 2) == 0 => self.scan(),
+            Role::Writer if self.random.below(CALLS_PER_CLEAR) == 0 => self.clear(),
+            Role::Writer => self.write(key, hands),
+            _ => self.get(key, hands),
+        }
+    }
+
+    fn write(&mut self, key: Key, hands: &mut Hands) {
+        let what = match self.random.below(20) {
+            0..5 => return self.get(key, hands),
+            5..9 => What::Delete,
+            _ if key.is_counter() => What::Add,
+            _ => What::Put,
+        };
+        // Told apart from all other values of this map.
+        let number = (self.round << 32 | (self.seat as u64) << 24 | self.index as u64) as i64;
+        let argument = if what == What::Put { number } else { 1 + self.random.below(1000) as i64 };
+        let Hands { key: bytes, value, delay } = hands;
+        key.write(bytes);
+        if what == What::Put {
+            key.write_value(number, value);
+        }
+        delay.look(self.index as u64);
+        let map = self.map;
+        self.call(what, key, argument, delay, || match what {
+            What::Put => map.put(bytes, value).map(|placed| placed.replaced.into()),
+            What::Delete => map.delete(bytes).map(i64::from),
+            _ => map.add(bytes, argument),
+        });
+    }
+
+    fn get(&mut self, key: Key, hands: &mut Hands) {
+        let Hands { key: bytes, value, delay } = hands;
+        key.write(bytes);
+        let (map, how) = (self.map, self.random.below(8));
+        let what = if how == 0 { What::Contains } else { What::Get };
+        let number = |value: &[u8]| key.read_value(value).unwrap_or(TORN);
+        self.call(what, key, 0, delay, || match how {
+            0 => map.contains(bytes).map(i64::from),
+            1..3 => {
+                value.resize(BUFFER_BYTES, 0);
+                match map.get_into(bytes, value) {
+                    Ok(Some(len)) => Ok(number(&value[..len])),
+                    Ok(None) => Ok(NOTHING),
+                    Err(OpError::BufferTooSmall { .. }) => Ok(TOO_LONG),
+                    Err(error) => Err(error),
+                }
+            }
+            _ => map.get(bytes, value).map(|found| if found { number(value) } else { NOTHING }),
+        });
+    }
+
+    fn clear(&mut self) {
+        let map = self.map;
+        let call = || map.clear().map(|keys| keys as i64);
+        self.call(What::Clear, Key(0), 0, &mut RunDelay::open(), call);
+    }
+
+    /// Makes a call and writes it down.
+    fn call(
+        &mut self,
+        what: What,
+        key: Key,
+        argument: i64,
+        delay: &mut RunDelay,
+        call: impl FnOnce() -> Result<i64, OpError>,
+    ) {
+        let begun = now();
+        self.log.begin(self.index, what, key, argument, begun);
+        let answer = answer(call());
+        let ended = now();
+        let delay = if ended - begun > SLOW_NS { delay.since_look() } else { 0 };
+        self.log.end(self.index, answer, delay, ended);
+        self.index += 1;
+    }
+
+    fn scan(&mut self) {
+        let (scan, begun) = (self.index, now());
+        let most = if self.random.below(4) == 0 { self.random.below(self.keys) } else { u64::MAX };
+        self.log.begin(scan, What::Scan, Key(0), 0, begun);
+        let (log, mut index, mut left, mut visited) = (self.log, scan + 1, begun, 0);
+        let done = self.map.for_each(&mut |key, value| {
+            // Between leaving the one before and coming here, the map had this key and value.
+            let time = now();
+            let known = Key::read(key);
+            let number = known.and_then(|key| key.read_value(value)).unwrap_or(TORN);
+            log.begin(index, What::Seen, known.unwrap_or(Key(0)), 0, left);
+            log.end(index, number, 0, time);
+            (index, left, visited) = (index + 1, time, visited + 1);
+            visited <= most && index + 1 < ENTRIES
+        });
+        let to_the_end = visited <= most && index + 1 < ENTRIES;
+        self.log.end(scan, answer(done.map(|()| to_the_end.into())), 0, now());
+        self.index = index;
+    }
+}
+
+/// Only `Busy` is an answer that is counted on: it ends the process otherwise.
+fn answer(answer: Result<i64, OpError>) -> i64 {
+    match answer {
+        Ok(answer) => answer,
+        Err(OpError::Busy) => REFUSED,
+        Err(error) => panic!("a call failed: {error}"),
+    }
+}
+
+/// How long this process was ready to run and did not, by the kernel's account.
+struct RunDelay {
+    file: Option<File>,
+    looked: u64,
+}
+
+impl RunDelay {
+    /// Where the kernel keeps no account, it is always 0.
+    fn open() -> RunDelay {
+        let file = File::open("/proc/self/schedstat").ok();
+        RunDelay { file, looked: 0 }
+    }
+
+    /// Looks, now and then.
+    fn look(&mut self, call: u64) {
+        if call.is_multiple_of(CALLS_PER_LOOK) || self.looked == 0 {
+            self.looked = self.now();
+        }
+    }
+
+    /// Nanoseconds since it was last looked.
+    fn since_look(&mut self) -> u64 {
+        let (before, now) = (self.looked, self.now());
+        self.looked = now;
+        now - before
+    }
+
+    fn now(&self) -> u64 {
+        let mut text = [0; 64];
+        let read = self.file.as_ref().map_or(0, |file| file.read_at(&mut text, 0).unwrap_or(0));
+        let text = String::from_utf8_lossy(&text[..read]);
+        text.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
+    }
+}
