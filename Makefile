@@ -3,7 +3,7 @@
 #   make demo [FOLDER=/usr/share/doc]   counts words with processes that are killed and replaced
 #   make test                           builds and tests everything
 #   make test-deaths                    kills processes at every step; a quarter of an hour or more
-#   make torture [SECONDS=60] [ARGS=--seed 1]  kills and stops processes on a map, and judges
+#   make torture [SECONDS=60]           kills and stops processes on a map at random, and judges
 #   make bench [ARGS=--help]            measures what processes reach on one map
 #   make bench-peers [ARGS=--help]      measures beside tbb::concurrent_hash_map
 #   make docs                           makes the reference of the C++ and the Rust interface
@@ -13,6 +13,7 @@ BENCH_PACKAGES = libcli11-dev nlohmann-json3-dev
 # What the checks of packages, of installed libraries and of the reference need.
 CHECK_PACKAGES = clang doxygen dpkg-dev file pkg-config
 SECONDS = 60
+WITH_CARGO = PATH="$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin"
 
 demo:
 	@cmake/install-missing.sh
@@ -25,14 +26,14 @@ test:
 	cmake --workflow --preset release
 
 test-deaths:
-	SHF_EXHAUSTIVE=1 cargo test --locked --release --package shf-tests --features crash-points \
-	  --test crash -- --nocapture
+	@cmake/install-missing.sh
+	@$(WITH_CARGO) SHF_EXHAUSTIVE=1 cargo test --locked --release --package shf-tests \
+	  --features crash-points --test crash --target-dir build/torture -- --nocapture
 
 torture:
 	@cmake/install-missing.sh
-	@PATH="$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" cargo run --locked --release \
-	  --package shf-tests --bin torture --target-dir build/torture \
-	  -- --seconds $(SECONDS) $(ARGS)
+	@$(WITH_CARGO) cargo run --locked --release --package shf-tests --bin torture \
+	  --target-dir build/torture -- --seconds $(SECONDS) $(ARGS)
 
 bench:
 	@cmake/install-missing.sh $(BENCH_PACKAGES)
