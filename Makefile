@@ -4,10 +4,11 @@
 #   make test                           builds and tests everything
 #   make test-deaths                    kills processes at every step; a quarter of an hour or more
 #   make torture [SECONDS=60]           kills and stops processes on a map at random, and judges
+#   make fuzz [SECONDS=60]              damages maps as libFuzzer chooses (nightly, cargo-fuzz)
 #   make bench [ARGS=--help]            measures what processes reach on one map
 #   make bench-peers [ARGS=--help]      measures beside tbb::concurrent_hash_map
 #   make docs                           makes the reference of the C++ and the Rust interface
-.PHONY: demo test test-deaths torture bench bench-peers docs
+.PHONY: demo test test-deaths torture bench bench-peers fuzz docs
 
 BENCH_PACKAGES = libcli11-dev nlohmann-json3-dev
 # What the checks of packages, of installed libraries and of the reference need.
@@ -46,6 +47,15 @@ bench-peers:
 	cmake --preset release
 	cmake --build --preset release --target shf_bench_peers
 	build/release/bench/shf_bench_peers $(ARGS)
+
+# SECONDS is a variable of bash as well, so it is not taken from the environment. The address
+# sanitizer watches private memory; guard pages watch the map.
+FUZZ_SECONDS = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
+fuzz:
+	cd tests_rust && cargo +nightly fuzz run --fuzz-dir fuzz \
+	  --target-dir $(CURDIR)/build/fuzz damage -- \
+	  -max_total_time=$(FUZZ_SECONDS) -max_len=600 -timeout=10 -malloc_limit_mb=512 \
+	  -rss_limit_mb=2048 -print_final_stats=1
 
 docs:
 	@cmake/install-missing.sh doxygen

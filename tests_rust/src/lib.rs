@@ -2,12 +2,16 @@
 
 pub mod board;
 pub mod clock;
+pub mod damage;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 pub mod golden;
 pub mod history;
 pub mod image;
 pub mod map_file;
 pub mod mount;
 pub mod process;
+pub mod rounds;
 #[cfg(not(any(miri, loom)))]
 pub mod torture;
 pub mod watchdog;

@@ -16,6 +16,8 @@ mod cancellation;
 mod limits;
 mod file_system;
 mod mapping;
+#[cfg(feature = "fuzzing")]
+pub mod guarded;
 mod fork;
 mod map_file;
 mod byte_lock;

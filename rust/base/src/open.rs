@@ -6,6 +6,8 @@ use crate::crash;
 pub use crate::create::{CreateOptions, create};
 use crate::error::OpenError;
 use crate::format::FileHeader;
+#[cfg(feature = "fuzzing")]
+use crate::format::{HEADER_BYTES, Mismatch};
 use crate::geometry::Geometry;
 use crate::place::Place;
 use crate::region::Region;
@@ -63,6 +65,20 @@ pub fn heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Opened {
     header.store(&region);
     let storage = Storage::new(Arc::new(region), None);
     Opened { storage, header, presence: Some(Presence::single()) }
+}
+
+/// Attaches to the bytes of a region as `open` does to those of a file, for fuzzing: all of them
+/// are real, and nobody else is attached.
+#[cfg(feature = "fuzzing")]
+pub fn region(region: &Arc<Region>, access: Access) -> Result<Opened, Mismatch> {
+    let mut bytes = [0; HEADER_BYTES];
+    if let Some(header) = region.bytes(0, HEADER_BYTES as u64) {
+        header.copy_out(0, &mut bytes);
+    }
+    let header = FileHeader::decode(&bytes, region.len())?;
+    let storage = Storage::new(region.clone(), None);
+    let presence = (access == Access::ReadWrite).then(Presence::single);
+    Ok(Opened { storage, header, presence })
 }
 
 #[cfg(all(test, not(any(loom, miri))))]

@@ -41,6 +41,15 @@ impl Region {
         }
     }
 
+    /// Takes over a mapping whose first and last page are guards, and no part of the region.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn between_guards(map: MmapRaw) -> Region {
+        let len = map.len().checked_sub(2 * HEAP_ALIGN).expect("room between two pages");
+        // SAFETY: the mapping is longer than a page.
+        let base = unsafe { map.as_mut_ptr().add(HEAP_ALIGN) };
+        Region { base, len: len as u64, writable: true, backing: Backing::Mapped(map) }
+    }
+
     /// `len` zeroed bytes of private memory. `None` when there is not that much.
     pub fn heap(len: u64) -> Option<Region> {
         let layout = Layout::from_size_align(usize::try_from(len).ok()?, HEAP_ALIGN).ok()?;

@@ -80,6 +80,17 @@ impl Map {
         Map::new(open::heap(shards, window_bytes, max_bytes), &Options::default())
     }
 
+    /// A handle of the map that a region's bytes are, for fuzzing. Of the options only `patience`
+    /// matters.
+    #[cfg(feature = "fuzzing")]
+    pub fn of_region(
+        region: &std::sync::Arc<shf_base::region::Region>,
+        access: Access,
+        options: &Options,
+    ) -> Result<Map, shf_base::format::Mismatch> {
+        Ok(Map::new(open::region(region, access)?, options))
+    }
+
     /// Deletes the file of a map; those who have it open keep it until they drop it.
     pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
         open::remove(folder, name)

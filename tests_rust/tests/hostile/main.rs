@@ -15,76 +15,19 @@ use shf_base::geometry::PAGE_BYTES;
 use shf_engine::OpError;
 use shf_engine::place::{Field, INTENT_ENTRIES, LEVEL_ENTRIES};
 use shf_tests::Random;
-use shf_tests::board::Board;
+use shf_tests::damage::*;
 use shf_tests::image::Image;
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End};
+use shf_tests::rounds::{Rounds, WATCHDOG_SECONDS, limit_private_memory};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-/// Seconds that one round may take.
-const WATCHDOG_SECONDS: u32 = 10;
 /// Rounds of one child.
 const BATCH: u64 = 50;
-/// What a child may take beside what its parent has: a length from the file must not lead to more.
-const PRIVATE_BYTES_MAX: u64 = 512 << 20;
-
-/// Rounds of a test: which ones, and the seed that each one's follows from.
-struct Rounds {
-    seed: u64,
-    first: u64,
-    end: u64,
-}
-
-impl Rounds {
-    fn from_env(seed: u64, default: u64) -> Rounds {
-        let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-        let seed = Random::from_env(seed).next();
-        match number("SHF_ROUND") {
-            Some(round) => Rounds { seed, first: round, end: round + 1 },
-            None => Rounds { seed, first: 0, end: number("SHF_ROUNDS").unwrap_or(default) },
-        }
-    }
-
-    /// Runs each round in a forked child, some rounds in each, which all must come back.
-    #[allow(unsafe_code)]
-    fn run(&self, what: &str, round: impl Fn(&mut Random)) {
-        let board = Board::new();
-        for first in (self.first..self.end).step_by(BATCH as usize) {
-            let end = process::run(|| {
-                limit_private_memory();
-                for number in first..(first + BATCH).min(self.end) {
-                    board.set(0, number);
-                    // SAFETY: plain system call.
-                    unsafe { libc::alarm(WATCHDOG_SECONDS) };
-                    round(&mut Random::new(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-                }
-                true
-            });
-            let number = board.get(0);
-            assert_eq!(
-                end,
-                End::Exited(0),
-                "{what}: round {number} (SHF_ROUND={number} repeats it)"
-            );
-        }
-        println!("{what}: rounds {} to {}", self.first, self.end);
-    }
-}
-
-/// Address space, because mapped files count as such; the first number of the file is pages.
-#[allow(unsafe_code)]
-fn limit_private_memory() {
-    let taken = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = taken.split(' ').next().unwrap().parse().unwrap();
-    let bytes = pages * PAGE_BYTES + PRIVATE_BYTES_MAX;
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: sets a limit of this child.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
-}
 
 fn survive(what: &str, shards: u32, seed: u64) {
     let scene = Scene::new(what, shards);
-    Rounds::from_env(seed, 500).run(what, |random| {
+    Rounds::from_env(seed, 500, BATCH).run(what, |random| {
         // The inherited handle takes a slot of its own before anything is damaged.
         scene.image.restore();
         let _ = scene.writer.delete(b"not there");
@@ -109,7 +52,7 @@ fn a_damaged_map_is_sound_after_a_repair() {
     // and nothing that an operation calls corrupt.
     let scene = Scene::new("hostile-repair", 2);
     let areas: Vec<Area> = AREAS.iter().copied().filter(|area| *area != Lock).collect();
-    Rounds::from_env(105, 500).run("hostile-repair", |random| {
+    Rounds::from_env(105, 500, BATCH).run("hostile-repair", |random| {
         scene.image.restore();
         let _ = scene.writer.delete(b"not there");
         scene.restore_and_damage(random, &areas);
@@ -145,7 +88,7 @@ fn damage_that_happens_meanwhile_is_survived_by_every_operation() {
             }
         }
     });
-    Rounds::from_env(103, 200).run("hostile-race", |random| {
+    Rounds::from_env(103, 200, BATCH).run("hostile-race", |random| {
         scene.image.restore();
         let other = process::spawn(|| {
             end_with_parent();
@@ -180,7 +123,7 @@ fn reads_of_a_damaged_map_make_no_hole_real() {
     let scene = Scene::new("hostile-holes", 1);
     let areas: Vec<Area> = AREAS.iter().copied().filter(|area| *area != Limits).collect();
     let blocks = || scene.image.file().metadata().unwrap().blocks();
-    Rounds::from_env(104, 400).run("hostile-holes", |random| {
+    Rounds::from_env(104, 400, BATCH).run("hostile-holes", |random| {
         scene.restore_and_damage(random, &areas);
         let before = blocks();
         for read in READS {

@@ -1,0 +1,123 @@
+//! What a sound map has to answer.
+
+use shf_engine::{Map, OpError};
+use std::collections::HashMap;
+use std::fmt::Debug;
+
+/// The contents of a map that the checker found sound, as a plain map.
+pub struct Model(HashMap<Vec<u8>, Vec<u8>>);
+
+impl Model {
+    /// The model of a sound map; panics when walk, count and gets contradict each other.
+    pub fn of(map: &Map) -> Model {
+        let mut pairs = HashMap::new();
+        let walked = map.for_each(&mut |key, value| {
+            assert!(pairs.insert(key.to_vec(), value.to_vec()).is_none(), "{} twice", name(key));
+            true
+        });
+        assert_eq!(walked, Ok(()), "a walk over a sound map");
+        assert_eq!(map.size(), pairs.len() as u64, "size of a sound map");
+        let model = Model(pairs);
+        let mut value = Vec::new();
+        for (key, expected) in &model.0 {
+            assert_eq!(
+                map.get(key, &mut value),
+                Ok(true),
+                "get of {}, which a walk visited",
+                name(key)
+            );
+            assert!(&value == expected, "value of {}", name(key));
+        }
+        model
+    }
+
+    /// Judges a get.
+    pub fn got(&self, key: &[u8], answer: Result<Option<&[u8]>, OpError>) {
+        let right = Ok(self.0.get(key).map(Vec::as_slice));
+        assert!(
+            answer == right,
+            "get of {}: {:?}, not {:?} bytes",
+            name(key),
+            answer.map(|v| v.map(<[u8]>::len)),
+            right.map(|v: Option<&[u8]>| v.map(<[u8]>::len))
+        );
+    }
+
+    /// Judges a get into a buffer of a length that may be too small.
+    pub fn got_into(&self, key: &[u8], buffer: &[u8], answer: Result<Option<usize>, OpError>) {
+        let found_bytes = buffer.len() as u64;
+        match (self.0.get(key), answer) {
+            (Some(value), Err(OpError::BufferTooSmall { needed_bytes, .. })) => {
+                assert_eq!(needed_bytes, value.len() as u64, "{}", name(key));
+                assert!(needed_bytes > found_bytes, "{needed_bytes} bytes fit");
+            }
+            (_, answer) => self.got(key, answer.map(|len| len.map(|len| &buffer[..len]))),
+        }
+    }
+
+    /// Judges whether the key is there.
+    pub fn contains(&self, key: &[u8], answer: Result<bool, OpError>) {
+        assert_eq!(answer, Ok(self.0.contains_key(key)), "{}", name(key));
+    }
+
+    /// Judges a put, and makes it.
+    pub fn put(&mut self, key: &[u8], value: &[u8], answer: Result<bool, OpError>) {
+        let there = self.0.contains_key(key);
+        if may_be(answer, &there, "put of", key) {
+            self.0.insert(key.to_vec(), value.to_vec());
+        }
+    }
+
+    /// Judges an addition, and makes it.
+    pub fn add(&mut self, key: &[u8], delta: i64, answer: Result<i64, OpError>) {
+        let integer = |value: &Vec<u8>| value.as_slice().try_into().map(i64::from_le_bytes).ok();
+        let old = self.0.get(key).map(integer);
+        match (old, answer) {
+            // No integer has a key as long as that.
+            (_, Err(OpError::TooLarge { .. })) | (Some(_), Err(OpError::WrongType { .. })) => {}
+            (Some(Some(old)), Err(OpError::Overflow { value, .. })) => {
+                assert_eq!(value, old, "{}", name(key));
+                assert!(old.checked_add(delta).is_none(), "{old} + {delta}");
+            }
+            (Some(None), answer) => panic!("add to the bytes of {}: {answer:?}", name(key)),
+            (old, answer) => {
+                let sum = old.flatten().unwrap_or(0).wrapping_add(delta);
+                if may_be(answer, &sum, "add to", key) {
+                    self.0.insert(key.to_vec(), sum.to_le_bytes().into());
+                }
+            }
+        }
+    }
+
+    /// Judges a delete, and makes it.
+    pub fn delete(&mut self, key: &[u8], answer: Result<bool, OpError>) {
+        assert_eq!(answer, Ok(self.0.remove(key).is_some()), "delete of {}", name(key));
+    }
+
+    /// Judges a clear, and makes it.
+    pub fn clear(&mut self, answer: Result<u64, OpError>) {
+        assert_eq!(answer, Ok(self.0.len() as u64), "clear");
+        self.0.clear();
+    }
+}
+
+/// Whether a sound map did what it should; else it must be too full for it, and has done nothing.
+fn may_be<T: Debug + PartialEq>(
+    answer: Result<T, OpError>,
+    right: &T,
+    what: &str,
+    key: &[u8],
+) -> bool {
+    use OpError::{HashCollisions, NoSpace, TooLarge};
+    match answer {
+        Ok(answer) => assert_eq!(answer, *right, "{what} {}", name(key)),
+        Err(NoSpace { .. } | HashCollisions { .. } | TooLarge { .. }) => return false,
+        Err(error) => panic!("{what} {}: {error:?}", name(key)),
+    }
+    true
+}
+
+/// A key, cut short.
+fn name(key: &[u8]) -> String {
+    format!("{} bytes {:?}", key.len(), String::from_utf8_lossy(&key[..key.len().min(16)]))
+}
