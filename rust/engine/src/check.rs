@@ -78,6 +78,9 @@ struct Walk<'m> {
     large: HashSet<u32>,
     /// References in use.
     references: HashSet<u32>,
+    /// Blocks that wait in rings, and the units of their class, until a free block of that size is
+    /// found there.
+    waiting: HashMap<u32, u32>,
     keys: u64,
     tables: u64,
     /// The slot that is being looked at.
@@ -94,6 +97,7 @@ pub fn shard(place: Place<'_>) -> Vec<Violation> {
         live: HashMap::new(),
         large: HashSet::new(),
         references: HashSet::new(),
+        waiting: HashMap::new(),
         keys: 0,
         tables: 0,
         slot: None,
@@ -240,6 +244,7 @@ impl<'m> Walk<'m> {
         let intent = Intent::begin(place);
         let (top, _) = run::tops(&intent, place);
         let (mut dead, mut free, mut page) = (0, 0, 0);
+        self.waiting();
         while page < top {
             let run = run::at(&intent, place, page);
             let offset = place.descriptor_offset(page);
@@ -290,7 +295,11 @@ impl<'m> Walk<'m> {
         while at < used {
             let Some(block) = block::at(&place, start + at) else { break };
             at += block.units;
-            found += if block.is_free() { 0 } else { block.units };
+            if !block.is_free() {
+                found += block.units;
+            } else if self.waiting.get(&block.reference) == Some(&block.units) {
+                self.waiting.remove(&block.reference);
+            }
         }
         if at != used || found != live {
             let what = format!("page {page}: {found} of {at} units live, not {live} of {used}");
@@ -298,22 +307,26 @@ impl<'m> Walk<'m> {
         }
     }
 
-    fn rings(&mut self) {
+    /// Collects what waits in rings, each block once.
+    fn waiting(&mut self) {
         let place = self.place;
         if !ring::are_real(place) {
             return;
         }
-        let mut seen = HashSet::new();
         for (class, reference) in ring::waiting(place) {
-            let inside = matches!(
-                run::log_of(&Intent::begin(place), place, reference),
-                Ok((page, Run::Log { used, .. }))
-                    if reference - place.page_unit(page) + class::units(class) <= used
-            );
-            if !inside || self.references.contains(&reference) || !seen.insert(reference) {
-                let what = format!("unit {reference} waits for class {class} but is not free");
-                self.report(place.ring_offset(class), what);
+            if self.waiting.insert(reference, class::units(class)).is_some() {
+                self.report(place.ring_offset(class), format!("unit {reference} waits twice"));
             }
+        }
+    }
+
+    /// What is left there is no free block of the class that it waits for: who got it would write
+    /// over its neighbours, or over the record that it is a part of.
+    fn rings(&mut self) {
+        let place = self.place;
+        for (reference, units) in std::mem::take(&mut self.waiting) {
+            let what = format!("unit {reference} waits for {units} units but is not free");
+            self.report(place.ring_offset(class::of_bytes(u64::from(units) * 8)), what);
         }
     }
 
