@@ -48,13 +48,11 @@ bench-peers:
 	cmake --build --preset release --target shf_bench_peers
 	build/release/bench/shf_bench_peers $(ARGS)
 
-# SECONDS is a variable of bash as well, so it is not taken from the environment. The address
-# sanitizer watches private memory; guard pages watch the map.
-FUZZ_SECONDS = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60)
+# The address sanitizer watches private memory; guard pages watch the map.
 fuzz:
 	cd tests_rust && cargo +nightly fuzz run --fuzz-dir fuzz \
 	  --target-dir $(CURDIR)/build/fuzz damage -- \
-	  -max_total_time=$(FUZZ_SECONDS) -max_len=600 -timeout=10 -malloc_limit_mb=512 \
+	  -max_total_time=$(SECONDS) -max_len=600 -timeout=10 -malloc_limit_mb=512 \
 	  -rss_limit_mb=2048 -print_final_stats=1
 
 docs:

@@ -90,6 +90,16 @@ fn end(status: i32) -> End {
     End::Exited(libc::WEXITSTATUS(status))
 }
 
+/// Waits for the end of a child and leaves it to be waited for.
+pub fn await_end(child: i32) {
+    // SAFETY: an all-zero siginfo_t is one; plain system call on a child of this process.
+    let waited = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, child as libc::id_t, &mut info, libc::WEXITED | libc::WNOWAIT)
+    };
+    assert_eq!(waited, 0, "waitid failed");
+}
+
 /// Sends a signal to a child that has not been waited for.
 pub fn signal(child: i32, signal: i32) {
     // SAFETY: plain system call on a child of this process.

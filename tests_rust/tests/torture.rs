@@ -7,8 +7,8 @@ use std::time::Duration;
 
 #[test]
 fn processes_that_are_killed_and_stopped_at_random_lose_nothing_and_block_nobody() {
-    // Goal: P2 and P6 in any mixture of all calls. Method: torture for some seconds; the judge finds
-    // nothing, and there was something to judge. Stalls are bounded only against hanging.
+    // Goal: P2 and P6 in any mixture of all calls. Method: torture for some seconds; the judge
+    // finds nothing, and there was something to judge. Stalls are bounded only against hanging.
     let seed = Random::from_env(21).next();
     let stall_max = Duration::from_secs(10);
     let plan = Plan { stall_max, ..Plan::new(Duration::from_secs(8), seed) };

@@ -46,7 +46,8 @@ pub fn restore(region: &Region) -> io::Result<()> {
     let address = region.range(0, region.len()).expect("the whole region");
     // SAFETY: a private mapping of a file, for which the advice gives the bytes of the file back;
     // bytes of a region may change at any time.
-    Ok(unsafe { madvise(address.cast(), region.len() as usize, Advice::LinuxDontNeed)? })
+    unsafe { madvise(address.cast(), region.len() as usize, Advice::LinuxDontNeed) }?;
+    Ok(())
 }
 
 #[cfg(all(test, not(any(loom, miri))))]

@@ -308,7 +308,7 @@ fn damage(bed: &Bed, input: &mut Input<'_>) {
             trace(|| format!("{area:?} at {:#x} was {:#x}", spot.offset, bed.load(spot)));
             trace(|| format!("    becomes {value:#x}"));
             bed.store(spot, value);
-            if area == Area::Lock && value % 4 != 0 {
+            if area == Area::Lock && !value.is_multiple_of(4) {
                 // Nearly always its owner dies at once.
                 bed.store(half(spot.offset), 0);
             }

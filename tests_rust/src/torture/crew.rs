@@ -3,6 +3,7 @@
 use super::keys::Key;
 use super::log::{Entry, Log, What};
 use super::plan::{Leg, Plan, Report};
+use super::run_delay::RunDelay;
 use super::stall::Disturbances;
 use super::worker::{Role, Worker};
 use crate::Random;
@@ -23,7 +24,7 @@ const PAUSE_NS_MAX: u64 = 12_000_000;
 /// How long a process is stopped, at most.
 const STOP_NS_MAX: u64 = 25_000_000;
 /// How long the crew may take to come to rest.
-const REST_NS_MAX: u64 = 20_000_000_000;
+const REST_NS_MAX: u64 = 40_000_000_000;
 
 /// What the judge and the crew tell each other.
 #[derive(Clone, Copy)]
@@ -181,8 +182,9 @@ impl<'m> Crew<'m> {
     fn kill(&mut self, index: usize, report: &mut Report) -> Result<(), String> {
         let Seat { pid, stopped, entries } = self.seats[index];
         process::signal(pid, libc::SIGKILL);
+        process::await_end(pid);
+        let (dead, delay) = (now(), RunDelay::of(pid));
         let end = process::wait(pid);
-        let dead = now();
         if end != End::Killed(libc::SIGKILL) {
             self.seats.remove(index);
             return Err(ended_by_itself(index, end));
@@ -194,6 +196,12 @@ impl<'m> Crew<'m> {
             self.disturbances.stops.push((begun, dead));
         }
         let entries = self.logs[index].free(entries);
+        let last = entries.checked_sub(1).and_then(|last| self.logs[index].entry(last));
+        if let Some(last) = last.filter(|last| last.ended == u64::MAX) {
+            let delay = delay.saturating_sub(last.delay);
+            let cut = Entry { ended: dead, delay, ..last };
+            self.disturbances.cut.push(cut);
+        }
         self.seats[index] = self.start(index, entries);
         Ok(())
     }

@@ -3,7 +3,6 @@
 use super::keys::Key;
 use super::log::{Entry, NOTHING, REFUSED, TOO_LONG, TORN, What};
 use super::plan::Report;
-use super::stall::Write;
 use crate::history::{Call, Event, linearizable_from};
 
 /// A key as the judge read it between two rounds.
@@ -84,19 +83,6 @@ impl Calls {
         }
         Ok(())
     }
-}
-
-/// Calls that took the lock of a shard and were answered.
-pub fn writes(seats: &[Vec<Entry>], shard: impl Fn(Key) -> u32) -> Vec<Write> {
-    let wrote = |entry: &&Entry| {
-        let done = entry.ended != u64::MAX && entry.answer != REFUSED;
-        done && matches!(entry.what, What::Put | What::Delete | What::Add)
-    };
-    let write = |entry: &Entry| {
-        let Entry { key, begun, ended, delay, .. } = *entry;
-        Write { shard: shard(key), begun, ended, delay }
-    };
-    seats.iter().flatten().filter(wrote).map(write).collect()
 }
 
 /// A call on one key; none if it says nothing.

@@ -55,7 +55,7 @@ pub struct Entry {
     /// What came of it.
     pub answer: i64,
     /// Nanoseconds, at most, for which the caller could have run meanwhile and no processor was
-    /// free.
+    /// free; before the end, its whole `RunDelay` at an earlier time.
     pub delay: u64,
 }
 
@@ -74,9 +74,10 @@ impl Log {
     }
 
     /// Says what is about to happen.
-    pub fn begin(&self, index: usize, what: What, key: Key, argument: i64, now: u64) {
+    pub fn begin(&self, index: usize, what: What, key: Key, argument: i64, delay: u64, now: u64) {
         self.set(index, 0, key.0 << 8 | what as u64);
         self.set(index, 3, argument as u64);
+        self.set(index, 5, delay);
         // Last: an entry without it was never begun.
         self.set(index, 1, now);
     }

@@ -25,6 +25,7 @@ mod keys;
 mod log;
 mod plan;
 mod run;
+mod run_delay;
 mod stall;
 mod worker;
 

@@ -83,7 +83,7 @@ pub struct Report {
     pub rounds: u64,
     /// Maps used, one after the other.
     pub legs: u64,
-    /// Processes killed, of which so many were stopped at that time.
+    /// Processes killed.
     pub kills: u64,
     /// Processes killed while they were stopped.
     pub killed_stopped: u64,
@@ -101,7 +101,7 @@ pub struct Report {
     pub refused: u64,
     /// Shards repaired.
     pub repairs: u64,
-    /// Longest wait for a shard after a death, net and gross, in nanoseconds.
+    /// Nanoseconds of the longest stall after a death.
     pub stall: u64,
     /// The longest before anything was taken off.
     pub stall_gross: u64,

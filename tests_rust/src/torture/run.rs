@@ -1,11 +1,11 @@
 //! Legs, rounds, and what is looked at between them.
 
 use super::crew::Crew;
-use super::judge::{Calls, Reading, writes};
+use super::judge::{Calls, Reading};
 use super::keys::Key;
-use super::log::Log;
+use super::log::{Entry, Log};
 use super::plan::{Leg, Plan, Report};
-use super::stall::{self, Stall};
+use super::stall::{self, Stall, Write};
 use crate::Random;
 use crate::clock::now;
 use crate::map_file::MapFile;
@@ -23,7 +23,7 @@ const ROUNDS: u64 = 25;
 const STEADY: usize = 10;
 const GROWTH_MAX: u64 = 2;
 /// How long the judge waits for a lock.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(40);
 /// How often a long run says how far it is.
 const SAY_AFTER: Duration = Duration::from_secs(30);
 
@@ -93,9 +93,15 @@ impl Judge<'_> {
         calls.judge(&self.readings, &after)?;
         self.readings = after;
         self.check_memory(report)?;
-        let shards: Vec<u32> = (0..self.leg.keys).map(|key| self.leg.shard(Key(key))).collect();
-        let writes = writes(&seats, |key| shards[key.0 as usize]);
-        check_stall(stall::longest(self.leg.shards, writes, &disturbances), plan, report)
+        let places: Vec<u32> = (0..self.leg.keys).map(|key| self.leg.shard(Key(key))).collect();
+        let write = |entry: &Entry| Write::of(entry, |key| places[key.0 as usize]);
+        let writes: Vec<Write> = seats.iter().flatten().filter_map(write).collect();
+        let (shards, entries) = (self.leg.shards, seats.iter().flatten().chain(&disturbances.cut));
+        let cut = disturbances.cut.iter().filter_map(write);
+        let clears = entries.flat_map(|entry| Write::of_clear(entry, shards));
+        let others: Vec<Write> = cut.chain(clears).collect();
+        let stall = stall::longest(shards, &writes, &others, &disturbances);
+        check_stall(stall, plan, report)
     }
 
     fn check_map(&self) -> Result<(), String> {

@@ -8,22 +8,45 @@
 //! Not all of that is the engine's. Taken off is the time in which
 //! - some process was stopped: it may be the owner, and is waited for as long as it lives;
 //! - the judge wanted to wake up and was not let: the processors were busy with others;
-//! - the calls that waited could have run and were not let, by the kernel's own account.
+//! - the calls that waited could have run and were not let, by the kernel's own account: the
+//!   longest such time of those that ended, and those of all that may have held the lock meanwhile
+//!   besides: calls that were cut short by a death, and clears.
 //!
 //! What remains must be less than `Plan::stall_max`. A lock that stays blocked is seen as well:
 //! nothing of this grows with the time for which all waiting calls sleep.
 
-/// A call that wrote, and was answered.
+use super::keys::Key;
+use super::log::{Entry, REFUSED, What};
+
+/// A call that wrote, and was answered or cut short.
 #[derive(Clone, Copy, Debug)]
 pub struct Write {
     /// Where.
     pub shard: u32,
-    /// Its times.
+    /// A time before.
     pub begun: u64,
-    /// Its times.
+    /// A time after, or that of the death.
     pub ended: u64,
     /// As that of an `Entry`.
     pub delay: u64,
+}
+
+impl Write {
+    /// An answered call on one key; `shard` knows where that is.
+    pub fn of(entry: &Entry, shard: impl Fn(Key) -> u32) -> Option<Write> {
+        let Entry { key, begun, ended, delay, .. } = *entry;
+        let writes = matches!(entry.what, What::Put | What::Delete | What::Add);
+        let counts = writes && entry.answer != REFUSED && ended != u64::MAX;
+        counts.then(|| Write { shard: shard(key), begun, ended, delay })
+    }
+
+    /// A clear, which takes one lock after the other.
+    pub fn of_clear(entry: &Entry, shards: u32) -> impl Iterator<Item = Write> + use<> {
+        let Entry { begun, ended, delay, .. } = *entry;
+        let counts = entry.what == What::Clear && ended != u64::MAX;
+        let shards = if counts { 0..shards } else { 0..0 };
+        shards.map(move |shard| Write { shard, begun, ended, delay })
+    }
 }
 
 /// What the judge did to the crew in a round, and what befell itself.
@@ -35,6 +58,8 @@ pub struct Disturbances {
     pub stops: Vec<(u64, u64)>,
     /// From when to when the judge wanted to wake up.
     pub late: Vec<(u64, u64)>,
+    /// What the dead did when they died; it ended with them.
+    pub cut: Vec<Entry>,
 }
 
 /// The longest time that a shard was blocked after a death.
@@ -42,30 +67,37 @@ pub struct Disturbances {
 pub struct Stall {
     /// Nanoseconds of it that count.
     pub net: u64,
-    /// Most nanoseconds before anything was taken off.
+    /// Most nanoseconds before anything was taken off, of any stall.
     pub gross: u64,
-    /// Which shard, and when that began.
+    /// Which shard it was.
     pub shard: u32,
-    /// When.
+    /// When it began.
     pub begun: u64,
 }
 
-/// The longest stall of a round.
-pub fn longest(shards: u32, mut writes: Vec<Write>, disturbances: &Disturbances) -> Stall {
+/// The longest stall of a round: from the calls that were answered, and others that may have held
+/// the lock.
+pub fn longest(
+    shards: u32,
+    writes: &[Write],
+    others: &[Write],
+    disturbances: &Disturbances,
+) -> Stall {
     let mut longest = Stall::default();
-    let Disturbances { deaths, stops, late } = disturbances;
-    let off = union(stops.iter().chain(late).copied().collect());
-    writes.sort_unstable_by_key(|write| write.ended);
+    let off = union([&disturbances.stops[..], &disturbances.late].concat());
     for shard in 0..shards {
         let of_shard = |write: &&Write| write.shard == shard;
-        let writes: Vec<Write> = writes.iter().filter(of_shard).copied().collect();
-        for &death in deaths {
+        let others: Vec<Write> = others.iter().filter(of_shard).copied().collect();
+        let mut writes: Vec<Write> = writes.iter().filter(of_shard).copied().collect();
+        writes.sort_unstable_by_key(|write| write.ended);
+        for &death in &disturbances.deaths {
             let next = writes.partition_point(|write| write.ended <= death);
             let Some(end) = writes.get(next).map(|write| write.ended) else { continue };
             let waiting = || writes[next..].iter().filter(|write| write.begun < end);
-            let first = waiting().map(|write| write.begun).min().unwrap_or(end);
-            let delay = waiting().map(|write| write.delay).max().unwrap_or(0);
-            let begun = first.max(death);
+            let begun = waiting().map(|write| write.begun).min().unwrap_or(end).max(death);
+            let held = others.iter().filter(|write| write.begun < end && begun <= write.ended);
+            let delay = waiting().map(|write| write.delay).max().unwrap_or(0)
+                + held.map(|write| write.delay).sum::<u64>();
             let gross = end - begun;
             let net = gross.saturating_sub(overlap(&off, begun, end) + delay);
             longest.gross = longest.gross.max(gross);
@@ -107,7 +139,7 @@ mod tests {
     }
 
     fn net(writes: &[Write], disturbances: &Disturbances) -> u64 {
-        longest(2, writes.to_vec(), disturbances).net / MS
+        longest(2, writes, &[], disturbances).net / MS
     }
 
     #[test]
@@ -128,8 +160,14 @@ mod tests {
         let calls = [write(0, 5, 210), Write { delay: 20 * MS, ..write(0, 50, 211) }];
         let stops = vec![(0, 20 * MS), (15 * MS, 30 * MS)];
         let late = vec![(25 * MS, 50 * MS), (205 * MS, 300 * MS)];
-        let disturbances = Disturbances { deaths: vec![10 * MS], stops, late };
+        let deaths = vec![10 * MS];
+        let disturbances = Disturbances { deaths, stops, late, cut: Vec::new() };
         assert_eq!(net(&calls, &disturbances), 200 - 40 - 5 - 20);
-        assert_eq!(longest(2, calls.to_vec(), &disturbances).gross, 200 * MS);
+        let cut = [(0, 1, 9), (0, 20, 90), (0, 60, 100), (1, 20, 90), (0, 215, 216)];
+        let cut =
+            cut.map(|(shard, begun, died)| Write { delay: 7 * MS, ..write(shard, begun, died) });
+        let stall = longest(2, &calls, &cut, &disturbances);
+        assert_eq!(stall.net / MS, 200 - 40 - 5 - 20 - 2 * 7);
+        assert_eq!(stall.gross, 200 * MS);
     }
 }

@@ -3,11 +3,10 @@
 use super::crew::Signals;
 use super::keys::Key;
 use super::log::{ENTRIES, Log, NOTHING, REFUSED, TOO_LONG, TORN, What};
+use super::run_delay::RunDelay;
 use crate::Random;
 use crate::clock::now;
 use shf_engine::{Map, OpError};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -21,8 +20,6 @@ const BUFFER_BYTES: usize = 4096;
 const WATCHDOG_SECONDS: u32 = 60;
 /// A call that took longer says how long no processor was free.
 const SLOW_NS: u64 = 5_000_000;
-/// Calls after which that is looked up again.
-const CALLS_PER_LOOK: u64 = 32;
 
 /// What a process is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +64,7 @@ struct Hands {
 impl Worker<'_> {
     /// Works until it is killed.
     pub fn work(mut self) -> ! {
-        let mut hands = Hands { key: Vec::new(), value: Vec::new(), delay: RunDelay::open() };
+        let mut hands = Hands { key: Vec::new(), value: Vec::new(), delay: RunDelay::own() };
         loop {
             #[allow(unsafe_code)]
             // SAFETY: plain system call.
@@ -94,7 +91,7 @@ impl Worker<'_> {
         let key = Key::choose(self.keys, &mut self.random);
         match self.role {
             Role::Scanner if self.random.below(GETS_PER_SCAN / 2) == 0 => self.scan(),
-            Role::Writer if self.random.below(CALLS_PER_CLEAR) == 0 => self.clear(),
+            Role::Writer if self.random.below(CALLS_PER_CLEAR) == 0 => self.clear(hands),
             Role::Writer => self.write(key, hands),
             _ => self.get(key, hands),
         }
@@ -145,10 +142,11 @@ impl Worker<'_> {
         });
     }
 
-    fn clear(&mut self) {
+    fn clear(&mut self, hands: &mut Hands) {
         let map = self.map;
+        hands.delay.look(0);
         let call = || map.clear().map(|keys| keys as i64);
-        self.call(What::Clear, Key(0), 0, &mut RunDelay::open(), call);
+        self.call(What::Clear, Key(0), 0, &mut hands.delay, call);
     }
 
     /// Makes a call and writes it down.
@@ -161,7 +159,7 @@ impl Worker<'_> {
         call: impl FnOnce() -> Result<i64, OpError>,
     ) {
         let begun = now();
-        self.log.begin(self.index, what, key, argument, begun);
+        self.log.begin(self.index, what, key, argument, delay.looked(), begun);
         let answer = answer(call());
         let ended = now();
         let delay = if ended - begun > SLOW_NS { delay.since_look() } else { 0 };
@@ -172,14 +170,14 @@ impl Worker<'_> {
     fn scan(&mut self) {
         let (scan, begun) = (self.index, now());
         let most = if self.random.below(4) == 0 { self.random.below(self.keys) } else { u64::MAX };
-        self.log.begin(scan, What::Scan, Key(0), 0, begun);
+        self.log.begin(scan, What::Scan, Key(0), 0, 0, begun);
         let (log, mut index, mut left, mut visited) = (self.log, scan + 1, begun, 0);
         let done = self.map.for_each(&mut |key, value| {
             // Between leaving the one before and coming here, the map had this key and value.
             let time = now();
             let known = Key::read(key);
             let number = known.and_then(|key| key.read_value(value)).unwrap_or(TORN);
-            log.begin(index, What::Seen, known.unwrap_or(Key(0)), 0, left);
+            log.begin(index, What::Seen, known.unwrap_or(Key(0)), 0, 0, left);
             log.end(index, number, 0, time);
             (index, left, visited) = (index + 1, time, visited + 1);
             visited <= most && index + 1 < ENTRIES
@@ -196,40 +194,5 @@ fn answer(answer: Result<i64, OpError>) -> i64 {
         Ok(answer) => answer,
         Err(OpError::Busy) => REFUSED,
         Err(error) => panic!("a call failed: {error}"),
-    }
-}
-
-/// How long this process was ready to run and did not, by the kernel's account.
-struct RunDelay {
-    file: Option<File>,
-    looked: u64,
-}
-
-impl RunDelay {
-    /// Where the kernel keeps no account, it is always 0.
-    fn open() -> RunDelay {
-        let file = File::open("/proc/self/schedstat").ok();
-        RunDelay { file, looked: 0 }
-    }
-
-    /// Looks, now and then.
-    fn look(&mut self, call: u64) {
-        if call.is_multiple_of(CALLS_PER_LOOK) || self.looked == 0 {
-            self.looked = self.now();
-        }
-    }
-
-    /// Nanoseconds since it was last looked.
-    fn since_look(&mut self) -> u64 {
-        let (before, now) = (self.looked, self.now());
-        self.looked = now;
-        now - before
-    }
-
-    fn now(&self) -> u64 {
-        let mut text = [0; 64];
-        let read = self.file.as_ref().map_or(0, |file| file.read_at(&mut text, 0).unwrap_or(0));
-        let text = String::from_utf8_lossy(&text[..read]);
-        text.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
     }
 }

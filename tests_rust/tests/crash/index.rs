@@ -2,7 +2,7 @@
 
 use crate::account::{Counters, place};
 use crate::experiment::{Experiment, MAX_BYTES};
-use crate::operation::{Operation, fill};
+use crate::operation::Operation;
 use shf_base::open::Opened;
 use shf_engine::hash::Hash;
 use shf_engine::locate::{self, Located};
@@ -71,6 +71,12 @@ fn puts(_: &Opened, step: u64) -> Operation {
     Operation::Put(step.to_le_bytes().to_vec(), vec![7; 20])
 }
 
+/// As `puts`, keys of one home bucket, so that tables split before they hold many.
+fn puts_of_one_bucket() -> impl FnMut(&Opened, u64) -> Operation {
+    let mut keys = keys_of(7, shf_tests::secret());
+    move |_, _| Operation::Put(keys.next().expect("no end"), vec![7; 20])
+}
+
 #[test]
 fn a_split_survives_death_at_every_step() {
     // Goal: P2 for a split, and for its repair. Method: the first put that splits the only table,
@@ -81,7 +87,18 @@ fn a_split_survives_death_at_every_step() {
     let hit = |before: &Counters, after: &Counters| {
         after.splits > before.splits && after.depth == before.depth
     };
-    Experiment::search("split-flat", MAX_BYTES, fill, puts, hit).run(400);
+    Experiment::search("split-flat", MAX_BYTES, |_| {}, puts_of_one_bucket(), hit).run(400);
+}
+
+#[test]
+fn a_growth_step_of_the_index_survives_death_at_every_step() {
+    // Goal: P2 between the file's growth, the ledger and the limit, at the far end of the window.
+    // Method: the first put after the first table that makes index pages real, and no others.
+    let hit = |before: &Counters, after: &Counters| {
+        let grew = before.index_limit > 0 && after.index_limit > before.index_limit;
+        grew && after.record_limit == before.record_limit
+    };
+    Experiment::search("grow-index", MAX_BYTES, |_| {}, puts_of_one_bucket(), hit).run(400);
 }
 
 #[test]
@@ -91,7 +108,7 @@ fn a_directory_that_gets_deeper_survives_death_at_every_step() {
     let hit = |before: &Counters, after: &Counters| {
         before.depth >= 2 && after.depth > before.depth && after.splits == before.splits + 1
     };
-    Experiment::search("deeper", MAX_BYTES, |_| {}, puts, hit).run(400);
+    Experiment::search("deeper", MAX_BYTES, |_| {}, puts_of_one_bucket(), hit).run(400);
 }
 
 #[test]

@@ -78,11 +78,11 @@ fn an_add_survives_death_at_every_step() {
 fn a_put_of_a_huge_value_survives_death_at_every_step() {
     // Goal: P2 for a value of several MiB: a growth step of many calls, with descriptors beside it;
     // for what replaces one, and for its delete.
-    const HUGE: usize = 3 << 20;
+    const HUGE: usize = 2_400_000;
     let huge = |what: &str, prepare: &dyn Fn(&shf_engine::Map), operation: Operation| {
         let (mut operation, hit) = (Some(operation), |_: &_, _: &_| true);
         let next = |_: &_, _| operation.take().unwrap();
-        Experiment::search(what, 8 << 20, prepare, next, hit)
+        Experiment::search(what, 6 << 20, prepare, next, hit)
     };
     let there = |map: &shf_engine::Map| fill_with_key(HUGE)(map);
     huge("huge", &|map| fill(map), Operation::put(HUGE)).run(50);

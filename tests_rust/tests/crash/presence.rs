@@ -21,8 +21,9 @@ use std::sync::atomic::Ordering::Relaxed;
 const SHARDS: u32 = 4;
 /// Steps of a put, one for each shard: before, in and after its commit.
 const DEATHS: [u64; SHARDS as usize] = [10, 22, 28, 32];
-/// A lock word, and an identity, from another boot.
-const STALE_LOCK: u32 = 77;
+/// A lock word, and an identity, from another boot. (The word names no slot: whoever has a slot may
+/// have locked something by now.)
+const STALE_LOCK: u32 = SLOTS + 7;
 const STALE_IDENTITY: Identity = Identity([1, 2, 3, 4]);
 const VALUE: [u8; 20] = [1; 20];
 
@@ -178,7 +179,7 @@ fn taking_a_slot_survives_death_at_every_step() {
 #[test]
 fn a_reset_of_all_locks_survives_death_at_every_step() {
     // Goal: what was locked at another boot, or in the file that this is a copy of, is freed and
-    // repaired, whoever does it. Method: another identity, and locks of a slot that nobody has.
+    // repaired, whoever does it. Method: another identity, and other locks.
     deaths::run(&Attaching::new("reset", Left::Identity), 30);
 }
 
