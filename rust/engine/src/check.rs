@@ -263,9 +263,14 @@ impl<'m> Walk<'m> {
                     }
                     dead += u64::from(used.saturating_sub(live));
                 }
-                Run::Large { .. } => {
+                Run::Large { pages } => {
+                    let record = Record::at(&place, place.page_unit(page));
+                    let expected = record.map_or(0, |record| record.shape.pages());
                     if !self.large.remove(&page) {
                         self.report(offset, format!("page {page}: large run without a key"));
+                    } else if expected != u64::from(pages) {
+                        let what = format!("page {page}: {pages} pages, its record has {expected}");
+                        self.report(offset, what);
                     }
                 }
                 Run::Free { pages, .. } => free += u64::from(pages),
@@ -279,7 +284,9 @@ impl<'m> Walk<'m> {
         self.expect("pages of all runs", page.into(), top.into(), Field::Tops);
         self.expect("dead units", dead, place.load(Field::Dead), Field::Dead);
         self.expect("free pages", free, place.load(Field::FreePages), Field::FreePages);
-        if let Some(page) = self.large.iter().next().copied() {
+        // Runs that keys refer to and no other run leads to: it is longer than it should be.
+        let first = self.live.keys().chain(&self.large).min().copied();
+        if let Some(page) = first {
             self.report(
                 place.descriptor_offset(page),
                 format!("page {page}: record without its run"),
