@@ -346,3 +346,25 @@ fn a_large_run_that_says_it_has_the_pages_of_the_next_one_is_found() {
     assert_eq!(map.get(b"small", &mut value), Ok(true));
     assert_eq!(value, b"value");
 }
+
+#[test]
+fn fresh_blocks_that_would_come_from_the_middle_of_a_record_are_found() {
+    // Goal: the checker does not call sound what makes the next put write into a record. Method: the
+    // head of the log names a page inside of a large run, whose descriptor otherwise says nothing.
+    let file = MapFile::new("rebuild-head");
+    let map = file.create_with(1, MAX_BYTES);
+    map.put(b"large", &[7; 17_000]).unwrap();
+    map.put(b"small", b"value").unwrap();
+    let image = Image::of(file.folder(), file.name());
+    let store = |at, word: u64| image.file().write_all_at(&word.to_le_bytes(), at).unwrap();
+    let descriptor = map.geometry().window(0) + map.geometry().descriptors_offset();
+    store(descriptor + 2 * 8, 1 | 1 << 2);
+    store(map.geometry().shard_header(0) + Field::Head as u64, 3);
+    assert_eq!(map.verify().unwrap().len(), 1);
+    assert_eq!(map.repair().unwrap().shards, 1);
+    assert_sound(&map);
+    map.put(b"other", b"value").unwrap();
+    let mut value = Vec::new();
+    assert_eq!(map.get(b"large", &mut value), Ok(true));
+    assert!(value == [7; 17_000]);
+}

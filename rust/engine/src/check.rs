@@ -244,10 +244,12 @@ impl<'m> Walk<'m> {
         let intent = Intent::begin(place);
         let (top, _) = run::tops(&intent, place);
         let (mut dead, mut free, mut page) = (0, 0, 0);
+        let mut head = (place.load(Field::Head) as u32).checked_sub(1);
         self.waiting();
         while page < top {
             let run = run::at(&intent, place, page);
             let offset = place.descriptor_offset(page);
+            head = head.filter(|head| *head != page);
             match run {
                 Run::Log { pages, live, used } => {
                     let expected = self.live.remove(&page).unwrap_or(0);
@@ -284,6 +286,13 @@ impl<'m> Walk<'m> {
         self.expect("pages of all runs", page.into(), top.into(), Field::Tops);
         self.expect("dead units", dead, place.load(Field::Dead), Field::Dead);
         self.expect("free pages", free, place.load(Field::FreePages), Field::FreePages);
+        // What is no run any more may still be named; but fresh blocks come from any log run there.
+        if let Some(page) =
+            head.filter(|page| matches!(run::at(&intent, place, *page), Run::Log { .. }))
+        {
+            let what = format!("fresh blocks come from page {page}, where no run starts");
+            self.report(place.field_offset(Field::Head), what);
+        }
         // Runs that keys refer to and no other run leads to: it is longer than it should be.
         let first = self.live.keys().chain(&self.large).min().copied();
         if let Some(page) = first {
