@@ -368,3 +368,23 @@ fn fresh_blocks_that_would_come_from_the_middle_of_a_record_are_found() {
     assert_eq!(map.get(b"large", &mut value), Ok(true));
     assert!(value == [7; 17_000]);
 }
+
+#[test]
+fn a_page_that_does_not_know_its_run_is_found_before_a_record_lies_there() {
+    // Method: four records of 2000 bytes make a log run of two pages, of which the second is unused.
+    let file = MapFile::new("rebuild-inside");
+    let map = file.create_with(1, MAX_BYTES);
+    map.put(b"first", &[1; 2000]).unwrap();
+    let image = Image::of(file.folder(), file.name());
+    let descriptor = map.geometry().window(0) + map.geometry().descriptors_offset();
+    assert_eq!(image.word(descriptor) & 0xff, 1 | 2 << 2, "a log run of two pages");
+    image.file().write_all_at(&(3u64 | 1 << 2).to_le_bytes(), descriptor + 8).unwrap();
+    assert_eq!(map.verify().unwrap().len(), 1);
+    map.repair().unwrap();
+    assert_sound(&map);
+    for number in 0..4u64 {
+        map.put(&number.to_le_bytes(), &[2; 2000]).unwrap();
+        map.put(&number.to_le_bytes(), &[3; 1000]).unwrap();
+    }
+    assert_sound(&map);
+}

@@ -263,6 +263,13 @@ impl<'m> Walk<'m> {
                     } else {
                         self.blocks(page, live, used);
                     }
+                    let inside = |back: &u32| {
+                        run::at(&intent, place, page + back) == Run::Inside { back: *back }
+                    };
+                    if let Some(back) = (1..pages.min(top - page)).find(|back| !inside(back)) {
+                        let what = format!("page {}: not inside of run {page}", page + back);
+                        self.report(place.descriptor_offset(page + back), what);
+                    }
                     dead += u64::from(used.saturating_sub(live));
                 }
                 Run::Large { pages } => {
