@@ -106,6 +106,35 @@ pub fn signal(child: i32, signal: i32) {
     assert_eq!(unsafe { libc::kill(child, signal) }, 0, "kill failed");
 }
 
+/// A child that stops itself. What fails before its end kills it: nothing else would ever end it.
+pub struct Stopping(i32);
+
+impl Stopping {
+    /// Takes charge of a child.
+    pub fn new(child: i32) -> Stopping {
+        Stopping(child)
+    }
+
+    /// Lets the child go on.
+    pub fn go_on(&self) {
+        signal(self.0, libc::SIGCONT);
+    }
+
+    /// Waits for its end.
+    pub fn wait(self) -> End {
+        let end = wait(self.0);
+        std::mem::forget(self);
+        end
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        signal(self.0, libc::SIGKILL);
+        wait(self.0);
+    }
+}
+
 /// Waits until a child stops, or returns how it ended instead.
 pub fn wait_for_stop(child: i32) -> Option<End> {
     let mut status = 0;

@@ -180,10 +180,11 @@ pub fn retire(
     };
     run::set(intent, place, page, Run::Log { pages, live, used });
     intent.set_field(Field::Dead, intent.field(Field::Dead).wrapping_add(units.into()));
-    let first = u64::from(page) + 1;
-    if live == 0 && intent.field(Field::Head) != first {
+    // Only the lower half of these words counts, here as everywhere else.
+    let first = page + 1;
+    if live == 0 && intent.field(Field::Head) as u32 != first {
         free_log(intent, place, page, pages, used);
-    } else if intent.field(Field::Evacuation) as u32 as u64 != first {
+    } else if intent.field(Field::Evacuation) as u32 != first {
         ring::push(intent, place, class, reference);
     }
     Ok(())

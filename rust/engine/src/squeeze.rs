@@ -156,7 +156,7 @@ impl<'m> Squeeze<'m> {
     fn offer(self, shape: Shape) -> Result<(), OpError> {
         let mut intent = Intent::begin(self.place);
         let units = if shape.is_large() { 1 } else { class::units(class::of_bytes(shape.bytes())) };
-        let wanted = !shape.is_large() || intent.field(Field::Head) == 0;
+        let wanted = !shape.is_large() || intent.field(Field::Head) as u32 == 0;
         if let Some(target) = self.target.filter(|_| wanted && self.has_tail(units)) {
             arena::switch_head(&mut intent, self.place, target.page);
         }
@@ -174,7 +174,7 @@ impl<'m> Squeeze<'m> {
         // Nobody takes a block out of it or puts one back meanwhile.
         ring::purge(place, start, pages * PAGE_UNITS);
         place.store(Field::Evacuation, pair(page + 1, 0));
-        if place.load(Field::Head) == u64::from(page) + 1 {
+        if place.load(Field::Head) as u32 == page + 1 {
             place.store(Field::Head, 0);
         }
         let (mut at, mut down, mut in_place) = (0, 0, false);

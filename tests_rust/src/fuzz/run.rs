@@ -190,7 +190,7 @@ impl Run<'_> {
     /// Puts, or deletes, of one key after the other: until tables split and memory is full.
     fn many(&mut self) {
         let (first, len) = (self.input.below(KEYS), self.input.below(256));
-        let deletes = len % 4 == 0;
+        let deletes = len.is_multiple_of(4);
         for number in first..first + 20 {
             if deletes {
                 self.delete_key(&key(number));

@@ -9,7 +9,7 @@ use shf_engine::{Map, OpenError, Options};
 use shf_tests::assert_sound;
 use shf_tests::image::Image;
 use shf_tests::mount::without_proc;
-use shf_tests::process::{self, End};
+use shf_tests::process::{self, End, Stopping};
 use shf_tests::watchdog::Watchdog;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -174,22 +174,24 @@ impl Creation {
             assert_eq!(end, End::Exited(0), "step {n}");
             return false;
         }
+        let first = Stopping::new(first);
         match Map::open_read_only(&self.folder, NAME, &self.options) {
             Err(OpenError::NotFound { .. }) => {}
             Err(error) => panic!("step {n}: {error}"),
             Ok(map) => assert!(contents(&map).len() <= 1, "step {n}"),
         }
-        // It may be stopped with a lock of the map that it just made: then it goes on first.
+        // Where it is stopped with a lock of the map that it made, it goes on first.
+        let made = self.path().exists();
         let put = || self.open_or_create().unwrap().put(OTHER_KEY, &[2; 30]).is_ok();
         let second = process::spawn(put);
-        if !self.path().exists() {
+        if made {
+            first.go_on();
             assert_eq!(process::wait(second), End::Exited(0), "step {n}");
-            process::signal(first, libc::SIGCONT);
         } else {
-            process::signal(first, libc::SIGCONT);
             assert_eq!(process::wait(second), End::Exited(0), "step {n}");
+            first.go_on();
         }
-        assert_eq!(process::wait(first), End::Exited(0), "step {n}");
+        assert_eq!(first.wait(), End::Exited(0), "step {n}");
         let map = Map::open(&self.folder, NAME, &self.options).unwrap();
         assert_sound(&map);
         let both = [KEY, OTHER_KEY].map(|key| map.contains(key));
@@ -202,7 +204,7 @@ impl Creation {
 #[test]
 fn a_creation_survives_death_at_every_step() {
     // Goal: nobody sees half a map, nothing is left behind, and the next one creates it. Method:
-    // deaths from the first call to the end of a first put.
+    // deaths from the first system call to the end of a first operation.
     deaths::run(&Creation::new("create", Call::Create, true), 30);
     deaths::run(&Creation::new("open-or-create", Call::OpenOrCreate, true), 30);
 }

@@ -180,10 +180,12 @@ impl Experiment {
         self.image.restore();
         work();
         assert_sound(&self.map);
+        let fail = |what: &str| panic!("{}, where nobody died: {what}", self.file.name());
+        self.judge_real(&fail);
         let committed_bytes = self.map.stats().committed_bytes;
         let (contents, account) = (contents(&self.map), Account::of(&self.peek));
         assert_eq!(account.live, Live::of(&contents), "{}", self.file.name());
-        self.go_on(&|what| panic!("{}: {what}", self.file.name()));
+        self.go_on(&fail);
         State { contents, committed_bytes, account, filled: self.fill() }
     }
 
@@ -196,6 +198,16 @@ impl Experiment {
             }
         }
         assert_sound(&self.map);
+        self.judge_real(fail);
+    }
+
+    /// What is real is what is known.
+    fn judge_real(&self, fail: &dyn Fn(&str)) {
+        let committed_bytes = self.map.stats().committed_bytes;
+        let real_bytes = std::fs::metadata(self.image.path()).unwrap().blocks() * 512;
+        if real_bytes != committed_bytes {
+            fail(&format!("{real_bytes} bytes real, {committed_bytes} known"));
+        }
     }
 
     /// Fills the map with new keys, and returns the units that all records have then.
@@ -245,11 +257,8 @@ impl Experiment {
 
     /// Nothing is lost, by the books; see on top.
     fn judge_memory(&self, settled: &Contents, fail: &dyn Fn(&str)) {
+        self.judge_real(fail);
         let committed_bytes = self.map.stats().committed_bytes;
-        let real_bytes = std::fs::metadata(self.image.path()).unwrap().blocks() * 512;
-        if real_bytes != committed_bytes {
-            fail(&format!("{real_bytes} bytes real, {committed_bytes} known"));
-        }
         let most = self.before.committed_bytes.max(self.after.committed_bytes);
         if committed_bytes > most {
             fail(&format!("{committed_bytes} bytes committed, {most} where nobody died"));
