@@ -107,8 +107,8 @@ std::vector<Violation> Violations(const rust::Vec<bridge::Violation>& found) {
   std::vector<Violation> violations;
   violations.reserve(found.size());
   for (const bridge::Violation& one : found) {
-    violations.push_back(
-        {one.shard, one.table, one.bucket, one.slot, one.offset, std::string(one.what)});
+    violations.push_back({one.shard, one.table, one.bucket, one.slot, one.offset,
+                          static_cast<std::string>(one.what)});
   }
   return violations;
 }
