@@ -183,6 +183,17 @@ fn descriptors_that_are_wrong_are_made_anew_by_what_the_index_knows() {
 }
 
 #[test]
+fn descriptors_that_all_claim_each_others_pages_end_a_repair() {
+    // Goal: P5, the search for runs is bounded whatever the descriptors say. Method: each page says
+    // that it begins a log run of sixteen.
+    let _watchdog = Watchdog::new("rebuilding from descriptors that overlap");
+    let scene = Scene::new("rebuild-overlap");
+    let (pages, _) = scene.limits();
+    (0..pages).for_each(|page| scene.store(scene.descriptor(page), 1 | 16 << 2));
+    scene.assert_repairs("overlapping runs");
+}
+
+#[test]
 fn a_rebuild_survives_death_at_every_step() {
     // Goal: P2 for the repair of a damaged shard, and that nobody reads what is half made: a get
     // answers rightly or `Busy`. Method: a child dies at each of many steps; the next owner goes

@@ -149,8 +149,17 @@ impl<'m> Salvage<'m> {
         })
     }
 
-    /// The run that starts at a page, if its descriptor makes sense.
+    /// The run that starts at a page, if its descriptor makes sense and no other run starts inside
+    /// of a log run.
     fn run(&self, page: u32, end: u32) -> Option<Run> {
+        let run = self.likely_run(page, end)?;
+        let clash = |inside| self.likely_run(inside, end).is_some();
+        let clashes = matches!(run, Run::Log { pages, .. } if (page + 1..page + pages).any(clash));
+        (!clashes).then_some(run)
+    }
+
+    /// The run that starts at a page, by what its own descriptor says.
+    fn likely_run(&self, page: u32, end: u32) -> Option<Run> {
         let place = self.place;
         let run = Run::decode(place.word(place.descriptor_offset(page))?.load(Acquire));
         let pages = run.pages();
@@ -159,14 +168,22 @@ impl<'m> Salvage<'m> {
         }
         let right = match run {
             Run::Log { used, .. } => {
-                pages <= LOG_PAGES_MAX
-                    && used <= pages * UNITS
-                    && (page + 1..page + pages).all(|inside| self.run(inside, end).is_none())
+                pages <= LOG_PAGES_MAX && used <= pages * UNITS && !self.knows_large(page, pages)
             }
             Run::Large { .. } => self.is_large(page, pages),
             _ => self.next_known(place.page_unit(page), place.page_unit(page + pages)).is_none(),
         };
         right.then_some(run)
+    }
+
+    /// Whether a slot leads to a large record in some pages.
+    fn knows_large(&self, page: u32, pages: u32) -> bool {
+        let (start, end) = (self.place.page_unit(page), self.place.page_unit(page + pages));
+        let first = self.known.partition_point(|&reference| reference < start);
+        let inside = self.known[first..].iter().take_while(|&&reference| reference < end);
+        inside.copied().any(|reference| {
+            Record::at(&self.place, reference).is_some_and(|record| record.shape.is_large())
+        })
     }
 
     /// Whether a large record of so many pages begins with a page.
