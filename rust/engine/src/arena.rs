@@ -159,7 +159,7 @@ pub fn switch_head(intent: &mut Intent<'_>, place: Place<'_>, page: u32) {
     intent.set_field(Field::Head, u64::from(page) + 1);
 }
 
-/// Will make a record no longer live and give its memory back. The same intent takes its slot away, before.
+/// Will make a record no longer live and give its memory back. The same intent takes its slot away.
 #[inline(always)]
 pub fn retire(
     intent: &mut Intent<'_>,

@@ -250,8 +250,8 @@ impl Map {
     }
 
     /// Checks every invariant of every shard and names those that do not hold. Others may use the
-    /// map meanwhile; writers wait while the shard of their key is checked, some 50 ns for each of
-    /// its keys. Needs private memory, some 40 bytes for each key of a shard.
+    /// map meanwhile; writers wait while the shard of their key is checked. Needs private memory in
+    /// proportion to the keys of one shard.
     pub fn verify(&self) -> Result<Vec<Violation>, OpError> {
         let mut violations = Vec::new();
         for place in self.places() {
@@ -270,8 +270,8 @@ impl Map {
     /// memory; drops what is no record any more, and reports it. Values carry no checksum: one that
     /// a stranger overwrote is kept as it is. Others may use the map meanwhile; of a shard that is
     /// being rebuilt they get `Busy`. A process that dies on the way leaves the rest to the next
-    /// one that takes the shard's lock. Needs private memory, some 16 bytes for each key of a
-    /// shard.
+    /// one that takes the shard's lock. Needs private memory in proportion to the keys
+    /// of one shard.
     ///
     /// Errors: `NoSpace` when the new index does not fit, and `OutOfMemory`; a shard whose index
     /// was given up by then answers the same until it is rebuilt.
