@@ -193,14 +193,15 @@ class Map {
   /// The counters of all shards.
   [[nodiscard]] Result<Stats> GetStats() const;
   /// Checks every invariant of every shard and names those that do not hold. Others may use the map
-  /// meanwhile; writers wait while the shard of their key is checked, some 50 ns for each of its
-  /// keys. Needs some 40 bytes of private memory for each key of a shard. Errors: kBusy.
+  /// meanwhile; writers wait while the shard of their key is checked. Needs private memory in
+  /// proportion to the keys of one shard. Errors: kBusy.
   [[nodiscard]] Result<std::vector<Violation>> Verify() const;
   /// Rebuilds the shards that are damaged: their index from the records, and what describes their
   /// memory; drops what is no record any more, and reports it. Values carry no checksum: one that a
   /// stranger overwrote is kept as it is. Others may use the map meanwhile; of a shard that is
   /// being rebuilt they get kBusy. A process that dies on the way leaves the rest to the next one
-  /// that takes the shard's lock. Needs some 16 bytes of private memory for each key of a shard.
+  /// that takes the shard's lock. Needs private memory in
+  /// proportion to the keys of one shard.
   /// Errors: kBusy; kNoSpace (for the new index) and kOutOfMemory, which a shard whose index was
   /// given up by then goes on answering until it is rebuilt.
   [[nodiscard]] Result<Repaired> Repair() const;

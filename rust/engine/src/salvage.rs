@@ -6,8 +6,8 @@
 //! that it leads to is live and its hash agrees with tag and bucket. What neither of them
 //! leads to is lost, and reported.
 //!
-//! Nothing is trusted and nothing stored here. It needs private memory: 4 bytes for each key, and
-//! as much again for each slot of the old index.
+//! Nothing is trusted and nothing stored here. It needs private memory for the references of
+//! all keys, and of all slots of the old index.
 
 use crate::block;
 use crate::check::Violation;

@@ -22,7 +22,7 @@ const DRAWN: u64 = 64;
 const DEATHS_SHORT: u64 = 50;
 /// and deaths of repairers, at random steps.
 const PAIRS_SHORT: u64 = 50;
-/// The thorough checks are made after every so-manieth of the former.
+/// Of the former, one in so many is judged thoroughly.
 const THOROUGH_SHORT: u64 = 4;
 
 /// What happens, and what must be true after a death in it.
