@@ -200,8 +200,7 @@ class Map {
   /// memory; drops what is no record any more, and reports it. Values carry no checksum: one that a
   /// stranger overwrote is kept as it is. Others may use the map meanwhile; of a shard that is
   /// being rebuilt they get kBusy. A process that dies on the way leaves the rest to the next one
-  /// that takes the shard's lock. Needs private memory in
-  /// proportion to the keys of one shard.
+  /// that takes the shard's lock. Needs private memory in proportion to the keys of one shard.
   /// Errors: kBusy; kNoSpace (for the new index) and kOutOfMemory, which a shard whose index was
   /// given up by then goes on answering until it is rebuilt.
   [[nodiscard]] Result<Repaired> Repair() const;
