@@ -152,6 +152,45 @@ TEST(BadInput, AnEmptyOrShortFileIsRefused) {
   }
 }
 
+// Goal: what would have to grow says both lengths and leaves the file as short as it is; what need
+// not, goes on. Method: the last page is cut off, a hole as long as the last shard is empty.
+TEST(BadInput, AFileCutShortWhileItIsMappedDoesNotGrow) {
+  const Scratch scratch;
+  SharedHashFile classic;
+  int file = -1;
+  off_t length = 0;
+  do {
+    (void)shf::Map::Remove(scratch.folder(), scratch.name());
+    ASSERT_TRUE(classic.Attach(scratch.folder().c_str(), scratch.name().c_str()));
+    ASSERT_TRUE(classic.map().Put("key", "value").ok());
+    if (file != -1) close(file);
+    file = open(scratch.path().c_str(), O_RDWR | O_CLOEXEC);
+    ASSERT_GE(file, 0);
+    length = lseek(file, 0, SEEK_END);
+  } while (lseek(file, length - 4096, SEEK_DATA) != -1);
+  const off_t cut = length - 4096;
+  ASSERT_EQ(ftruncate(file, cut), 0);
+  const shf::Map& map = classic.map();
+  const std::string large(1 << 20, 'x');
+  const shf::Result<shf::Placed> put = map.Put("key", large);
+  EXPECT_EQ(put.status(), Status::kIncompatible) << shf::StatusName(put.status());
+  EXPECT_NE(put.text().find(std::to_string(length)), std::string::npos) << put.text();
+  EXPECT_NE(put.text().find(std::to_string(cut)), std::string::npos) << put.text();
+  classic.MakeHash("key", 3);
+  EXPECT_EQ(classic.PutVal(large.data(), 1 << 20), SHF_UID_NONE);
+  EXPECT_EQ(classic.LastStatus(), Status::kIncompatible) << classic.LastError();
+  struct stat found {};
+  ASSERT_EQ(fstat(file, &found), 0);
+  EXPECT_EQ(found.st_size, cut);
+  EXPECT_EQ(static_cast<uint64_t>(found.st_blocks) * 512, map.GetStats()->committed_bytes);
+  EXPECT_TRUE(classic.GetCopyViaKey());
+  EXPECT_TRUE(map.Put("key", "other").ok());
+  ASSERT_EQ(ftruncate(file, length), 0);
+  EXPECT_TRUE(map.Put("key", large).ok());
+  EXPECT_TRUE(map.Verify()->empty());
+  close(file);
+}
+
 TEST(BadInput, AFileOfAnotherVersionSaysWhich) {
   const Scratch scratch;
   CreateFilled(scratch);

@@ -154,7 +154,8 @@ class Map {
 
   /// Inserts the key or replaces its value. Errors: kNoSpace (the key keeps its old value, if any),
   /// kTooLarge (more than 2^32 bytes together, or more than a shard or max_bytes can hold),
-  /// kHashCollisions.
+  /// kHashCollisions, kIncompatible (the map would have to grow, and its file was cut short since
+  /// it was opened).
   [[nodiscard]] Result<Placed> Put(std::string_view key, std::string_view value) const;
   /// Replaces the contents of *value, reusing its memory; value must not be null. kAbsent: the key
   /// is not there. Unless the result is ok, *value is empty. The key may lie in *value. Takes no

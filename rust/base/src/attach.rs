@@ -86,6 +86,10 @@ pub(crate) fn ensure_front(
         OpError::System { call, errno } => {
             place.error(call, std::io::Error::from_raw_os_error(errno))
         }
+        OpError::Truncated { expected_bytes, found_bytes } => {
+            let (expected, found) = (expected_bytes.to_string(), found_bytes.to_string());
+            incompatible(place, "length of the file", &expected, &found)
+        }
         _ => OpenError::NoSpace { path: place.path.clone(), needed_bytes: end },
     })
 }

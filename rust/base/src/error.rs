@@ -26,7 +26,8 @@ pub enum Status {
     UnsupportedFileSystem = 7,
     /// File system, memory limit or the map's maximum is used up.
     NoSpace = 8,
-    /// The file is not a map, or a map of another version, layout, byte order or length.
+    /// The file is not a map, or a map of another version, layout, byte order or length; or it was
+    /// cut short while it was open.
     Incompatible = 9,
     /// The map's contents contradict themselves.
     Corrupt = 10,
@@ -210,6 +211,13 @@ pub enum OpError {
         /// How many there are.
         slots: u32,
     },
+    /// Somebody cut the map's file short while it is mapped; nothing grew.
+    Truncated {
+        /// Bytes of the file as it was when it was mapped.
+        expected_bytes: u64,
+        /// Bytes that it has now.
+        found_bytes: u64,
+    },
     /// A system call failed.
     System {
         /// The system call.
@@ -253,6 +261,7 @@ impl OpError {
             OpError::OutOfMemory { .. } => Status::OutOfMemory,
             OpError::BufferTooSmall { .. } => Status::BufferTooSmall,
             OpError::TooManyProcesses { .. } => Status::TooManyProcesses,
+            OpError::Truncated { .. } => Status::Incompatible,
             OpError::System { .. } => Status::System,
         }
     }
@@ -346,6 +355,11 @@ impl fmt::Display for OpError {
             OpError::TooManyProcesses { slots } => {
                 write!(f, "all {slots} process slots of the map are taken")
             }
+            OpError::Truncated { expected_bytes, found_bytes } => write!(
+                f,
+                "the map's file was cut short while it was open: expected {expected_bytes} bytes, \
+                 found {found_bytes}"
+            ),
             OpError::System { call, errno } => write!(f, "{call}: {}", system_text(*errno)),
         }
     }
