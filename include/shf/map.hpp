@@ -52,6 +52,11 @@ struct Options {
   uint64_t expected_keys = 0;
   /// Permission bits of the file, 0 to 0777, taken as they are (the umask does not apply).
   uint32_t mode = 0600;
+  /// Group of the file, by its number: for a map that only the members of a group share, with a
+  /// mode of 0660. Without root's powers it must be a group of this process, else
+  /// kPermissionDenied. The number that chown() takes for it, -1: the one that the system chooses
+  /// for new files.
+  uint32_t group = UINT32_MAX;
   /// Use a file system that is not known to be safe for maps.
   bool allow_any_file_system = false;
   /// How long a writing operation of this handle waits while a living process, which may be

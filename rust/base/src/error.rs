@@ -95,6 +95,13 @@ pub enum OpenError {
         /// `read` or `write`.
         wanted: &'static str,
     },
+    /// The operating system does not let this process give the map's file to a group.
+    GroupDenied {
+        /// The map's file.
+        path: PathBuf,
+        /// The group that was asked for.
+        group: u32,
+    },
     /// The folder lies on a file system that maps are not safe on.
     UnsupportedFileSystem {
         /// The map's file.
@@ -235,7 +242,9 @@ impl OpenError {
             OpenError::InvalidOption { .. } => Status::InvalidArgument,
             OpenError::NotFound { .. } => Status::NotFound,
             OpenError::AlreadyExists { .. } => Status::AlreadyExists,
-            OpenError::PermissionDenied { .. } => Status::PermissionDenied,
+            OpenError::PermissionDenied { .. } | OpenError::GroupDenied { .. } => {
+                Status::PermissionDenied
+            }
             OpenError::UnsupportedFileSystem { .. } => Status::UnsupportedFileSystem,
             OpenError::NoSpace { .. } => Status::NoSpace,
             OpenError::Incompatible { .. } => Status::Incompatible,
@@ -283,6 +292,12 @@ impl fmt::Display for OpenError {
             OpenError::PermissionDenied { path, wanted } => {
                 write!(f, "{}: permission denied, {wanted} access is needed", path.display())
             }
+            OpenError::GroupDenied { path, group } => write!(
+                f,
+                "{}: option group: this process may not give the file to group {group}, which it \
+                 is no member of",
+                path.display()
+            ),
             OpenError::UnsupportedFileSystem { path, f_type } => write!(
                 f,
                 "{}: expected tmpfs, ext4 or xfs, found file system type {f_type:#x} \
