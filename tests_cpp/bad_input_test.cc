@@ -231,6 +231,40 @@ TEST(BadInput, AFolderInPlaceOfTheFileIsRefused) {
   EXPECT_EQ(rmdir(scratch.path().c_str()), 0);
 }
 
+TEST(BadInput, ASymbolicLinkIsNotFollowedNotEvenToAMap) {
+  const Scratch scratch;
+  CreateFilled(scratch);
+  const Scratch link;
+  ASSERT_EQ(symlink(scratch.path().c_str(), link.path().c_str()), 0);
+  ExpectRefused(link.folder(), link.name(), Status::kIncompatible, "a link");
+  EXPECT_EQ(*scratch.Open().Size(), 1000u);
+}
+
+TEST(BadInput, AMissingOrReadOnlyDevShmIsNamed) {
+  const Scratch scratch;
+  CreateFilled(scratch);
+  const auto nothing = [](const std::string&) { return true; };
+  const support::Mounted missing = support::WithMount(nothing, [&](const std::string&) {
+    SHF_REQUIRE(mount("tmpfs", "/dev", "tmpfs", 0, nullptr) == 0);
+    ExpectRefused("/dev/shm", scratch.name(), Status::kNotFound, "/dev/shm");
+    return !testing::Test::HasFailure();
+  });
+  if (missing == support::Mounted::kSkipped) GTEST_SKIP() << "mounting needs root";
+  EXPECT_EQ(static_cast<int>(missing), static_cast<int>(support::Mounted::kGood));
+  const support::Mounted read_only = support::WithMount(nothing, [&](const std::string&) {
+    const char* folder = "/dev/shm";
+    SHF_REQUIRE(mount(folder, folder, nullptr, MS_BIND, nullptr) == 0);
+    SHF_REQUIRE(mount(folder, folder, nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0);
+    const shf::Result<shf::Map> absent = shf::Map::OpenOrCreate(folder, scratch.name() + "-absent");
+    SHF_REQUIRE(absent.status() == Status::kPermissionDenied);
+    SHF_REQUIRE(absent.text().find(folder) != std::string::npos);
+    const shf::Result<shf::Map> writer = shf::Map::Open(folder, scratch.name());
+    SHF_REQUIRE(writer.status() == Status::kPermissionDenied);
+    return *scratch.OpenReadOnly().Size() == 1000;
+  });
+  EXPECT_EQ(static_cast<int>(read_only), static_cast<int>(support::Mounted::kGood));
+}
+
 TEST(BadInput, AKeyOrValueOverTheLimitNamesTheOption) {
   const Scratch scratch;
   shf::Options options;

@@ -341,4 +341,32 @@ TEST(Full, AFileSizeLimitOfTheProcessIsAnErrorAndNoSignal) {
   EXPECT_TRUE(map.Put("after", "the child").ok());
 }
 
+TEST(Full, AnAddressSpaceLimitOfTheProcessIsAnErrorAndNoSignal) {
+  const Scratch scratch;
+  const Scratch small;
+  ASSERT_TRUE(scratch.Create().Put("key", "value").ok());
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "a sanitizer's own memory takes no limit";
+#endif
+  EXPECT_TRUE(support::InChild([&] {
+    long pages = 0;
+    FILE* statm = fopen("/proc/self/statm", "r");
+    SHF_REQUIRE(statm != nullptr && fscanf(statm, "%ld", &pages) == 1 && fclose(statm) == 0);
+    const rlim_t bytes = static_cast<rlim_t>(pages) * 4096 + (64 << 20);
+    const rlimit limit{bytes, bytes};
+    SHF_REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+    for (const auto& opened : {shf::Map::Open(scratch.folder(), scratch.name()),
+                               shf::Map::OpenReadOnly(scratch.folder(), scratch.name())}) {
+      SHF_REQUIRE(opened.status() == Status::kOutOfMemory);
+      SHF_REQUIRE(opened.text().find("address space") != std::string::npos);
+    }
+    shf::Options options;
+    options.shards = 1;
+    options.max_bytes = 1 << 20;
+    const shf::Result<shf::Map> fits = shf::Map::Create(small.folder(), small.name(), options);
+    return fits.ok() && fits->Put("key", "value").ok();
+  }));
+  EXPECT_TRUE(*scratch.Open().Contains("key"));
+}
+
 }  // namespace
