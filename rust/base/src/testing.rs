@@ -16,6 +16,7 @@ pub const OPTIONS: CreateOptions = CreateOptions {
     shards: Some(4),
     max_bytes: Some(1 << 20),
     mode: 0o600,
+    group: None,
     allow_any_file_system: false,
     secret: None,
     durable: None,

@@ -128,6 +128,7 @@ fn options_out_of_range_are_named() {
     bad(CreateOptions { max_bytes: Some(u64::MAX), ..OPTIONS }, "max_bytes");
     bad(CreateOptions { shards: Some(1), max_bytes: Some(5 << 30), ..OPTIONS }, "max_bytes");
     bad(CreateOptions { mode: 0o1000, ..OPTIONS }, "mode");
+    bad(CreateOptions { group: Some(u32::MAX), ..OPTIONS }, "group");
     assert!(read_only(&name).is_err());
 }
 
