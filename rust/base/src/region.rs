@@ -144,3 +144,16 @@ impl Drop for Region {
         }
     }
 }
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_memory_that_cannot_be_had_is_none() {
+        for len in [0, 1 << 62, u64::MAX] {
+            assert!(Region::heap(len).is_none(), "{len}");
+        }
+        assert_eq!(Region::heap(4096).map(|region| region.len()), Some(4096));
+    }
+}
