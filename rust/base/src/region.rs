@@ -79,11 +79,6 @@ impl Region {
         self.writable
     }
 
-    /// Whether the bytes are private memory rather than a file.
-    pub fn is_heap(&self) -> bool {
-        matches!(self.backing, Backing::Heap(_))
-    }
-
     /// The one bounds check: the address of `len` bytes at `offset`, or `None` outside.
     #[inline(always)]
     fn resolve(&self, offset: u64, len: u64, align: u64) -> Option<*mut u8> {
