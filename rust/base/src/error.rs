@@ -419,3 +419,6 @@ impl std::error::Error for OpError {}
 fn system_text(errno: i32) -> String {
     std::io::Error::from_raw_os_error(errno).to_string()
 }
+
+#[cfg(test)]
+mod tests;

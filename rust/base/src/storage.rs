@@ -264,6 +264,19 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_behind_the_file_cannot_be_committed_and_does_not_grow_it() {
+        let name = Name::new();
+        let storage = name.create().storage;
+        let (len, before) = (storage.region().len(), real_bytes(&storage));
+        let no_space = Err(OpError::NoSpace { needed_bytes: 4096, max_bytes: 0 });
+        for offset in [len, len + 4096, u64::MAX - 4095] {
+            assert_eq!(storage.commit(offset, 4096), no_space);
+        }
+        assert_eq!(std::fs::metadata(name.path()).unwrap().len(), len);
+        assert_eq!(real_bytes(&storage), before);
+    }
+
+    #[test]
     fn a_limit_on_file_lengths_is_an_error_and_no_signal() {
         let name = Name::new();
         let opened = name.create();

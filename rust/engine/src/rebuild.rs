@@ -19,6 +19,7 @@
 use crate::arena;
 use crate::check::Violation;
 use crate::growth::{self, Memory};
+use crate::hash::{DIRECTORY_BITS, Hash};
 use crate::intent::{self, Intent};
 use crate::link::{self, Slot};
 use crate::locate;
@@ -186,7 +187,7 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
         return Err(place.corrupt(offset, "a record changed while its shard was locked"));
     };
     let hash = record.hash(place.secret());
-    let found = link::find_slot(memory, || locate::key_of(place, hash, record));
+    let found = slot_for(memory, hash, record);
     let mut intent = Intent::begin(place);
     let what = match found {
         Ok(Slot::Free(position)) => {
@@ -201,4 +202,20 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
     arena::retire(&mut intent, place, reference, record)?;
     intent.commit()?;
     Ok(Some(Violation::new(place.shard(), offset, what.into())))
+}
+
+/// The slot of a record's key, or one for it. A put gives up after two splits, and finds its slot when
+/// it is made again, since these remain; so must this be, for as long as splits can help.
+fn slot_for<'m>(memory: Memory<'m>, hash: Hash, record: Record<'m>) -> Result<Slot<'m>, OpError> {
+    let find = || link::find_slot(memory, || locate::key_of(memory.place, hash, record));
+    let mut found = find();
+    for _ in 0..DIRECTORY_BITS {
+        let Err(OpError::HashCollisions { shard }) = found else { break };
+        found = match find() {
+            // Whoever has keys collide does not keep a full shard from being rebuilt.
+            Err(OpError::NoSpace { .. }) => return Err(OpError::HashCollisions { shard }),
+            again => again,
+        };
+    }
+    found
 }
