@@ -53,7 +53,7 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
         false => salvage::search(place)?,
     };
     guard.set_suspect();
-    if crashed {
+    if place.is_durable() {
         revive(place, &salvage);
     }
     describe(place, &salvage);
@@ -121,7 +121,7 @@ fn real_limits(memory: Memory<'_>) -> (u32, u32) {
     }
 }
 
-/// Has the records that come back say so.
+/// Has the records that come back say so, in their headers and in their seals.
 fn revive(place: Place<'_>, salvage: &Salvage<'_>) {
     for record in salvage.live.iter().filter_map(|&reference| Record::at(&place, reference)) {
         record.revive();

@@ -96,6 +96,7 @@ pub struct Counters {
     /// Pages in use.
     pub index_pages: u32,
     pub swept_to: u64,
+    pub born: u64,
     pub reused: u64,
 }
 
@@ -112,6 +113,7 @@ impl Counters {
             index_limit,
             index_pages: unpair(place.load(Field::Tops)).1,
             swept_to: place.load(Field::Sweep),
+            born: place.load(Field::Born),
             reused: place.load(Field::Reused),
         }
     }
