@@ -15,7 +15,7 @@ use shf_tests::watchdog::Watchdog;
 use std::time::{Duration, Instant};
 
 /// Crashes that are tried of each part of a history.
-const CRASHES: u64 = 40;
+const CRASHES: u64 = 80;
 /// Time between the calls of each of several writers.
 const PAUSE: Duration = Duration::from_micros(300);
 

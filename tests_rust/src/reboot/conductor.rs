@@ -104,10 +104,7 @@ impl<'a> Conductor<'a> {
             if self.desks.of(0).is_open() && !self.is_open {
                 self.opened();
             }
-            let flushing = self.flushing();
-            if let Some(record) = &mut self.record {
-                record.take(&flushing);
-            }
+            self.take();
             if self.is_open && self.workers.len() < self.scripts.len() {
                 self.start(&Entry::Open);
             }
@@ -136,6 +133,14 @@ impl<'a> Conductor<'a> {
         let settled = judge::settle(&map, record.inherited());
         self.is_open = true;
         record.begin_with(settled.unwrap_or_else(|why| panic!("recovered: {why}")));
+    }
+
+    fn take(&mut self) {
+        // Before the map is open, the file may not have its name yet.
+        if let Some(mut record) = self.record.take() {
+            record.take(&self.flushing());
+            self.record = Some(record);
+        }
     }
 
     /// The children that have stopped at a flush, and its pages.
@@ -234,27 +239,24 @@ impl<'a> Conductor<'a> {
 
     /// Steps that a child may take now; 0: any number.
     fn steps(&mut self, of: usize) -> u64 {
+        let (syncs, alone) = (self.workers[of].syncs, self.scripts.len() == 1);
         let random = &mut *self.random;
-        if !self.is_open {
-            let limit = 1 << random.below(10);
-            return 1 + random.below(limit);
+        if self.is_open && !alone {
+            let few = syncs || random.below(8) == 0;
+            return if few { 1 + random.below(if syncs { 2 } else { 2000 }) } else { 0 };
         }
-        if self.workers[of].syncs {
-            return 1 + random.below(8) / 7;
-        }
-        if self.scripts.len() > 1 {
-            return if random.below(8) == 0 { 1 + random.below(2000) } else { 0 };
-        }
-        if self.burst == 0 && random.below(6) == 0 {
+        if self.burst == 0 && random.below(if syncs { 4 } else { 10 }) == 0 {
             self.burst = random.below(30);
         }
-        match self.burst.checked_sub(1) {
-            None => 1 + random.below(self.treatment.stride),
-            Some(left) => {
+        let limit = match (self.burst.checked_sub(1), syncs) {
+            (Some(left), _) => {
                 self.burst = left;
-                1 + random.below(3)
+                3
             }
-        }
+            (None, true) => 12,
+            (None, false) => self.treatment.stride,
+        };
+        1 + random.below(limit)
     }
 
     /// Kills a child that has stopped; another one goes on in its place.

@@ -6,8 +6,17 @@ use crate::reboot::state::State;
 use std::collections::BTreeMap;
 
 /// Of each key, the states that it may have; a key that is not named is not there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expected(pub BTreeMap<Vec<u8>, Vec<State>>);
+#[derive(Clone, Debug, Default)]
+pub struct Expected(pub BTreeMap<Vec<u8>, Possible>);
+
+/// The states that a key may have, and how it came to that.
+#[derive(Clone, Debug, Default)]
+pub struct Possible {
+    /// At least one.
+    pub states: Vec<State>,
+    /// What it had at first, then what was called about it; for messages.
+    pub story: Vec<String>,
+}
 
 /// How far all children had come at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,26 +42,28 @@ impl Cut {
 /// The states of a key now, and those that it had since the promise.
 struct Track {
     now: Vec<State>,
-    since: Vec<State>,
+    since: Possible,
 }
 
 impl Track {
     fn new(states: &[State]) -> Track {
-        Track { now: states.to_vec(), since: states.to_vec() }
+        let since = Possible { states: states.to_vec(), story: vec![format!("{states:?}")] };
+        Track { now: states.to_vec(), since }
     }
 
-    fn apply(&mut self, call: &Call, answer: Answer, promised: bool) {
+    fn apply(&mut self, call: &Call, before: usize, answer: Answer, promised: bool) {
         let after = self.now.iter().filter_map(|state| call.apply(*state));
         self.now = match answer {
             Answer::Done => distinct(after),
             Answer::Refused => self.now.clone(),
             Answer::Unknown => distinct(self.now.iter().copied().chain(after)),
         };
-        if promised {
-            self.since.clone_from(&self.now);
-        } else {
-            self.since = distinct(self.since.iter().chain(&self.now).copied());
-        }
+        self.since.states = match promised {
+            true => self.now.clone(),
+            false => distinct(self.since.states.iter().chain(&self.now).copied()),
+        };
+        let survives = if promised { ", promised" } else { "" };
+        self.since.story.push(format!("{before}: {call:?}: {answer:?}{survives}"));
     }
 }
 
@@ -70,7 +81,8 @@ impl Expected {
     /// What may be found after a crash at a cut of these scripts, which began with `self` in the
     /// map, all of it promised.
     pub fn after(&self, scripts: &[Script], cut: &Cut, desks: &Desks) -> Expected {
-        let tracks = self.0.iter().map(|(key, states)| (key.clone(), Track::new(states)));
+        let tracks =
+            self.0.iter().map(|(key, possible)| (key.clone(), Track::new(&possible.states)));
         let mut tracks: BTreeMap<_, _> = tracks.collect();
         for script in scripts {
             let member = script.member;
@@ -83,10 +95,11 @@ impl Expected {
                     (_, Some(key)) => tracks
                         .entry(script.key(key))
                         .or_insert_with(|| Track::new(&[State::Absent]))
-                        .apply(call, answer, promised),
+                        .apply(call, before, answer, promised),
                     (Call::Clear, None) => {
                         assert_eq!(scripts.len(), 1, "the order of others' calls is not known");
-                        tracks.values_mut().for_each(|track| track.apply(call, answer, promised));
+                        let mut all = tracks.values_mut();
+                        all.for_each(|track| track.apply(call, before, answer, promised));
                     }
                     (_, None) => {}
                 }
@@ -97,7 +110,7 @@ impl Expected {
 
     /// The states that a key may have.
     pub fn states(&self, key: &[u8]) -> &[State] {
-        self.0.get(key).map_or(&[State::Absent], |states| states)
+        self.0.get(key).map_or(&[State::Absent], |possible| &possible.states)
     }
 }
 

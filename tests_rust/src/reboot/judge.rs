@@ -3,7 +3,7 @@
 use crate::Random;
 use crate::map_file::MapFile;
 use crate::reboot::engine;
-use crate::reboot::expected::Expected;
+use crate::reboot::expected::{Expected, Possible};
 use crate::reboot::state::State;
 use shf_engine::{Map, OpError};
 use std::collections::BTreeMap;
@@ -41,19 +41,22 @@ pub fn settle(map: &Map, expected: &Expected) -> Result<Expected, String> {
         return Err(format!("{} keys counted, {} found", map.size(), found.len()));
     }
     let (mut settled, mut value) = (Expected::default(), Vec::new());
-    for (key, states) in &expected.0 {
+    for (key, possible) in &expected.0 {
         let walked = found.get(key).map(|value| &value[..]);
         let there = map.get(key, &mut value).map_err(|error| format!("getting: {error}"))?;
         if there.then_some(&value[..]) != walked {
             return Err(format!("{}: a get and a walk differ ({there})", short(key)));
         }
-        let mut fitting = states.clone();
+        let mut fitting = possible.states.clone();
         fitting.retain(|state| state.is(walked));
         if fitting.is_empty() {
             let found = walked.map_or("nothing".into(), short);
-            return Err(format!("{}: found {found}, expected {states:?}", short(key)));
+            let (states, story) = (&possible.states, possible.story.join("\n  "));
+            let what = format!("found {found}, expected {states:?}; what was called:\n  {story}");
+            return Err(format!("{}: {what}", short(key)));
         }
-        settled.0.insert(key.clone(), fitting);
+        let story = Vec::new();
+        settled.0.insert(key.clone(), Possible { states: fitting, story });
     }
     Ok(settled)
 }
@@ -62,7 +65,7 @@ pub fn settle(map: &Map, expected: &Expected) -> Result<Expected, String> {
 pub fn judge(map: &Map, expected: &Expected) -> Result<Expected, String> {
     verify(map)?;
     let settled = settle(map, expected)?;
-    for (key, states) in &settled.0 {
+    for (key, Possible { states, .. }) in &settled.0 {
         let integer = states.iter().any(|state| matches!(state, State::Integer(_)));
         let bytes = states.iter().any(|state| matches!(state, State::Bytes(_)));
         if integer == bytes {

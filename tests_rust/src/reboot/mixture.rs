@@ -108,6 +108,11 @@ pub struct Mixture {
 }
 
 impl Mixture {
+    /// A file of so many bytes with these pages.
+    pub fn new(bytes: u64, pages: Vec<(u64, Page)>) -> Mixture {
+        Mixture { bytes, pages, zeros_are_real: false }
+    }
+
     /// One of the many; the same for the same seed.
     pub fn of(
         disk: &Disk,
