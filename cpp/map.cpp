@@ -103,6 +103,9 @@ auto WithCopy(std::string_view key, Get get) -> decltype(get(key)) {
                "out of memory: the key has " + std::to_string(key.size()) + " bytes"};
 }
 
+// 0: unset.
+int32_t Sign(std::optional<bool> choice) { return !choice ? 0 : *choice ? 1 : -1; }
+
 std::vector<Violation> Violations(const rust::Vec<bridge::Violation>& found) {
   std::vector<Violation> violations;
   violations.reserve(found.size());
@@ -128,6 +131,7 @@ struct Map::Impl {
                                     options.expected_keys,
                                     options.mode,
                                     options.allow_any_file_system,
+                                    Sign(options.durable),
                                     options.patience.count()};
     const bridge::Outcome outcome = ((*map).*open)(View(folder), View(name), converted);
     if (!IsOk(outcome)) return ErrorOf(outcome);
@@ -282,6 +286,19 @@ Result<Repaired> Map::Repair() const {
   rust::Vec<bridge::Violation> lost;
   uint32_t shards = 0;
   const bridge::Outcome outcome = impl_->map->repair(shards, lost);
+  return Answer(outcome, Repaired{shards, outcome.value, Violations(lost)});
+}
+
+Result<void> Map::Sync() const {
+  if (!impl_) return NotAttached();
+  return Answer(impl_->map->sync());
+}
+
+Result<Repaired> Map::Recovered() const {
+  if (!impl_) return NotAttached();
+  rust::Vec<bridge::Violation> lost;
+  uint32_t shards = 0;
+  const bridge::Outcome outcome = impl_->map->recovered(shards, lost);
   return Answer(outcome, Repaired{shards, outcome.value, Violations(lost)});
 }
 

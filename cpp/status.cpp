@@ -51,6 +51,10 @@ const char* StatusName(Status status) noexcept {
       return "Internal";
     case Status::kOverflow:
       return "Overflow";
+    case Status::kNotDurable:
+      return "NotDurable";
+    case Status::kNeedsRecovery:
+      return "NeedsRecovery";
   }
   return "Unknown";
 }

@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,8 +39,8 @@ namespace bridge {
 struct Sink;
 }
 
-/// What the creator of a map decides. Opening an existing map takes all but the last two from its
-/// file.
+/// What the creator of a map decides. Opening an existing map takes all but allow_any_file_system
+/// and patience from its file.
 struct Options {
   /// Shards, each with a lock and memory of its own: a power of two from 1 to 4096; 0: what suits
   /// expected_keys, else 256, fewer where each would get less than 1 MiB of max_bytes.
@@ -54,6 +55,10 @@ struct Options {
   uint32_t mode = 0600;
   /// Use a file system that is not known to be safe for maps.
   bool allow_any_file_system = false;
+  /// Seal every record with a checksum, 16 bytes more, so that Sync() can make the map survive a
+  /// crash of the machine, and Verify() knows values that a stranger changed. Unset: on file systems
+  /// that outlive the machine's next start, not on tmpfs.
+  std::optional<bool> durable;
   /// How long a writing operation of this handle waits while a living process, which may be
   /// stopped, holds the lock of a shard; then it answers kBusy and has changed nothing (Clear() may
   /// have deleted some keys). Zero: it does not wait. Negative: it waits as long as that process
@@ -86,7 +91,7 @@ struct Violation {
   std::string what;     ///< the invariant, and what was found
 };
 
-/// What Map::Repair() did.
+/// What Map::Repair() did, or what happened before Map::Recovered().
 struct Repaired {
   uint32_t shards = 0;          ///< shards that were damaged, and are rebuilt
   uint64_t keys = 0;            ///< keys in these shards now
@@ -197,13 +202,25 @@ class Map {
   /// proportion to the keys of one shard. Errors: kBusy.
   [[nodiscard]] Result<std::vector<Violation>> Verify() const;
   /// Rebuilds the shards that are damaged: their index from the records, and what describes their
-  /// memory; drops what is no record any more, and reports it. Values carry no checksum: one that a
-  /// stranger overwrote is kept as it is. Others may use the map meanwhile; of a shard that is
+  /// memory; drops what is no record any more, and reports it. Unless the map is durable, values carry
+  /// no checksum: one that a stranger overwrote is kept as it is. Others may use the map meanwhile; of a shard that is
   /// being rebuilt they get kBusy. A process that dies on the way leaves the rest to the next one
   /// that takes the shard's lock. Needs private memory in proportion to the keys of one shard.
   /// Errors: kBusy; kNoSpace (for the new index) and kOutOfMemory, which a shard whose index was
   /// given up by then goes on answering until it is rebuilt.
   [[nodiscard]] Result<Repaired> Repair() const;
+  /// Makes everything that was acknowledged before the call, by any process, survive a crash of the
+  /// machine. Others go on meanwhile; what they do may survive or not. From the first call on, the
+  /// memory of deleted and replaced values is used again only after the next one: a map that is
+  /// changed a lot and synced seldom grows. Waits for other calls, for each shard's lock in turn,
+  /// and for the disk. Errors: kNotDurable (see Options::durable); kReadOnly; kBusy; kSystem when
+  /// the disk refuses, after which nothing more than before is known to survive; a later call tries
+  /// all of it again.
+  [[nodiscard]] Result<void> Sync() const;
+  /// What was found when this handle opened a durable map after a crash of the machine, or a copy of
+  /// one: how many shards were made anew, the keys in them, and the records that were torn and
+  /// dropped, which were put after the last Sync(). kAbsent: there was nothing to recover.
+  [[nodiscard]] Result<Repaired> Recovered() const;
 
  private:
   friend class ::SharedHashFile;

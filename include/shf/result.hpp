@@ -36,6 +36,8 @@ enum class Status : uint32_t {
   kNotAttached = 20,           ///< the handle is not attached to a map
   kInternal = 21,              ///< the library itself failed; please report it
   kOverflow = 22,              ///< a number would leave the range of its type
+  kNotDurable = 23,            ///< the map was not created as a durable one
+  kNeedsRecovery = 24,         ///< the map has to be opened for writing once; see Map::Recovered
 };
 
 /// The name of a status, such as "NoSpace"; a static string.

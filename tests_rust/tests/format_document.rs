@@ -2,7 +2,8 @@
 #![cfg(not(any(miri, loom)))]
 
 use shf_base::format::{
-    BYTE_ORDER_MARK, FileHeader, IDENTITY_OFFSET, LOCK_OFFSET, MAGIC, SUSPECT_OFFSET, VERSION,
+    BYTE_ORDER_MARK, EPOCHS_OFFSET, FileHeader, IDENTITY_OFFSET, LOCK_OFFSET, MAGIC,
+    SUSPECT_OFFSET, VERSION,
 };
 use shf_base::geometry::{Geometry, SHARD_HEADER_STRIDE, SLOT_RECORD_BYTES, SLOTS};
 use shf_base::open::HEAP_SECRET;
@@ -67,7 +68,8 @@ fn the_areas_of_the_file_lie_where_the_document_says() {
 fn the_words_of_the_header_are_the_documents() {
     let geometry = Geometry::new(4, 1 << 20).unwrap();
     // Each value differs from all others, so that it tells where it lies.
-    let header = FileHeader { geometry, max_bytes: 111, secret: 222, created_ns: 333 };
+    let (max_bytes, secret, created_ns, durable) = (111, 222, 333, true);
+    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable };
     let bytes = header.encode();
     let words: Vec<u64> =
         bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
@@ -76,7 +78,7 @@ fn the_words_of_the_header_are_the_documents() {
         ("byte order mark", BYTE_ORDER_MARK),
         ("version", VERSION),
         ("layout fingerprint", words[3]),
-        ("feature bits", 0),
+        ("feature bits", 1),
         ("file_bytes", geometry.file_bytes()),
         ("window_bytes", geometry.window_bytes()),
         ("max_bytes", 111),
@@ -93,6 +95,7 @@ fn the_words_of_the_header_are_the_documents() {
     let mut table: Vec<_> = named.into_iter().enumerate().map(offset).collect();
     table.push((bytes.len() as u64 - 8, "checksum".into()));
     table.push((IDENTITY_OFFSET, "identity".into()));
+    table.push((EPOCHS_OFFSET, "epochs".into()));
     assert_table("Header", &table);
     assert_says([
         &*format!("`{MAGIC:#018x}`"),
@@ -106,7 +109,7 @@ fn the_words_of_the_header_are_the_documents() {
 #[test]
 fn the_words_of_a_shard_header_are_the_documents() {
     let opened = shf_base::open::heap(1, 256 << 10, 1 << 20);
-    let place = Place::new(opened.storage.region(), &opened.header.geometry, 0, 0);
+    let place = Place::new(opened.storage.region(), &opened.header, 0);
     let level = place.level_offset(0) - place.field_offset(Field::Root);
     let mut table = vec![
         (level, "Level".to_string()),
@@ -117,7 +120,14 @@ fn the_words_of_a_shard_header_are_the_documents() {
     use Field::*;
     let fields = [Root, Limits, Pending, Keys, Dead, Splits, Repairs, Moved, Tables, Head, Tops];
     let more = [FreePages, Rotors, Evacuation, Retired, Reused, Sweep];
-    table.extend(fields.iter().chain(&more).map(|field| (*field as u64, format!("{field:?}"))));
+    let durable = [Epoch, Born, BornBefore, FreedBefore, Freed, DeadBefore];
+    table.extend(
+        fields
+            .iter()
+            .chain(&more)
+            .chain(&durable)
+            .map(|field| (*field as u64, format!("{field:?}"))),
+    );
     table.sort();
     assert_table("Shard header", &table);
     assert_says([

@@ -1,6 +1,7 @@
 //! The format, held fast: files that earlier builds wrote, byte by byte.
 //!
-//! `golden/format-N.txt` is a map of format version N (its notation: `shf_tests::golden`).
+//! `golden/format-N.txt` is a map of format version N, `golden/format-N-durable.txt` a durable one
+//! (their notation: `shf_tests::golden`).
 //!
 //! When the bytes differ after a change, ask whether the committed file is still read:
 //! - It is not, or an earlier build would not read the new one: the format changed. Raise
@@ -8,7 +9,7 @@
 //!   the old one stays, to be refused.
 //! - Both builds read both: only a choice changed, such as where a record goes. Write it again.
 //!
-//! `SHF_GOLDEN_WRITE=1 cargo test -p shf-tests --test golden` writes it.
+//! `SHF_GOLDEN_WRITE=1 cargo test -p shf-tests --test golden` writes them.
 #![cfg(not(any(miri, loom)))]
 
 use shf_base::format::{FileHeader, IDENTITY_OFFSET, VERSION};
@@ -16,7 +17,7 @@ use shf_base::geometry::Geometry;
 use shf_base::open::HEAP_SECRET;
 use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES};
-use shf_engine::{Map, OpenError, Options};
+use shf_engine::{Map, OpError, OpenError, Options};
 use shf_tests::assert_sound;
 use shf_tests::golden::Golden;
 use shf_tests::map_file::MapFile;
@@ -30,6 +31,8 @@ const MAX_BYTES: u64 = 2 << 20;
 const IDENTITY_BYTES: u64 = 32;
 /// Keys without a value in the first shard, enough to split its table.
 const SMALL_KEYS: usize = 760;
+/// In a durable map, where each takes more.
+const SMALL_KEYS_DURABLE: usize = 200;
 /// Where the intent begins in a shard header; what it holds while none is pending says nothing.
 const INTENT_OFFSET: u64 = Field::Dead as u64 + 8;
 const LARGE_BYTES: usize = 20_000;
@@ -38,20 +41,24 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
 }
 
-fn golden_path(version: u64) -> PathBuf {
-    folder().join(format!("format-{version}.txt"))
+fn small_keys(durable: bool) -> usize {
+    if durable { SMALL_KEYS_DURABLE } else { SMALL_KEYS }
+}
+
+fn golden_path(version: u64, durable: bool) -> PathBuf {
+    folder().join(format!("format-{version}{}.txt", if durable { "-durable" } else { "" }))
 }
 
 /// Fills a map with one of everything. Lengths that may take used memory again are multiples of 8:
 /// what the last word of a record holds beyond its bytes is not part of the format.
-fn fill(map: &Map) -> BTreeMap<Vec<u8>, Vec<u8>> {
+fn fill(map: &Map, small_keys: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut expected = BTreeMap::new();
     let mut put = |key: &[u8], value: &[u8]| {
         map.put(key, value).unwrap();
         expected.insert(key.to_vec(), value.to_vec());
     };
     let in_first_shard = |key: &[u8; 4]| Hash::of(key, HEAP_SECRET).shard(SHARDS) == 0;
-    for key in (0..).map(u32::to_le_bytes).filter(in_first_shard).take(SMALL_KEYS) {
+    for key in (0..).map(u32::to_le_bytes).filter(in_first_shard).take(small_keys) {
         put(&key, b"");
     }
     put(b"", b"the empty key");
@@ -66,6 +73,8 @@ fn fill(map: &Map) -> BTreeMap<Vec<u8>, Vec<u8>> {
     // Long keys keep their hash, in small and large records and in integers.
     put(&[b'k'; 256], b"eight...");
     put(&[b'l'; 264], &[0; LARGE_BYTES]);
+    // What follows keeps the memory of what was there before in a durable map.
+    assert!(matches!(map.sync(), Ok(()) | Err(OpError::NotDurable)));
     put(b"replaced", &[1; 64]);
     put(b"replaced", &[2; 64]);
     put(b"replaced", &[3; 80]);
@@ -87,17 +96,17 @@ fn fill(map: &Map) -> BTreeMap<Vec<u8>, Vec<u8>> {
 /// Builds the map on an empty file with a fixed header, as creation makes it with a random one.
 /// Attaching finds that the file is a stranger's, so each shard is repaired once: that is part of
 /// the golden file too.
-fn build(file: &MapFile) -> BTreeMap<Vec<u8>, Vec<u8>> {
+fn build(file: &MapFile, durable: bool) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let geometry = Geometry::new(SHARDS, WINDOW_BYTES).unwrap();
     let (max_bytes, secret, created_ns) = (MAX_BYTES, HEAP_SECRET, 0x1234_5678_9abc_def0);
-    let header = FileHeader { geometry, max_bytes, secret, created_ns };
+    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable };
     Golden { len: geometry.file_bytes(), words: BTreeMap::new() }.expand(&file.path());
     let bytes = header.encode();
     let raw = std::fs::OpenOptions::new().write(true).open(file.path()).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&raw, &bytes, 0).unwrap();
     let map = file.open();
-    let expected = fill(&map);
-    assert!(map.stats().splits > 0, "a table has split");
+    let expected = fill(&map, small_keys(durable));
+    assert!(durable || map.stats().splits > 0, "a table has split");
     assert_sound(&map);
     expected
 }
@@ -116,15 +125,24 @@ fn assert_holds(map: &Map, expected: &BTreeMap<Vec<u8>, Vec<u8>>) {
 
 #[test]
 fn this_build_writes_the_bytes_of_the_golden_file() {
-    let file = MapFile::new("golden-write");
-    build(&file);
+    compare(false);
+}
+
+#[test]
+fn this_build_writes_the_bytes_of_the_golden_file_of_a_durable_map() {
+    compare(true);
+}
+
+fn compare(durable: bool) {
+    let file = MapFile::new(if durable { "golden-write-durable" } else { "golden-write" });
+    build(&file, durable);
     let mut written = Golden::of(&file.path());
     written.forget(IDENTITY_OFFSET, IDENTITY_BYTES);
     let geometry = Geometry::new(SHARDS, WINDOW_BYTES).unwrap();
     for header in (0..SHARDS).map(|shard| geometry.shard_header(shard)) {
         written.forget(header + INTENT_OFFSET, INTENT_ENTRIES * 16);
     }
-    let path = golden_path(VERSION);
+    let path = golden_path(VERSION, durable);
     if std::env::var_os("SHF_GOLDEN_WRITE").is_some() {
         let comment = format!("A map of format version {VERSION}, written by tests/golden.rs.");
         std::fs::write(&path, written.text(&comment)).unwrap();
@@ -144,13 +162,24 @@ fn this_build_writes_the_bytes_of_the_golden_file() {
 
 #[test]
 fn the_golden_file_of_this_version_is_read_written_and_sound() {
-    // Goal: later builds of the same version take over earlier maps. Method: expand the golden
-    // file, read all, through a handle that cannot write first; then change it.
-    let golden = Golden::parse(&std::fs::read_to_string(golden_path(VERSION)).unwrap());
-    let expected = fill(&Map::heap(SHARDS, WINDOW_BYTES, MAX_BYTES));
-    let file = MapFile::new("golden-read");
+    take_over(false);
+}
+
+#[test]
+fn the_golden_file_of_a_durable_map_is_recovered_written_and_sound() {
+    take_over(true);
+}
+
+/// Goal: later builds of the same version take over earlier maps. Method: expand the golden file,
+/// read all, through a handle that cannot write first; then change it.
+fn take_over(durable: bool) {
+    let golden = Golden::parse(&std::fs::read_to_string(golden_path(VERSION, durable)).unwrap());
+    let expected = fill(&Map::heap(SHARDS, WINDOW_BYTES, MAX_BYTES), small_keys(durable));
+    let file = MapFile::new(if durable { "golden-read-durable" } else { "golden-read" });
     golden.expand(&file.path());
-    assert_holds(&file.open_read_only(), &expected);
+    if !durable {
+        assert_holds(&file.open_read_only(), &expected);
+    }
     let map = file.open();
     assert_holds(&map, &expected);
     assert_sound(&map);
@@ -168,7 +197,7 @@ fn the_golden_file_of_this_version_is_read_written_and_sound() {
 fn golden_files_of_other_versions_are_refused_by_their_version() {
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
-        if path == golden_path(VERSION) {
+        if [false, true].map(|durable| golden_path(VERSION, durable)).contains(&path) {
             continue;
         }
         let file = MapFile::new("golden-other");
@@ -183,7 +212,7 @@ fn golden_files_of_other_versions_are_refused_by_their_version() {
 #[test]
 fn the_text_of_a_golden_file_says_all_that_the_file_says() {
     let file = MapFile::new("golden-text");
-    build(&file);
+    build(&file, false);
     let golden = Golden::of(&file.path());
     assert_eq!(Golden::parse(&golden.text("a comment")), golden);
     let copy = MapFile::new("golden-copy");

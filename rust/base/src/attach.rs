@@ -6,14 +6,14 @@
 use crate::cancellation::Uncancellable;
 use crate::error::{OpError, OpenError};
 use crate::file_system;
-use crate::format::{FileHeader, HEADER_BYTES};
+use crate::format::{FileHeader, HEADER_BYTES, Identity};
 use crate::geometry::{Geometry, PAGE_BYTES};
 use crate::map_file::MapFile;
 use crate::mapping;
 use crate::place::Place;
 use crate::slot::Presence;
 use crate::storage::Storage;
-use rustix::fs::{FileType, Mode, OFlags, fstat, fstatfs, openat};
+use rustix::fs::{FileType, Mode, OFlags, StatFs, fstat, fstatfs, openat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -66,10 +66,13 @@ pub fn open(
     let (region, file) = (Arc::new(region), Arc::new(file));
     let storage = Storage::new(region.clone(), Some(file.clone()));
     if !writable {
+        if header.durable && !identity.matches(&Identity::load(&region)) {
+            return Err(OpenError::NeedsRecovery { path: place.path });
+        }
         return Ok(Opened { storage, header, presence: None });
     }
     ensure_front(&place, &storage, &geometry)?;
-    let presence = Presence::take(&region, &file, geometry, identity)?;
+    let presence = Presence::take(&region, &file, header, identity)?;
     Ok(Opened { storage, header, presence: Some(presence) })
 }
 
@@ -83,23 +86,23 @@ pub(crate) fn ensure_front(
     let (ledger, end) = (geometry.ledger(0), geometry.front_bytes());
     let done = storage.ensure(0, PAGE_BYTES).and_then(|()| storage.ensure(ledger, end - ledger));
     done.map_err(|error| match error {
-        OpError::System { call, errno } => {
-            place.error(call, std::io::Error::from_raw_os_error(errno))
+        OpError::NoSpace { .. } => {
+            OpenError::NoSpace { path: place.path.clone(), needed_bytes: end }
         }
-        _ => OpenError::NoSpace { path: place.path.clone(), needed_bytes: end },
+        other => place.op_error(other),
     })
 }
 
-/// Refuses a file or folder on a file system that maps are not safe on.
+/// Refuses a file or folder on a file system that maps are not safe on; what is known of others.
 pub(crate) fn check_file_system(
     place: &Place,
     file: impl AsFd,
     allow_any: bool,
-) -> Result<(), OpenError> {
+) -> Result<StatFs, OpenError> {
     let found = fstatfs(file).map_err(|errno| place.error("fstatfs", errno))?;
     let f_type = file_system::kind(&found);
     if file_system::is_safe(f_type, allow_any) {
-        return Ok(());
+        return Ok(found);
     }
     Err(OpenError::UnsupportedFileSystem { path: place.path.clone(), f_type })
 }

@@ -19,8 +19,8 @@ use crate::place::Place;
 use crate::region::Region;
 use crate::slot::Presence;
 use crate::storage::Storage;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use rustix::fs::{access, fchmod, fstatfs, ftruncate, linkat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatFs};
+use rustix::fs::{access, fchmod, ftruncate, linkat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fs::File;
@@ -56,6 +56,9 @@ pub struct CreateOptions {
     pub allow_any_file_system: bool,
     /// Secret of the hash function. Default: random.
     pub secret: Option<u64>,
+    /// Seal records, so that they can be made to survive a crash of the machine. Default: on file
+    /// systems that survive it themselves.
+    pub durable: Option<bool>,
 }
 
 /// Creates the map `name` in `folder`, which must exist, and opens it for writing.
@@ -64,13 +67,13 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     let _uncancellable = Uncancellable::new();
     options.check()?;
     let place = Place::new(folder, name)?;
-    check_file_system(&place, &place.folder, options.allow_any_file_system)?;
+    let file_system = check_file_system(&place, &place.folder, options.allow_any_file_system)?;
     if statat(&place.folder, &place.file_name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
         return Err(OpenError::AlreadyExists { path: place.path });
     }
     let max_bytes = match options.max_bytes {
         Some(bytes) => bytes,
-        None => default_max_bytes(&place, options.shards.unwrap_or(SHARDS_DEFAULT))?,
+        None => default_max_bytes(&file_system, options.shards.unwrap_or(SHARDS_DEFAULT)),
     };
     let shards = options.shards.unwrap_or_else(|| default_shards(max_bytes));
     let draft = Draft::new(&place).map_err(|errno| place.error("open", errno))?;
@@ -82,17 +85,25 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
 
     let secret = options.secret.map_or_else(random, Ok);
     let secret = secret.map_err(|errno| place.error("getrandom", errno))?;
-    let header = FileHeader { geometry, max_bytes, secret, created_ns: now_ns() };
+    let durable = options.durable.unwrap_or_else(|| !file_system::is_tmpfs(&file_system));
+    let header = FileHeader { geometry, max_bytes, secret, created_ns: now_ns(), durable };
     header.store(&region);
     let identity =
         file_system::identity(&draft.file).map_err(|error| place.error("fstat", error))?;
     identity.store(&region);
-    let presence = Presence::take(&region, &file, geometry, identity)?;
+    let presence = Presence::take(&region, &file, header, identity)?;
     // Only now: taking the slot opens the file again, which the final mode may not allow.
     let mode = Mode::from_raw_mode(options.mode);
     crash::step();
     fchmod(&draft.file, mode).map_err(|errno| place.error("fchmod", errno))?;
+    if durable {
+        // Who finds the name after a crash of the machine shall find a map.
+        storage.flush(0, geometry.front_bytes()).map_err(|error| place.op_error(error))?;
+    }
     draft.link(&place).map_err(|errno| place.error("link", errno))?;
+    if durable {
+        place.flush_folder()?;
+    }
     file.moved(&place.path);
     Ok(Opened { storage, header, presence: Some(presence) })
 }
@@ -140,10 +151,9 @@ fn default_shards(max_bytes: u64) -> u32 {
 
 /// The least of free file system, available memory and control group limits; a control group kills
 /// rather than refuse, so its limit is one of the map.
-fn default_max_bytes(place: &Place, shards: u32) -> Result<u64, OpenError> {
-    let found = fstatfs(&place.folder).map_err(|errno| place.error("fstatfs", errno))?;
-    let bytes = file_system::free_bytes(&found).min(limits::memory_bytes_available());
-    Ok(bytes.clamp(MAX_BYTES_MIN, u64::from(shards) * (WINDOW_BYTES_MAX / 2)))
+fn default_max_bytes(found: &StatFs, shards: u32) -> u64 {
+    let bytes = file_system::free_bytes(found).min(limits::memory_bytes_available());
+    bytes.clamp(MAX_BYTES_MIN, u64::from(shards) * (WINDOW_BYTES_MAX / 2))
 }
 
 /// Gives the file its length and maps it; with smaller windows where the file system, a limit on

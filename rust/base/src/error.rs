@@ -55,6 +55,10 @@ pub enum Status {
     Internal = 21,
     /// A number would leave the range of its type.
     Overflow = 22,
+    /// The map was not created as a durable one.
+    NotDurable = 23,
+    /// The map has to be opened for writing once, after a crash of the machine or as a copy.
+    NeedsRecovery = 24,
 }
 
 /// Why a map could not be created or opened.
@@ -129,6 +133,19 @@ pub enum OpenError {
         /// How many there are.
         slots: u32,
     },
+    /// A durable map was last used before the machine's last start, or is a copy: whoever opens it
+    /// for writing recovers it. Opening it for reading only cannot.
+    NeedsRecovery {
+        /// The map's file.
+        path: PathBuf,
+    },
+    /// Something that opening has to do in the map failed, such as recovering it.
+    Failed {
+        /// The map's file.
+        path: PathBuf,
+        /// How.
+        error: OpError,
+    },
     /// Any other failure of a system call.
     System {
         /// The map's file or its folder.
@@ -178,6 +195,9 @@ pub enum OpError {
     },
     /// The handle may not write.
     ReadOnly,
+    /// The map was not created as a durable one, so it cannot be made to survive a crash of the
+    /// machine.
+    NotDurable,
     /// The shard contradicts itself at `offset` bytes into the file.
     Corrupt {
         /// The shard.
@@ -233,6 +253,8 @@ impl OpenError {
             OpenError::Incompatible { .. } => Status::Incompatible,
             OpenError::AddressSpace { .. } => Status::OutOfMemory,
             OpenError::TooManyProcesses { .. } => Status::TooManyProcesses,
+            OpenError::NeedsRecovery { .. } => Status::NeedsRecovery,
+            OpenError::Failed { error, .. } => error.status(),
             OpenError::System { .. } => Status::System,
         }
     }
@@ -248,6 +270,7 @@ impl OpError {
             OpError::WrongType { .. } => Status::WrongType,
             OpError::Overflow { .. } => Status::Overflow,
             OpError::ReadOnly => Status::ReadOnly,
+            OpError::NotDurable => Status::NotDurable,
             OpError::Corrupt { .. } => Status::Corrupt,
             OpError::HashCollisions { .. } => Status::HashCollisions,
             OpError::OutOfMemory { .. } => Status::OutOfMemory,
@@ -297,6 +320,13 @@ impl fmt::Display for OpenError {
             OpenError::TooManyProcesses { slots } => {
                 write!(f, "all {slots} process slots of the map are taken")
             }
+            OpenError::NeedsRecovery { path } => write!(
+                f,
+                "{}: the map was last used before the machine's last start, or is a copy: open it \
+                 for writing once, which recovers it",
+                path.display()
+            ),
+            OpenError::Failed { path, error } => write!(f, "{}: {error}", path.display()),
             OpenError::System { path, call, errno } => {
                 write!(f, "{}: {call}: {}", path.display(), system_text(*errno))
             }
@@ -331,6 +361,9 @@ impl fmt::Display for OpError {
                 write!(f, "adding {delta} to {value} leaves the range of a 64-bit integer")
             }
             OpError::ReadOnly => write!(f, "the map is open for reading only"),
+            OpError::NotDurable => {
+                write!(f, "the map was created without the option durable")
+            }
             OpError::Corrupt { shard, offset, what } => {
                 write!(f, "corrupt map: shard {shard}, offset {offset}: {what}")
             }

@@ -10,6 +10,7 @@
 //! 32  feature bits                88  slots              1032 boot id, high half  (mutable)
 //! 40  file_bytes                  96  (reserved, zero)   1040 device              (mutable)
 //! 48  window_bytes                104 (reserved, zero)   1048 inode               (mutable)
+//!                                                        1088 epochs and their lock (mutable)
 //! ```
 
 use crate::atomic::Ordering::Relaxed;
@@ -21,13 +22,23 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
 /// Reads as something else on a machine of the other byte order.
 pub const BYTE_ORDER_MARK: u64 = 0x0102_0304_0506_0708;
 /// The version of the format that this library writes and reads.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 /// Words that the checksum covers.
 const CHECKED_WORDS: usize = 15;
 /// Bytes of the immutable part, checksum included.
 pub const HEADER_BYTES: usize = (CHECKED_WORDS + 1) * 8;
 /// Offset of the identity words: boot id (two), device, inode.
 pub const IDENTITY_OFFSET: u64 = 1024;
+/// Offset of the words of `epochs`.
+pub const EPOCHS_OFFSET: u64 = 1088;
+/// Offset of the word whose upper bits close a shard, from the start of a shard header.
+pub const ROOT_OFFSET: u64 = 0;
+/// The shard's index is being made anew, and means nothing to anybody else.
+pub const ROOT_REBUILDING: u64 = 1 << 63;
+/// It is made anew after a crash of the machine, from pages of different moments.
+pub const ROOT_CRASHED: u64 = 1 << 62;
+/// Feature bit: records are sealed, and `sync` makes them durable.
+const FEATURE_DURABLE: u64 = 1;
 /// Offset of the lock's futex word, from the start of a shard header. A line that readers never
 /// load.
 pub const LOCK_OFFSET: u64 = 33 * 64;
@@ -36,15 +47,17 @@ pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
 /// What the layout fingerprint is computed from: the numbers that two builds must agree on;
 /// MUST change with any of them, written here or not.
-const LAYOUT: &str = "shf layout 3: page 4096, unit 8, slots 1024x64, \
+const LAYOUT: &str = "shf layout 4: page 4096, unit 8, slots 1024x64, \
     shard header 4096 every 4416, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
+    durability from 3840, epochs at 1088, \
     rings 127x64 from line 5 x shard on, descriptor 8, \
     bucket 64 = 2 words + 12 references, table 64 buckets, \
     reference 30 = cached hash bits + reference, displacement 2, tag 7 + access 1, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \
     bucket 7..13, directory 13..32, shard from 52 on, \
-    kept before keys from 256 bytes on, live by bit 32, gaps by bit 34, rebuilding by bit 63";
+    kept before keys from 256 bytes on, live by bit 32, gaps by bit 34, sealed by bit 35, \
+    rebuilding by bit 63, crashed by bit 62";
 
 /// The immutable facts of a map, copied to private memory at attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +70,8 @@ pub struct FileHeader {
     pub secret: u64,
     /// Nanoseconds since 1970 at creation.
     pub created_ns: u64,
+    /// Whether records are sealed, so that they can be made to survive a crash of the machine.
+    pub durable: bool,
 }
 
 /// A header field that does not say what it must.
@@ -78,6 +93,7 @@ impl FileHeader {
         words[1] = BYTE_ORDER_MARK;
         words[2] = VERSION;
         words[3] = fingerprint();
+        words[4] = if self.durable { FEATURE_DURABLE } else { 0 };
         words[5] = self.geometry.file_bytes();
         words[6] = self.geometry.window_bytes();
         words[7] = self.max_bytes;
@@ -104,7 +120,7 @@ impl FileHeader {
         expect("version", VERSION, words[2])?;
         expect_hex("layout fingerprint", fingerprint(), words[3])?;
         expect_hex("header checksum", checksum(&words[..CHECKED_WORDS]), words[CHECKED_WORDS])?;
-        expect_hex("feature bits", 0, words[4])?;
+        expect_hex("feature bits", words[4] & FEATURE_DURABLE, words[4])?;
         expect("process slots", geometry::SLOTS.into(), words[11])?;
         let shards = u32::try_from(words[10]).unwrap_or(0);
         let geometry = Geometry::new(shards, words[6]).map_err(|bad| Mismatch {
@@ -114,7 +130,13 @@ impl FileHeader {
         })?;
         expect("file_bytes in the header", geometry.file_bytes(), words[5])?;
         expect("length of the file", geometry.file_bytes(), file_bytes)?;
-        Ok(FileHeader { geometry, max_bytes: words[7], secret: words[8], created_ns: words[9] })
+        Ok(FileHeader {
+            geometry,
+            max_bytes: words[7],
+            secret: words[8],
+            created_ns: words[9],
+            durable: words[4] & FEATURE_DURABLE != 0,
+        })
     }
 
     /// Stores the header at the front of a region.

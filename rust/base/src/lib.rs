@@ -24,6 +24,7 @@ mod byte_lock;
 mod lock_word;
 pub mod slot;
 pub mod robust_mutex;
+pub mod epochs;
 pub mod storage;
 mod place;
 mod attach;

@@ -61,7 +61,8 @@ pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
 pub fn heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Opened {
     let geometry = Geometry::new(shards, window_bytes).expect("a valid geometry");
     let region = Region::heap(geometry.file_bytes()).expect("enough memory");
-    let header = FileHeader { geometry, max_bytes, secret: HEAP_SECRET, created_ns: 0 };
+    let (secret, durable) = (HEAP_SECRET, false);
+    let header = FileHeader { geometry, max_bytes, secret, created_ns: 0, durable };
     header.store(&region);
     let storage = Storage::new(Arc::new(region), None);
     Opened { storage, header, presence: Some(Presence::single()) }

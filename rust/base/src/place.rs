@@ -1,8 +1,9 @@
 //! Where a map lies: a folder, held open, and a checked file name in it; and the errors of both.
 
-use crate::error::OpenError;
+use crate::crash;
+use crate::error::{OpError, OpenError};
 use crate::geometry::PAGE_BYTES;
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, fsync, openat};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -33,6 +34,31 @@ impl Place {
     /// The error that a failed system call on the file means.
     pub fn error(&self, call: &'static str, errno: impl Into<io::Error>) -> OpenError {
         error(&self.path, call, errno, "write")
+    }
+
+    /// The same, of what failed on the mapped bytes.
+    pub fn op_error(&self, error: OpError) -> OpenError {
+        match error {
+            OpError::System { call, errno } => {
+                self.error(call, io::Error::from_raw_os_error(errno))
+            }
+            OpError::NoSpace { needed_bytes, .. } => {
+                OpenError::NoSpace { path: self.path.clone(), needed_bytes }
+            }
+            error => OpenError::Failed { path: self.path.clone(), error },
+        }
+    }
+
+    /// Makes the names in the folder survive a crash of the machine.
+    pub fn flush_folder(&self) -> Result<(), OpenError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        crash::step();
+        match openat(&self.folder, ".", flags, Mode::empty()).and_then(fsync) {
+            // A folder that this user may not list: the journals of ext4 and xfs write the name
+            // with the first flush of the file.
+            Err(Errno::ACCESS) => Ok(()),
+            done => done.map_err(|errno| self.error("fsync of the folder", errno)),
+        }
     }
 
     /// As `error`, where reading was all that was asked for.

@@ -7,7 +7,8 @@
 //!
 //! Taking a slot:
 //! 1. where the file is not the one that the locks were last valid for (another boot, a copy),
-//!    and nobody is attached: all locks are reset, all shards marked suspect, the identity stored;
+//!    and nobody is attached: all locks are reset, all shards marked suspect, those of a durable map
+//!    closed until they are made anew, the identity stored;
 //! 2. the first free byte is locked;
 //! 3. every lock word that names the slot is a dead owner's: it is marked suspect and freed.
 //!
@@ -24,10 +25,13 @@
 use crate::atomic::Half;
 use crate::byte_lock::ByteRange;
 use crate::cancellation::Uncancellable;
+use crate::epochs::Epochs;
 use crate::error::{OpError, OpenError};
 use crate::fork::{self, OwnDescriptor};
-use crate::format::{Identity, LOCK_OFFSET, SUSPECT_OFFSET};
-use crate::geometry::{Geometry, SLOTS};
+use crate::format::{
+    FileHeader, Identity, LOCK_OFFSET, ROOT_CRASHED, ROOT_OFFSET, ROOT_REBUILDING, SUSPECT_OFFSET,
+};
+use crate::geometry::SLOTS;
 use crate::lock_word;
 use crate::map_file::MapFile;
 use crate::region::Region;
@@ -54,7 +58,7 @@ pub struct Presence {
 struct Attachment {
     region: Arc<Region>,
     file: Arc<MapFile>,
-    geometry: Geometry,
+    header: FileHeader,
     identity: Identity,
 }
 
@@ -89,11 +93,11 @@ impl Presence {
     pub(crate) fn take(
         region: &Arc<Region>,
         file: &Arc<MapFile>,
-        geometry: Geometry,
+        header: FileHeader,
         identity: Identity,
     ) -> Result<Presence, OpenError> {
         let (region, file) = (region.clone(), file.clone());
-        let attachment = Attachment { region, file, geometry, identity };
+        let attachment = Attachment { region, file, header, identity };
         match State::take(&attachment) {
             Ok(state) => Ok(Presence::new(Some(attachment), state)),
             Err(TakeError::Full) => Err(OpenError::TooManyProcesses { slots: SLOTS }),
@@ -250,10 +254,25 @@ impl Attachment {
             suspect.store(1, Relaxed);
             lock.store(lock_word::FREE, Relaxed);
         });
+        if self.header.durable {
+            self.close_shards();
+        }
         // Last: a death before this one makes the next process do it all again.
         self.identity.store(&self.region);
         all.unlock(own);
         Ok(())
+    }
+
+    /// The pages of a durable map may be those of different moments: says so to all who come, until
+    /// each shard is made anew.
+    fn close_shards(&self) {
+        for shard in 0..self.header.geometry.shards() {
+            let offset = self.header.geometry.shard_header(shard) + ROOT_OFFSET;
+            if let Some(root) = self.region.word(offset) {
+                root.store(root.load(Relaxed) | ROOT_REBUILDING | ROOT_CRASHED, Relaxed);
+            }
+        }
+        Epochs::new(&self.region).fall_back();
     }
 
     /// Frees what the dead owners of `slot` left locked.
@@ -262,8 +281,10 @@ impl Attachment {
     }
 
     fn for_each_lock(&self, mut visit: impl FnMut(Half<'_>, Half<'_>)) {
-        for shard in 0..self.geometry.shards() {
-            let header = self.geometry.shard_header(shard);
+        let (lock, suspect) = Epochs::new(&self.region).lock_words();
+        visit(lock, suspect);
+        for shard in 0..self.header.geometry.shards() {
+            let header = self.header.geometry.shard_header(shard);
             let lock = self.region.half(header + LOCK_OFFSET);
             let suspect = self.region.half(header + SUSPECT_OFFSET);
             if let (Some(lock), Some(suspect)) = (lock, suspect) {

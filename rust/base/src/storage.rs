@@ -5,6 +5,7 @@
 //! error; and releases them only when nobody can reach them any more.
 #![allow(unsafe_code)]
 
+use crate::atomic::Ordering::Relaxed;
 use crate::crash;
 use crate::error::OpError;
 use crate::geometry::PAGE_BYTES;
@@ -13,7 +14,7 @@ use crate::map_file::MapFile;
 use crate::region::Region;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
-use rustix::mm::{Advice, madvise};
+use rustix::mm::{Advice, MsyncFlags, madvise, msync};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -52,12 +53,21 @@ impl Storage {
 
     /// As `commit`, of bytes that may be in use already: takes nothing back on failure.
     pub(crate) fn ensure(&self, offset: u64, len: u64) -> Result<(), OpError> {
+        self.reserve(offset, len)?;
+        match self.populate(offset, len) {
+            Err(Errno::FAULT | Errno::NOMEM) => Err(no_space(len)),
+            // Kernels before 5.14 do not know the advice; then the first touch maps the page.
+            _ => Ok(()),
+        }
+    }
+
+    /// As `ensure`, without touching the pages: for many that may never be stored to.
+    pub fn reserve(&self, offset: u64, len: u64) -> Result<(), OpError> {
         let Some(file) = &self.file else { return Ok(()) };
         debug_assert!(offset.is_multiple_of(PAGE_BYTES) && len.is_multiple_of(PAGE_BYTES));
         let end = offset.saturating_add(len);
-        let no_space = OpError::NoSpace { needed_bytes: len, max_bytes: 0 };
         if end > self.region.len() {
-            return Err(no_space);
+            return Err(no_space(len));
         }
         let file = file.descriptor().map_err(|error| {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
@@ -67,17 +77,17 @@ impl Storage {
         // but for growth.
         let may_grow = end <= limits::file_bytes_max();
         if !may_grow && !is_real(file, offset, end) {
-            return Err(no_space);
+            return Err(no_space(len));
         }
         let mut at = if may_grow { offset } else { end };
         while at < end {
             let chunk = CHUNK_BYTES.min(end - at);
-            match reserve(file, at, chunk) {
+            match allocate(file, at, chunk) {
                 Ok(()) => {}
                 // A full xfs refuses even what is there already.
                 Err(Errno::NOSPC | Errno::DQUOT) if is_real(file, at, at + chunk) => {}
                 Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::NOMEM) => {
-                    return Err(no_space);
+                    return Err(no_space(len));
                 }
                 Err(errno) => {
                     return Err(OpError::System { call: "fallocate", errno: errno.raw_os_error() });
@@ -85,11 +95,7 @@ impl Storage {
             }
             at += chunk;
         }
-        match self.populate(offset, len) {
-            Err(Errno::FAULT | Errno::NOMEM) => Err(no_space),
-            // Kernels before 5.14 do not know the advice; then the first touch maps the page.
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Makes `len` bytes at `offset` a hole again, both multiples of a page, as far as the file
@@ -100,6 +106,33 @@ impl Storage {
         crash::step();
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let _ = fallocate(file, flags, offset, len);
+    }
+
+    /// Makes what is stored in `len` bytes at `offset`, both multiples of a page, survive a crash of
+    /// the machine: returns when the disk has it. What others store meanwhile may be among it.
+    ///
+    /// Errors: `System`. Then the kernel may have dropped what it could not write, and not try it
+    /// again: see `touch`.
+    pub fn flush(&self, offset: u64, len: u64) -> Result<(), OpError> {
+        if self.file.is_none() {
+            return Ok(());
+        }
+        let Some(address) = self.region.range(offset, len) else { return Err(no_space(len)) };
+        crash::step();
+        // SAFETY: the range lies inside the mapping, whose contents the call does not change.
+        let done = unsafe { msync(address.cast(), len as usize, MsyncFlags::SYNC) };
+        done.map_err(|errno| OpError::System { call: "msync", errno: errno.raw_os_error() })
+    }
+
+    /// Has the kernel believe that `len` bytes at `offset` were stored to, so that the next flush
+    /// writes all of them. They must be real; their contents stay.
+    pub fn touch(&self, offset: u64, len: u64) {
+        for at in (offset..offset + len).step_by(PAGE_BYTES as usize) {
+            let Some(word) = self.region.word(at) else { continue };
+            let found = word.load(Relaxed);
+            // Another value by now was stored by somebody else, which does as well.
+            let _ = word.compare_exchange(found, found, Relaxed, Relaxed);
+        }
     }
 
     /// How far the bytes are real from `start` on, and from where on up to `end`, as far as the file
@@ -119,11 +152,18 @@ impl Storage {
 
     /// Maps the pages, so that the first stores need no page faults.
     fn populate(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        if self.file.is_none() {
+            return Ok(());
+        }
         let Some(address) = self.region.range(offset, len) else { return Err(Errno::FAULT) };
         crash::step();
         // SAFETY: the range lies inside the mapping, whose contents the advice does not change.
         unsafe { madvise(address.cast(), len as usize, Advice::LinuxPopulateWrite) }
     }
+}
+
+fn no_space(needed_bytes: u64) -> OpError {
+    OpError::NoSpace { needed_bytes, max_bytes: 0 }
 }
 
 /// Whether nothing of the range is a hole, as far as the file system can tell.
@@ -132,7 +172,7 @@ fn is_real(file: BorrowedFd<'_>, offset: u64, end: u64) -> bool {
     seek(file, SeekFrom::Hole(offset)).is_ok_and(|hole| hole >= end)
 }
 
-fn reserve(file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), Errno> {
+fn allocate(file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), Errno> {
     let mut retries = RETRIES;
     loop {
         crash::step();

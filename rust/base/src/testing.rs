@@ -18,6 +18,7 @@ pub const OPTIONS: CreateOptions = CreateOptions {
     mode: 0o600,
     allow_any_file_system: false,
     secret: None,
+    durable: None,
 };
 
 /// How long anything in a test may take before the test gives up.

@@ -30,13 +30,15 @@ mod ffi {
         value: u64,
     }
 
-    /// `shf::Options`, where 0 means that the engine chooses. A negative `patience_us` has no end.
+    /// `shf::Options`, where 0 means that the engine chooses. A negative `patience_us` has no end; a
+    /// negative `durable` means no.
     struct Options {
         shards: u32,
         max_bytes: u64,
         expected_keys: u64,
         mode: u32,
         allow_any_file_system: bool,
+        durable: i32,
         patience_us: i64,
     }
 
@@ -99,6 +101,9 @@ mod ffi {
         fn verify(self: &Map, into: &mut Vec<Violation>) -> Outcome;
         /// `value`: keys in the rebuilt shards.
         fn repair(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
+        fn sync(self: &Map) -> Outcome;
+        /// Absent: nothing was recovered. `value`: keys in the recovered shards.
+        fn recovered(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
         /// `flag`: read-only.
         fn is_read_only(self: &Map) -> Outcome;
 

@@ -157,6 +157,22 @@ impl Map {
         })
     }
 
+    pub fn sync(&self) -> Outcome {
+        guard(|| {
+            self.engine()?.sync()?;
+            Ok(Outcome::done(true, 0))
+        })
+    }
+
+    pub fn recovered(&self, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome {
+        guard(|| {
+            let Some(recovered) = self.engine()?.recovered() else { return Ok(Outcome::absent()) };
+            *shards = recovered.shards;
+            lost.extend(recovered.lost.iter().cloned().map(Violation::from));
+            Ok(Outcome::done(true, recovered.keys))
+        })
+    }
+
     pub fn is_read_only(&self) -> Outcome {
         guard(|| Ok(Outcome::done(self.engine()?.is_read_only(), 0)))
     }
@@ -236,6 +252,10 @@ fn engine_options(options: &Options) -> shf_engine::Options {
         mode: Some(options.mode),
         allow_any_file_system: options.allow_any_file_system,
         patience: u64::try_from(options.patience_us).ok().map(Duration::from_micros),
+        durable: match options.durable {
+            0 => None,
+            sign => Some(sign > 0),
+        },
         secret: None,
     }
 }

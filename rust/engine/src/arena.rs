@@ -18,6 +18,7 @@ use crate::class;
 use crate::growth::Memory;
 use crate::intent::Intent;
 use crate::place::{Field, Place, pair, unpair};
+use crate::quarantine;
 use crate::record::{Record, Shape};
 use crate::ring;
 use crate::run::{self, Run};
@@ -126,7 +127,7 @@ fn allocate_small<'m>(
 /// Whether so much of the record memory is dead that using it again is worth some effort.
 #[inline(always)]
 pub fn much_is_dead(place: Place<'_>) -> bool {
-    let dead = place.load(Field::Dead);
+    let dead = quarantine::dead_units(place);
     if dead < DEAD_UNITS_MIN {
         return false;
     }
@@ -167,9 +168,9 @@ pub fn retire(
     reference: u32,
     record: Record<'_>,
 ) -> Result<(), OpError> {
-    record.retire(intent, place, reference);
+    let held = record.retire(intent, place, reference);
     if record.shape.is_large() {
-        return retire_large(intent, place, reference);
+        return retire_large(intent, place, reference, held);
     }
     let class = class::of_bytes(record.shape.bytes());
     let units = class::units(class);
@@ -179,23 +180,28 @@ pub fn retire(
         return Err(place.corrupt(place.descriptor_offset(page), "run with too few live units"));
     };
     run::set(intent, place, page, Run::Log { pages, live, used });
-    intent.set_field(Field::Dead, intent.field(Field::Dead).wrapping_add(units.into()));
+    quarantine::raise_dead(intent, place, units, held);
     // Only the lower half of these words counts, here as everywhere else.
     let first = page + 1;
     if live == 0 && intent.field(Field::Head) as u32 != first {
         free_log(intent, place, page, pages, used);
-    } else if intent.field(Field::Evacuation) as u32 != first {
+    } else if !held && intent.field(Field::Evacuation) as u32 != first {
         ring::push(intent, place, class, reference);
     }
     Ok(())
 }
 
 #[cold]
-fn retire_large(intent: &mut Intent<'_>, place: Place<'_>, reference: u32) -> Result<(), OpError> {
+fn retire_large(
+    intent: &mut Intent<'_>,
+    place: Place<'_>,
+    reference: u32,
+    held: bool,
+) -> Result<(), OpError> {
     let page = place.unit_page(reference);
     match page.map(|page| (page, run::at(intent, place, page))) {
         Some((page, Run::Large { pages })) => {
-            run::free_large(intent, place, page, pages);
+            run::free_large(intent, place, page, pages, held);
             Ok(())
         }
         _ => Err(place.corrupt(place.unit_offset(reference), "large record without its run")),
@@ -205,8 +211,7 @@ fn retire_large(intent: &mut Intent<'_>, place: Place<'_>, reference: u32) -> Re
 /// Will free a log run in which nothing is live.
 pub fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, used: u32) {
     ring::purge(place, place.page_unit(page), pages * PAGE_UNITS as u32);
-    let dead = intent.field(Field::Dead);
-    intent.set_field(Field::Dead, dead.saturating_sub(used.into()));
+    quarantine::lower_dead(intent, place, used);
     if intent.field(Field::Evacuation) as u32 == page + 1 {
         intent.set_field(Field::Evacuation, pair(0, 0));
     }

@@ -13,6 +13,7 @@ use crate::place::{Field, LEVEL_ENTRIES, Place, unpair};
 use crate::record::Record;
 use crate::ring;
 use crate::run::{self, Run};
+use crate::seal::State;
 use crate::split;
 use crate::table::{BUCKETS, REACH, bucket_at};
 use crate::walk;
@@ -193,16 +194,25 @@ impl<'m> Walk<'m> {
         if !record.is_live() {
             self.report(offset, format!("unit {reference}: its record is not live"));
         }
+        if record.shape.sealed != place.is_durable() {
+            self.report(offset, format!("unit {reference}: its record is not of such a map"));
+        } else if place.is_durable() && !matches!(record.state(), State::Live { .. }) {
+            self.report(offset, format!("unit {reference}: its record's seal does not say live"));
+        }
         if !self.references.insert(reference) {
             self.report(offset, format!("unit {reference} has two slots"));
         }
-        let Some(left) = self.bytes_left.checked_sub(record.shape.key_len) else {
+        let hashed = if record.shape.sealed { record.shape.bytes() } else { record.shape.key_len };
+        let Some(left) = self.bytes_left.checked_sub(hashed) else {
             return self.report(offset, "records that overlap");
         };
         self.bytes_left = left;
         let hash = record.hash(place.secret());
         if hash != record.hash_of_key(place.secret()) {
             self.report(place.unit_offset(reference), "the key's hash in the record is another's");
+        }
+        if record.shape.sealed && !record.is_whole(place, reference) {
+            self.report(place.unit_offset(reference), "the record is not what its checksum says");
         }
         let distance = format.distance(word);
         let right = hash.shard(place.geometry().shards()) == place.shard()

@@ -22,8 +22,11 @@ use crate::place::{Field, Place};
 use crate::table::Table;
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::error::OpError;
+use shf_base::format::{ROOT_CRASHED, ROOT_REBUILDING};
 
 const ENTRIES: u32 = 1024;
+/// The bits of the root that are not the depth.
+const CLOSED: u64 = ROOT_REBUILDING | ROOT_CRASHED;
 const PAGE_BITS: u32 = 27;
 const PAGE_MASK: u32 = (1 << PAGE_BITS) - 1;
 
@@ -38,9 +41,6 @@ pub struct Entry<'m> {
     pub index: u32,
 }
 
-/// In the root, while the index is being rebuilt: nobody else finds anything.
-pub const REBUILDING: u64 = 1 << 63;
-
 /// The number of directory bits that lookups start with. `Busy` while the index is being rebuilt,
 /// but for who does it.
 #[inline(always)]
@@ -51,7 +51,7 @@ pub fn depth(place: &Place<'_>) -> Result<u32, OpError> {
 
 #[cold]
 fn unusual_depth(place: &Place<'_>, root: u64) -> Result<u32, OpError> {
-    let depth = root & !REBUILDING;
+    let depth = root & !CLOSED;
     if depth > DIRECTORY_BITS.into() {
         return Err(place.corrupt(place.field_offset(Field::Root), "directory too deep"));
     }
@@ -61,8 +61,8 @@ fn unusual_depth(place: &Place<'_>, root: u64) -> Result<u32, OpError> {
 /// Will have lookups start with at least `depth` bits.
 pub fn deepen(intent: &mut Intent<'_>, depth: u32) {
     let root = intent.field(Field::Root);
-    if root & !REBUILDING < depth.into() {
-        intent.set_field(Field::Root, root & REBUILDING | u64::from(depth));
+    if root & !CLOSED < depth.into() {
+        intent.set_field(Field::Root, root & CLOSED | u64::from(depth));
     }
 }
 

@@ -157,6 +157,16 @@ impl Memory<'_> {
     }
 }
 
+/// Where the real bytes of a shard lie: rings and descriptors, records, index; offset and length.
+pub fn committed_areas(place: Place<'_>) -> [(u64, u64); 3] {
+    let (records, index) = place.limits();
+    let descriptors = u64::from(descriptor_pages(records)) * PAGE_BYTES;
+    let front = if records == 0 { 0 } else { RINGS_BYTES + descriptors };
+    let end = place.window() + place.geometry().window_bytes();
+    let (records, index) = (u64::from(records) * PAGE_BYTES, u64::from(index) * PAGE_BYTES);
+    [(place.window(), front), (place.record_page(0), records), (end - index, index)]
+}
+
 /// Real bytes of the whole map.
 pub fn committed_bytes(place: Place<'_>) -> u64 {
     let pages: u64 = (0..place.geometry().shards())

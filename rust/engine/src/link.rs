@@ -7,7 +7,7 @@ use crate::hash::Hash;
 use crate::intent::Intent;
 use crate::locate::{Located, Position};
 use crate::place::{Field, Place};
-use crate::record::Record;
+use crate::record::{Record, Shape};
 use crate::split;
 use crate::table::{Head, Table, bucket_at};
 use shf_base::error::OpError;
@@ -51,7 +51,24 @@ pub fn find_slot<'m>(
     }
 }
 
-/// Will make a free slot refer to a record.
+/// Will make a taken slot refer to another record, which is written, and make that one live.
+#[inline(always)]
+pub fn redirect(
+    intent: &mut Intent<'_>,
+    place: Place<'_>,
+    position: Position<'_>,
+    word: u32,
+    reference: u32,
+    shape: Shape,
+) {
+    let Position { entry, bucket, slot, head, .. } = position;
+    Record::publish(intent, place, reference, shape);
+    let word = place.slot_format().with_reference(word, reference);
+    intent.set_half(entry.table.slot_offset(bucket, slot), word);
+    intent.set(entry.table.high_offset(bucket), head.bumped().high);
+}
+
+/// Will make a free slot refer to a live record.
 #[inline(always)]
 pub fn enter(
     intent: &mut Intent<'_>,

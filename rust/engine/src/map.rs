@@ -9,6 +9,7 @@ use crate::hash::Hash;
 use crate::options::Options;
 use crate::place::{Field, Place};
 use crate::read::{self, Seen};
+use crate::rebuild;
 use crate::record::{Kind, PAYLOAD_BYTES_MAX, Record, Shape};
 use crate::shard::{self, Locked, Placed};
 use crate::sink::Sink;
@@ -17,6 +18,7 @@ use crate::table::BUCKETS;
 use crate::walk;
 use bumpalo::Bump;
 use shf_base::error::{OpError, OpenError};
+use shf_base::format::FileHeader;
 use shf_base::geometry::{Geometry, PAGE_BYTES};
 use shf_base::open::{self, Access, CreateOptions, Opened};
 use shf_base::slot::Presence;
@@ -29,21 +31,25 @@ use std::time::Duration;
 /// An open map. All methods may be called from any number of threads at once; any number of
 /// processes may have the same map open. A map inherited through `fork` works in the child.
 pub struct Map {
-    storage: Storage,
-    geometry: Geometry,
-    secret: u64,
-    max_bytes: u64,
+    pub(crate) storage: Storage,
+    pub(crate) facts: FileHeader,
     presence: Option<Presence>,
     /// How long a writing operation waits for a lock, if not for ever.
-    patience: Option<Duration>,
+    pub(crate) patience: Option<Duration>,
+    /// What recovery found when this handle was opened.
+    recovered: Option<Repaired>,
     /// Looks that gets of this handle made again, in this process.
     retries: AtomicU64,
 }
 
-/// What `Map::repair` did.
+/// Takes the lock of a shard and rebuilds it if need be; what was lost then.
+type Rebuild =
+    fn(Memory<'_>, &Presence, Option<Duration>) -> Result<Option<Vec<Violation>>, OpError>;
+
+/// What `Map::repair`, or recovery, did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// Shards that were damaged, and are rebuilt.
+    /// Shards that were damaged, or torn by a crash of the machine, and are rebuilt.
     pub shards: u32,
     /// Keys in these shards now.
     pub keys: u64,
@@ -59,14 +65,19 @@ impl Map {
 
     /// Opens an existing map for reading and writing. Of the options only
     /// `allow_any_file_system` and `patience` matter.
+    ///
+    /// A durable map that was last used before the machine's last start, or is a copy, is recovered
+    /// first, which takes time in proportion to the map: see `recovered`.
     pub fn open(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
-        Ok(Map::new(open::open(folder, name, Access::ReadWrite, allow)?, options))
+        let opened = open::open(folder, name, Access::ReadWrite, allow)?;
+        Map::new(opened, options).recovered_from_crash(folder, name)
     }
 
     /// Opens the map or creates it; processes that race get the same one.
     pub fn open_or_create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
-        Ok(Map::new(open::open_or_create(folder, name, &creation(options)?)?, options))
+        let opened = open::open_or_create(folder, name, &creation(options)?)?;
+        Map::new(opened, options).recovered_from_crash(folder, name)
     }
 
     /// Opens an existing map for reading; needs no write permission on the file.
@@ -99,13 +110,34 @@ impl Map {
     fn new(opened: Opened, options: &Options) -> Map {
         Map {
             storage: opened.storage,
-            geometry: opened.header.geometry,
-            secret: opened.header.secret,
-            max_bytes: opened.header.max_bytes,
+            facts: opened.header,
             presence: opened.presence,
             patience: options.patience,
+            recovered: None,
             retries: AtomicU64::new(0),
         }
+    }
+
+    /// Makes the shards anew that a crash of the machine has left closed.
+    fn recovered_from_crash(mut self, folder: &Path, name: &str) -> Result<Map, OpenError> {
+        let closed = |place: Place<'_>| self.facts.durable && rebuild::is_unfinished(place);
+        if !self.places().any(closed) {
+            return Ok(self);
+        }
+        let recovered = self.rebuild(shard::lock_and_reopen).map_err(|error| {
+            let path = folder.join(format!("{name}.shf"));
+            OpenError::Failed { path, error }
+        })?;
+        self.recovered = Some(recovered);
+        Ok(self)
+    }
+
+    /// What recovery found when this handle opened a durable map after a crash of the machine, or a
+    /// copy of one: how many shards were made anew, the keys in them, and the records that were torn
+    /// and dropped, which were put after the last `sync`. `None`: there was nothing to recover. What
+    /// other processes recovered at the same time, they know.
+    pub fn recovered(&self) -> Option<&Repaired> {
+        self.recovered.as_ref()
     }
 
     /// Inserts the key or replaces its value.
@@ -238,7 +270,7 @@ impl Map {
         Stats {
             keys: self.size(),
             committed_bytes: growth::committed_bytes(self.place(0)),
-            max_bytes: self.max_bytes,
+            max_bytes: self.facts.max_bytes,
             dead_bytes: sum(Field::Dead).wrapping_mul(8),
             free_bytes: sum(Field::FreePages).wrapping_mul(PAGE_BYTES),
             tables: sum(Field::Tables),
@@ -267,8 +299,8 @@ impl Map {
     }
 
     /// Rebuilds the shards that are damaged: their index from the records, and what describes their
-    /// memory; drops what is no record any more, and reports it. Values carry no checksum: one that
-    /// a stranger overwrote is kept as it is. Others may use the map meanwhile; of a shard that is
+    /// memory; drops what is no record any more, and reports it. Unless the map is durable, values
+    /// carry no checksum: one that a stranger overwrote is kept as it is. Others may use the map meanwhile; of a shard that is
     /// being rebuilt they get `Busy`. A process that dies on the way leaves the rest to the next
     /// one that takes the shard's lock. Needs private memory in proportion to the keys
     /// of one shard.
@@ -276,10 +308,15 @@ impl Map {
     /// Errors: `NoSpace` when the new index does not fit, and `OutOfMemory`; a shard whose index
     /// was given up by then answers the same until it is rebuilt.
     pub fn repair(&self) -> Result<Repaired, OpError> {
-        let presence = self.presence.as_ref().ok_or(OpError::ReadOnly)?;
+        self.rebuild(shard::lock_and_rebuild)
+    }
+
+    /// Has every shard rebuilt that needs it.
+    fn rebuild(&self, shard: Rebuild) -> Result<Repaired, OpError> {
+        let presence = self.writer()?;
         let mut repaired = Repaired::default();
         for place in self.places() {
-            let rebuilt = shard::lock_and_rebuild(self.memory(place), presence, self.patience)?;
+            let rebuilt = shard(self.memory(place), presence, self.patience)?;
             if let Some(mut lost) = rebuilt {
                 repaired.shards += 1;
                 repaired.keys += place.load(Field::Keys);
@@ -296,7 +333,7 @@ impl Map {
 
     /// The numbers that fix where everything in the file lies.
     pub fn geometry(&self) -> &Geometry {
-        &self.geometry
+        &self.facts.geometry
     }
 
     /// Gets without a lock; against writers that never pause, once more under the lock if it is
@@ -308,7 +345,7 @@ impl Map {
         mut take: impl FnMut(&Seen<'_, '_>, &Record<'_>) -> Option<T>,
     ) -> Result<Option<T>, OpError> {
         let hash = self.hash(key);
-        let place = self.place(hash.shard(self.geometry.shards()));
+        let place = self.place(hash.shard(self.facts.geometry.shards()));
         let mut found = None;
         let mut keep = |seen: &Seen<'_, '_>, record: &Record<'_>| {
             found = take(seen, record);
@@ -333,34 +370,39 @@ impl Map {
 
     #[inline(always)]
     fn hash(&self, key: &[u8]) -> Hash {
-        Hash::of(key, self.secret)
+        Hash::of(key, self.facts.secret)
     }
 
     #[inline(always)]
-    fn place(&self, shard: u32) -> Place<'_> {
-        Place::new(self.storage.region(), &self.geometry, self.secret, shard)
+    pub(crate) fn place(&self, shard: u32) -> Place<'_> {
+        Place::new(self.storage.region(), &self.facts, shard)
     }
 
     fn places(&self) -> impl Iterator<Item = Place<'_>> {
-        (0..self.geometry.shards()).map(|shard| self.place(shard))
+        (0..self.facts.geometry.shards()).map(|shard| self.place(shard))
     }
 
     #[inline(always)]
     fn memory<'m>(&'m self, place: Place<'m>) -> Memory<'m> {
-        Memory { place, storage: &self.storage, max_bytes: self.max_bytes }
+        Memory { place, storage: &self.storage, max_bytes: self.facts.max_bytes }
+    }
+
+    /// The means to lock.
+    #[inline(always)]
+    pub(crate) fn writer(&self) -> Result<&Presence, OpError> {
+        self.presence.as_ref().ok_or(OpError::ReadOnly)
     }
 
     #[inline(always)]
-    fn lock(&self, shard: u32) -> Result<Locked<'_>, OpError> {
-        let Some(presence) = &self.presence else { return Err(OpError::ReadOnly) };
-        shard::lock(self.memory(self.place(shard)), presence, self.patience)
+    pub(crate) fn lock(&self, shard: u32) -> Result<Locked<'_>, OpError> {
+        shard::lock(self.memory(self.place(shard)), self.writer()?, self.patience)
     }
 
     /// As `lock`, for the shard of a key, while its bucket is on its way to the cache: taking a
     /// lock keeps the processor from looking ahead.
     #[inline(always)]
     fn lock_key(&self, hash: Hash) -> Result<Locked<'_>, OpError> {
-        let shard = hash.shard(self.geometry.shards());
+        let shard = hash.shard(self.facts.geometry.shards());
         let place = self.place(shard);
         if let Ok(Some(entry)) = directory::find(&place, hash.directory()) {
             self.storage.region().prefetch(entry.table.low_offset(hash.bucket()));
@@ -372,7 +414,8 @@ impl Map {
     /// Refuses keys that an integer's record cannot hold.
     #[inline(always)]
     fn check_integer(&self, key: &[u8]) -> Result<(), OpError> {
-        let shape = Shape { key_len: key.len() as u64, value_len: 8, kind: Kind::Integer };
+        let sealed = self.facts.durable;
+        let shape = Shape { key_len: key.len() as u64, value_len: 8, kind: Kind::Integer, sealed };
         if shape.is_large() {
             let (needed_bytes, limit_bytes) = (shape.bytes(), class::SMALL_BYTES_MAX);
             let option = "none: this is the limit for integers";
@@ -387,16 +430,17 @@ impl Map {
         let key_len = key.len() as u64;
         let payload = key_len.saturating_add(value_len);
         // The last page is the least that the index takes.
-        let window_bytes = (self.geometry.pages() - 2) * PAGE_BYTES;
+        let window_bytes = (self.facts.geometry.pages() - 2) * PAGE_BYTES;
         let too_large = |limit_bytes, option| {
             Err(OpError::TooLarge { needed_bytes: payload, limit_bytes, option })
         };
         if payload > PAYLOAD_BYTES_MAX {
             return too_large(PAYLOAD_BYTES_MAX, "none: this is the format's limit");
         }
-        let bytes = Shape { key_len, value_len, kind: Kind::Bytes }.bytes();
-        if bytes > window_bytes.min(self.max_bytes) {
-            return too_large(window_bytes.min(self.max_bytes), "max_bytes");
+        let sealed = self.facts.durable;
+        let bytes = Shape { key_len, value_len, kind: Kind::Bytes, sealed }.bytes();
+        if bytes > window_bytes.min(self.facts.max_bytes) {
+            return too_large(window_bytes.min(self.facts.max_bytes), "max_bytes");
         }
         Ok(())
     }
@@ -410,5 +454,6 @@ fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
         mode: options.mode.unwrap_or(0o600),
         allow_any_file_system: options.allow_any_file_system,
         secret: options.secret,
+        durable: options.durable,
     })
 }

@@ -22,6 +22,10 @@ pub struct Options {
     pub mode: Option<u32>,
     /// Create or open the map on a file system that is not known to be safe.
     pub allow_any_file_system: bool,
+    /// Seal every record with a checksum, 16 bytes more, so that `Map::sync` can make the map
+    /// survive a crash of the machine, and `Map::verify` knows values that a stranger changed.
+    /// Default: on file systems that outlive the machine's next start, not on tmpfs.
+    pub durable: Option<bool>,
     /// How long a writing operation of this handle waits while a living process, which may be
     /// stopped, holds the lock of a shard; then it answers `Busy` and has changed nothing (`clear`
     /// may have deleted some keys). Zero: it does not wait. Default: as long as that process

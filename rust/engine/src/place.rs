@@ -9,6 +9,7 @@
 //! 2144  intent: 96 entries of address and value
 //! 3712  head, tops, free pages, rotors, evacuation, retired, reused, sweep
 //! 3776  splits, repairs, moved records, tables
+//! 3840  of durable maps: epoch, born, born before, freed, freed before, dead before
 //! ```
 //!
 //! What nearly every mutation stores to lies together, in two or three cache lines: between two
@@ -17,8 +18,9 @@
 use crate::slot_word::SlotFormat;
 use shf_base::atomic::Ordering::{Acquire, Release};
 use shf_base::atomic::{Bytes, Half, Page, Word};
+use shf_base::epochs::Epochs;
 use shf_base::error::OpError;
-use shf_base::format::{LOCK_OFFSET, SUSPECT_OFFSET};
+use shf_base::format::{FileHeader, LOCK_OFFSET, ROOT_OFFSET, SUSPECT_OFFSET};
 use shf_base::geometry::{Geometry, PAGE_BYTES, RINGS_BYTES, SHARD_HEADER_BYTES, UNIT_BYTES};
 use shf_base::region::Region;
 
@@ -32,7 +34,7 @@ pub const INTENT_ENTRIES: u64 = 96;
 #[repr(u64)]
 pub enum Field {
     /// Directory depth, and whether the index is being rebuilt.
-    Root = 0,
+    Root = ROOT_OFFSET,
     /// Committed record pages, and committed index pages in the upper half.
     Limits = 8,
     /// Committed entries of the intent; 0 when nothing is pending.
@@ -65,6 +67,18 @@ pub enum Field {
     Reused = MEMORY_OFFSET + 48,
     /// Page where the next sweep for dead blocks, or squeeze, begins.
     Sweep = MEMORY_OFFSET + 56,
+    /// The epoch of the shard (`shf_base::epochs`).
+    Epoch = DURABILITY_OFFSET,
+    /// Records that were given a slot, since creation.
+    Born = DURABILITY_OFFSET + 8,
+    /// `Born` when the epoch began.
+    BornBefore = DURABILITY_OFFSET + 16,
+    /// `Retired` when the epoch began.
+    Freed = DURABILITY_OFFSET + 24,
+    /// The last `Freed` that is known to have become durable.
+    FreedBefore = DURABILITY_OFFSET + 32,
+    /// Dead units that need not be kept for a crash of the machine once the epoch is durable.
+    DeadBefore = DURABILITY_OFFSET + 40,
 }
 
 const LEVEL_OFFSET: u64 = 16;
@@ -76,14 +90,15 @@ const MEMORY_OFFSET: u64 = 58 * 64;
 const _: () = assert!(INTENT_OFFSET + INTENT_ENTRIES * 16 <= MEMORY_OFFSET);
 /// What is counted and seldom changes.
 const COUNTERS_OFFSET: u64 = MEMORY_OFFSET + 64;
-const _: () = assert!(COUNTERS_OFFSET + 64 <= SHARD_HEADER_BYTES);
+/// What only durable maps have.
+const DURABILITY_OFFSET: u64 = COUNTERS_OFFSET + 64;
+const _: () = assert!(DURABILITY_OFFSET + 64 <= SHARD_HEADER_BYTES);
 
 /// One shard's part of a region. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Place<'m> {
     region: &'m Region,
-    geometry: &'m Geometry,
-    secret: u64,
+    facts: &'m FileHeader,
     shard: u32,
     header_offset: u64,
     window_offset: u64,
@@ -105,26 +120,18 @@ pub fn unpair(word: u64) -> (u32, u32) {
 }
 
 impl<'m> Place<'m> {
-    /// The place of shard number `shard`, which MUST be below the geometry's.
+    /// The place of shard number `shard`, which MUST be below that of the geometry, in a map of
+    /// which these are the facts.
     #[inline(always)]
-    pub fn new(region: &'m Region, geometry: &'m Geometry, secret: u64, shard: u32) -> Place<'m> {
+    pub fn new(region: &'m Region, facts: &'m FileHeader, shard: u32) -> Place<'m> {
+        let geometry = &facts.geometry;
         let (header_offset, window_offset) = (geometry.shard_header(shard), geometry.window(shard));
         let bytes = |offset, len| region.bytes(offset, len).expect("the whole file is mapped");
         let header = bytes(header_offset, SHARD_HEADER_BYTES).page_from_end(0);
         let header = header.expect("a shard header is a page");
         let window = bytes(window_offset, geometry.window_bytes());
         let rebuilder = false;
-        Place {
-            region,
-            geometry,
-            secret,
-            shard,
-            header_offset,
-            window_offset,
-            header,
-            window,
-            rebuilder,
-        }
+        Place { region, facts, shard, header_offset, window_offset, header, window, rebuilder }
     }
 
     /// The same place, for who rebuilds the index and so may use it while others may not.
@@ -140,13 +147,25 @@ impl<'m> Place<'m> {
     /// The map's secret, the key of its hash.
     #[inline(always)]
     pub fn secret(self) -> u64 {
-        self.secret
+        self.facts.secret
+    }
+
+    /// Whether the map is durable: its records are sealed.
+    #[inline(always)]
+    pub fn is_durable(&self) -> bool {
+        self.facts.durable
+    }
+
+    /// The epochs of the map.
+    #[inline(always)]
+    pub fn epochs(self) -> Epochs<'m> {
+        Epochs::new(self.region)
     }
 
     /// How the slots of this map are packed.
     #[inline(always)]
     pub fn slot_format(&self) -> SlotFormat {
-        SlotFormat::new(self.geometry.reference_bits())
+        SlotFormat::new(self.facts.geometry.reference_bits())
     }
 
     /// Number of the shard.
@@ -158,7 +177,7 @@ impl<'m> Place<'m> {
     /// Where everything lies.
     #[inline(always)]
     pub fn geometry(self) -> &'m Geometry {
-        self.geometry
+        &self.facts.geometry
     }
 
     /// The region that holds the map.
@@ -190,7 +209,7 @@ impl<'m> Place<'m> {
     #[inline(always)]
     pub fn limits(&self) -> (u32, u32) {
         let (records, index) = unpair(self.load(Field::Limits));
-        let most = self.geometry.pages() as u32;
+        let most = self.facts.geometry.pages() as u32;
         (records.min(most), index.min(most))
     }
 
@@ -236,7 +255,9 @@ impl<'m> Place<'m> {
     /// The ledger word of this shard, and of any other.
     #[inline(always)]
     pub fn ledger(self, shard: u32) -> Word<'m> {
-        self.region.word(self.geometry.ledger(shard)).expect("the front of the file is mapped")
+        self.region
+            .word(self.facts.geometry.ledger(shard))
+            .expect("the front of the file is mapped")
     }
 
     /// File offset of the window.
@@ -248,13 +269,13 @@ impl<'m> Place<'m> {
     /// File offset of a record page, which MAY be beyond the limit.
     #[inline(always)]
     pub fn record_page(self, page: u32) -> u64 {
-        self.window_offset + self.geometry.pages_offset() + u64::from(page) * PAGE_BYTES
+        self.window_offset + self.facts.geometry.pages_offset() + u64::from(page) * PAGE_BYTES
     }
 
     /// File offset of an index page; index pages are counted from the end of the window.
     #[inline(always)]
     pub fn index_page(self, page: u32) -> u64 {
-        self.window_offset + self.geometry.window_bytes() - (u64::from(page) + 1) * PAGE_BYTES
+        self.window_offset + self.facts.geometry.window_bytes() - (u64::from(page) + 1) * PAGE_BYTES
     }
 
     /// Index page `page`, if it is committed.
@@ -273,8 +294,8 @@ impl<'m> Place<'m> {
     pub fn record_bytes(&self, reference: u32) -> Option<Bytes<'m>> {
         let (pages, _) = unpair(self.load(Field::Limits));
         let start = u64::from(reference) * UNIT_BYTES;
-        let end = self.geometry.pages_offset() + u64::from(pages) * PAGE_BYTES;
-        if start < self.geometry.pages_offset() || start >= end {
+        let end = self.facts.geometry.pages_offset() + u64::from(pages) * PAGE_BYTES;
+        if start < self.facts.geometry.pages_offset() || start >= end {
             return None;
         }
         self.window.part(start, end - start)
@@ -283,7 +304,7 @@ impl<'m> Place<'m> {
     /// File offset of the page descriptor of a record page.
     #[inline(always)]
     pub fn descriptor_offset(self, page: u32) -> u64 {
-        self.window_offset + self.geometry.descriptors_offset() + u64::from(page) * 8
+        self.window_offset + self.facts.geometry.descriptors_offset() + u64::from(page) * 8
     }
 
     /// File offset of a ring. The first one lies at another line in each shard, so that the rings
@@ -303,13 +324,13 @@ impl<'m> Place<'m> {
     /// The reference of the first unit of a record page.
     #[inline(always)]
     pub fn page_unit(self, page: u32) -> u32 {
-        ((self.geometry.pages_offset() + u64::from(page) * PAGE_BYTES) / UNIT_BYTES) as u32
+        ((self.facts.geometry.pages_offset() + u64::from(page) * PAGE_BYTES) / UNIT_BYTES) as u32
     }
 
     /// The record page that a reference lies in, or `None` before the first.
     #[inline(always)]
     pub fn unit_page(self, unit: u32) -> Option<u32> {
-        let at = (u64::from(unit) * UNIT_BYTES).checked_sub(self.geometry.pages_offset())?;
+        let at = (u64::from(unit) * UNIT_BYTES).checked_sub(self.facts.geometry.pages_offset())?;
         Some((at / PAGE_BYTES) as u32)
     }
 
@@ -327,7 +348,7 @@ impl<'m> Place<'m> {
         inside(self.header_offset, LOCK_OFFSET)
             || inside(self.field_offset(Field::Keys), INTENT_OFFSET - Field::Keys as u64)
             || inside(self.header_offset + MEMORY_OFFSET, SHARD_HEADER_BYTES - MEMORY_OFFSET)
-            || inside(self.window_offset, self.geometry.window_bytes())
+            || inside(self.window_offset, self.facts.geometry.window_bytes())
     }
 
     /// The error that this shard contradicts itself at a file offset.

@@ -10,11 +10,15 @@
 //!
 //! A death between 3 and 5 leaves the root closed, and the next locker begins at 1: by then the
 //! memory describes itself, so nothing depends on what is left of the index.
+//!
+//! After a crash of the machine all shards of a durable map are closed, by who attaches first, and
+//! made anew in the same way by who locks them first. Then the pages are those of different moments:
+//! nothing but the seals of the records is believed, and where there are several records of one key,
+//! the last one is the newest. The others are retired in an epoch that is over.
 
 use crate::arena;
 use crate::check::Violation;
-use crate::directory::REBUILDING;
-use crate::growth::Memory;
+use crate::growth::{self, Memory};
 use crate::intent::{self, Intent};
 use crate::link::{self, Slot};
 use crate::locate;
@@ -23,8 +27,10 @@ use crate::record::Record;
 use crate::ring;
 use crate::run::Run;
 use crate::salvage::{self, Salvage};
+use crate::sealed;
 use shf_base::atomic::Ordering::Release;
 use shf_base::error::OpError;
+use shf_base::format::{ROOT_CRASHED, ROOT_REBUILDING};
 use shf_base::geometry::PAGE_BYTES;
 use shf_base::robust_mutex::Guard;
 
@@ -34,21 +40,40 @@ use shf_base::robust_mutex::Guard;
 pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, OpError> {
     let place = memory.place.for_rebuild();
     let memory = Memory { place, ..memory };
-    if intent::replay(place).is_err() {
+    let closed = place.load(Field::Root) & (ROOT_REBUILDING | ROOT_CRASHED);
+    let crashed = closed & ROOT_CRASHED != 0 && place.is_durable();
+    // What a shard intended before the crash may concern pages that the disk never got.
+    if crashed || intent::replay(place).is_err() {
         place.store(Field::Pending, 0);
     }
-    set_limits(memory)?;
-    let mut salvage = salvage::search(place)?;
+    set_limits(memory, crashed)?;
+    let mut salvage = match crashed {
+        true => sealed::search(place, place.epochs().durable())?,
+        false => salvage::search(place)?,
+    };
     guard.set_suspect();
+    if crashed {
+        revive(place, &salvage);
+    }
     describe(place, &salvage);
-    place.store(Field::Root, REBUILDING);
+    place.store(Field::Root, closed | ROOT_REBUILDING);
+    if crashed {
+        // What is retired now carries an epoch that is over.
+        place.store(Field::Epoch, place.epochs().durable().saturating_sub(1));
+    }
     forget_tables(place);
     for &reference in &salvage.live {
-        if let Some(lost) = link_record(memory, reference)? {
-            salvage.lost.push(lost);
-        }
+        let older = link_record(memory, reference)?;
+        salvage.lost.extend(older.filter(|_| !crashed));
     }
-    place.store(Field::Root, place.load(Field::Root) & !REBUILDING);
+    if crashed {
+        // Nothing else is left of what was retired since the last sync.
+        place.store(Field::BornBefore, place.load(Field::Born));
+        place.store(Field::Freed, place.load(Field::Retired));
+        place.store(Field::DeadBefore, place.load(Field::Dead));
+        place.store(Field::Epoch, place.epochs().durable());
+    }
+    place.store(Field::Root, place.load(Field::Root) & !(ROOT_REBUILDING | ROOT_CRASHED));
     memory.settle();
     place.store(Field::Repairs, place.load(Field::Repairs).wrapping_add(1));
     guard.clear_suspect();
@@ -58,28 +83,49 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
 /// Whether the last one who rebuilt the shard did not come to an end.
 #[inline(always)]
 pub fn is_unfinished(place: Place<'_>) -> bool {
-    place.load(Field::Root) & REBUILDING != 0
+    place.load(Field::Root) & ROOT_REBUILDING != 0
 }
 
-/// Sets the limits to what is real, where the file system can tell.
-fn set_limits(memory: Memory<'_>) -> Result<(), OpError> {
+/// Sets the limits to what is real, where the file system can tell. After a crash of the machine the
+/// limits stand, and what never reached the disk, and is a hole by now, is made real again.
+fn set_limits(memory: Memory<'_>, crashed: bool) -> Result<(), OpError> {
     let place = memory.place;
-    let (start, end) = (place.record_page(0), place.window() + place.geometry().window_bytes());
-    let (records, index) = match memory.storage.real_edges(start, end) {
-        Some((head, tail)) if head < tail => {
-            ((head - start) / PAGE_BYTES, (end - tail) / PAGE_BYTES)
-        }
-        _ => {
-            let (records, index) = place.limits();
-            (records.into(), index.into())
-        }
+    let fit = |(records, index): (u32, u32)| {
+        u64::from(records) + u64::from(index) <= place.geometry().pages()
     };
-    if records + index > place.geometry().pages() {
+    let stands = crashed && fit(place.limits());
+    let limits = if stands { place.limits() } else { real_limits(memory) };
+    if !fit(limits) {
         return Err(place.corrupt(place.field_offset(Field::Limits), "limits beyond the window"));
     }
-    place.store(Field::Limits, pair(records as u32, index as u32));
+    place.store(Field::Limits, pair(limits.0, limits.1));
+    if stands {
+        for (offset, len) in growth::committed_areas(place) {
+            memory.storage.reserve(offset, len)?;
+        }
+    }
     memory.settle();
     Ok(())
+}
+
+/// Record and index pages that are real, or what the header says where nobody can tell.
+fn real_limits(memory: Memory<'_>) -> (u32, u32) {
+    let place = memory.place;
+    let (start, end) = (place.record_page(0), place.window() + place.geometry().window_bytes());
+    match memory.storage.real_edges(start, end) {
+        Some((head, tail)) if head < tail => {
+            (((head - start) / PAGE_BYTES) as u32, ((end - tail) / PAGE_BYTES) as u32)
+        }
+        _ => place.limits(),
+    }
+}
+
+/// Has the records that come back say so.
+fn revive(place: Place<'_>, salvage: &Salvage<'_>) {
+    for record in salvage.live.iter().filter_map(|&reference| Record::at(&place, reference)) {
+        record.revive();
+    }
+    place.store(Field::Born, salvage.born.max(place.load(Field::Born)));
 }
 
 /// Describes the record memory as it was found.
@@ -87,7 +133,8 @@ fn describe(place: Place<'_>, salvage: &Salvage<'_>) {
     for &(reference, units) in &salvage.gaps {
         Record::write_gap(place, reference, units);
     }
-    let retired = place.load(Field::Retired).max(place.load(Field::Reused));
+    // In a durable map, free runs may hold what has to stay until the next sync.
+    let retired = place.load(Field::Retired).max(place.load(Field::Reused)).wrapping_add(1);
     place.store(Field::Retired, retired);
     let set = |page: u32, run: Run| {
         if let Some(word) = place.word(place.descriptor_offset(page)) {
@@ -104,7 +151,7 @@ fn describe(place: Place<'_>, salvage: &Salvage<'_>) {
             }
             Run::Free { pages, .. } => {
                 free += u64::from(pages);
-                Run::Free { pages, freed: retired }
+                Run::Free { pages, freed: retired, kept: place.is_durable() }
             }
             other => other,
         };

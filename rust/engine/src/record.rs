@@ -6,6 +6,9 @@
 //!     | key   | value  | type | live | large | 0 |   integer: | value: 8 bytes | key |
 //! ```
 //!
+//! Bit 35 says that the record is sealed, as all of a durable map are: the two words of its seal
+//! (`seal`) come right behind the header, before what is drawn above.
+//!
 //! With `large` the two lengths in the header are 0 and the words after it hold them. A key of 256
 //! bytes or more has its hash in the word before it, so that whoever places a record again reads a
 //! bounded number of bytes; the hash is not trusted for anything else. A value of type integer is
@@ -20,7 +23,9 @@
 use crate::class;
 use crate::hash::Hash;
 use crate::intent::Intent;
-use crate::place::Place;
+use crate::place::{Field, Place};
+use crate::quarantine;
+use crate::seal::{self, SEAL_BYTES, State};
 use shf_base::atomic::Bytes;
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::error::OpError;
@@ -32,12 +37,18 @@ const KIND_SHIFT: u32 = 28;
 const LIVE: u64 = 1 << 32;
 const LARGE: u64 = 1 << 33;
 const GAP: u64 = 1 << 34;
-const SMALL_HEADER_BYTES: u64 = 8;
-const LARGE_HEADER_BYTES: u64 = 24;
+const SEALED: u64 = 1 << 35;
+const HEADER_BYTES: u64 = 8;
+/// What a large record has in addition: the words of its lengths.
+const LENGTHS_BYTES: u64 = 16;
+/// The words of a seal.
+const STATE_WORD: usize = 1;
+const CHECKSUM_WORD: usize = 2;
 const HASH_BYTES: u64 = 8;
 /// Keys of at least this length have their hash beside them; a power of two.
 const HASHED_KEY_BYTES: u64 = 256;
-/// The bits of a header that are zero in plain records: small, of type bytes, with a short key.
+/// The bits of a header that are zero in plain records: small, of type bytes, with a short key, not
+/// sealed.
 const NOT_PLAIN: u64 = (!0 << KIND_SHIFT) & !LIVE | LENGTH_MASK & !(HASHED_KEY_BYTES - 1);
 /// Those keys are hashed in pieces of this size.
 const PIECE_BYTES: usize = 256;
@@ -72,6 +83,8 @@ pub struct Shape {
     pub value_len: u64,
     /// Type of the value.
     pub kind: Kind,
+    /// Whether the record has a seal.
+    pub sealed: bool,
 }
 
 impl Shape {
@@ -79,18 +92,20 @@ impl Shape {
     #[inline(always)]
     pub fn bytes(self) -> u64 {
         let small = self.small_bytes();
-        if small <= class::SMALL_BYTES_MAX {
-            small
-        } else {
-            small + LARGE_HEADER_BYTES - SMALL_HEADER_BYTES
-        }
+        if small <= class::SMALL_BYTES_MAX { small } else { small + LENGTHS_BYTES }
     }
 
     /// Bytes of the record as a small one.
     #[inline(always)]
     fn small_bytes(self) -> u64 {
         let hash = u64::from(self.has_hash()) * HASH_BYTES;
-        SMALL_HEADER_BYTES + hash + self.key_len + self.value_len
+        self.front_bytes() + hash + self.key_len + self.value_len
+    }
+
+    /// Bytes of header and seal.
+    #[inline(always)]
+    fn front_bytes(self) -> u64 {
+        HEADER_BYTES + u64::from(self.sealed) * SEAL_BYTES
     }
 
     /// Whether the key's hash lies before the key.
@@ -111,8 +126,14 @@ impl Shape {
         self.bytes().div_ceil(PAGE_BYTES)
     }
 
+    /// The front that the checksum of such a record has at a place.
+    fn seal_front(self, place: Place<'_>, reference: u32) -> u64 {
+        let facts = [self.key_len, self.value_len, self.kind as u64, reference.into()];
+        seal::front(facts, place.secret())
+    }
+
     fn header(self) -> [u64; 3] {
-        let kind = (self.kind as u64) << KIND_SHIFT;
+        let kind = (self.kind as u64) << KIND_SHIFT | if self.sealed { SEALED } else { 0 };
         if self.is_large() {
             [kind | LARGE, self.key_len, self.value_len]
         } else {
@@ -142,33 +163,38 @@ impl<'m> Record<'m> {
             return Record::at_other(bytes, header);
         }
         let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
-        let len = SMALL_HEADER_BYTES + key_len + value_len;
+        let len = HEADER_BYTES + key_len + value_len;
         if len > class::SMALL_BYTES_MAX {
             return None;
         }
-        let shape = Shape { key_len, value_len, kind: Kind::Bytes };
-        Some(Record { shape, key_at: SMALL_HEADER_BYTES as usize, bytes: bytes.part(0, len)? })
+        let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed: false };
+        Some(Record { shape, key_at: HEADER_BYTES as usize, bytes: bytes.part(0, len)? })
     }
 
-    /// An integer, a large record, or one with a long key.
+    /// An integer, a large record, one with a long key, or a sealed one.
     fn at_other(bytes: Bytes<'m>, header: u64) -> Option<Record<'m>> {
+        let sealed = header & SEALED != 0;
+        let front_bytes = HEADER_BYTES + u64::from(sealed) * SEAL_BYTES;
+        let (header, large) = (header & !(LIVE | SEALED), header & LARGE != 0);
         let integer = (Kind::Integer as u64) << KIND_SHIFT;
-        let (shape, key_at) = if header & !LIVE == LARGE && bytes.len() >= 24 {
-            let (key_len, value_len) = (bytes.word(1).load(Relaxed), bytes.word(2).load(Relaxed));
-            if key_len > PAYLOAD_BYTES_MAX || value_len > PAYLOAD_BYTES_MAX {
+        let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
+        let (shape, key_at) =
+            if header == LARGE && bytes.len() as u64 >= front_bytes + LENGTHS_BYTES {
+                let lengths = (front_bytes / 8) as usize;
+                let length = |word| bytes.word(lengths + word).load(Relaxed);
+                let (key_len, value_len) = (length(0), length(1));
+                if key_len > PAYLOAD_BYTES_MAX || value_len > PAYLOAD_BYTES_MAX {
+                    return None;
+                }
+                let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed };
+                (shape, front_bytes + LENGTHS_BYTES)
+            } else if header & !LENGTH_MASK == integer | 8 << LENGTH_BITS {
+                (Shape { key_len, value_len, kind: Kind::Integer, sealed }, front_bytes + 8)
+            } else if header >> KIND_SHIFT == 0 {
+                (Shape { key_len, value_len, kind: Kind::Bytes, sealed }, front_bytes)
+            } else {
                 return None;
-            }
-            (Shape { key_len, value_len, kind: Kind::Bytes }, LARGE_HEADER_BYTES)
-        } else if header & !LIVE & !LENGTH_MASK == integer | 8 << LENGTH_BITS {
-            let key_len = header & LENGTH_MASK;
-            (Shape { key_len, value_len: 8, kind: Kind::Integer }, SMALL_HEADER_BYTES + 8)
-        } else if (header & !LIVE) >> KIND_SHIFT == 0 {
-            let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
-            (Shape { key_len, value_len, kind: Kind::Bytes }, SMALL_HEADER_BYTES)
-        } else {
-            return None;
-        };
-        let large = header & LARGE != 0;
+            };
         let key_at = key_at + u64::from(shape.has_hash()) * HASH_BYTES;
         let bytes = bytes.part(0, shape.bytes())?;
         (shape.is_large() == large).then_some(Record { shape, key_at: key_at as usize, bytes })
@@ -190,8 +216,14 @@ impl<'m> Record<'m> {
         let Some(bytes) = bytes else {
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
-        if shape.is_large() || shape.has_hash() {
-            write_long(bytes, shape, hash, key, value);
+        if shape.is_large() || shape.has_hash() || shape.sealed {
+            let checksum = || {
+                let covered = if shape.kind == Kind::Bytes { value } else { &[] };
+                let content = |seed| Hash::of(covered, seed).0;
+                seal::checksum(shape.seal_front(place, reference), hash.0, content)
+            };
+            let checksum = shape.sealed.then(checksum);
+            write_long(bytes, shape, checksum, hash, key, value);
             return Ok(());
         }
         let word = shape.header()[0].to_ne_bytes();
@@ -204,8 +236,8 @@ impl<'m> Record<'m> {
 
     /// Makes a block that nothing refers to look like a retired record of its class: one store.
     pub fn write_free(place: Place<'_>, reference: u32, class: usize) {
-        let value_len = u64::from(class::units(class)) * UNIT_BYTES - SMALL_HEADER_BYTES;
-        let shape = Shape { key_len: 0, value_len, kind: Kind::Bytes };
+        let value_len = u64::from(class::units(class)) * UNIT_BYTES - HEADER_BYTES;
+        let shape = Shape { key_len: 0, value_len, kind: Kind::Bytes, sealed: false };
         if let Some(room) = place.record_bytes(reference) {
             room.word(0).store(shape.header()[0], Release);
         }
@@ -256,12 +288,16 @@ impl<'m> Record<'m> {
 
     /// The hash of the record's key, computed whatever the key's length: for the checker.
     pub fn hash_of_key(self, secret: u64) -> Hash {
+        self.hash_bytes(secret, self.key_at, self.shape.key_len as usize)
+    }
+
+    /// The hash of `len` bytes of the record.
+    fn hash_bytes(self, seed: u64, start: usize, len: usize) -> Hash {
         let mut piece = [0; PIECE_BYTES];
-        let len = self.shape.key_len as usize;
-        Hash::of_pieces(secret, |hasher| {
+        Hash::of_pieces(seed, |hasher| {
             for from in (0..len).step_by(PIECE_BYTES) {
                 let piece = &mut piece[..PIECE_BYTES.min(len - from)];
-                self.bytes.copy_out(self.key_at + from, piece);
+                self.bytes.copy_out(start + from, piece);
                 hasher.update(piece);
             }
         })
@@ -288,13 +324,18 @@ impl<'m> Record<'m> {
     /// The value of an integer record.
     #[inline(always)]
     pub fn integer(self) -> i64 {
-        self.bytes.word(1).load(Acquire) as i64
+        self.bytes.word(self.front_words()).load(Acquire) as i64
+    }
+
+    #[inline(always)]
+    fn front_words(self) -> usize {
+        (self.shape.front_bytes() / 8) as usize
     }
 
     /// Changes the value of an integer record in place: one atomic store.
     pub fn set_integer(self, value: i64) {
         debug_assert!(self.shape.kind == Kind::Integer);
-        self.bytes.word(1).store(value as u64, Release);
+        self.bytes.word(self.front_words()).store(value as u64, Release);
     }
 
     /// Copies a small record, not as a live one, to memory that is allocated and not published. The
@@ -307,10 +348,69 @@ impl<'m> Record<'m> {
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
         target.word(0).store(self.shape.header()[0], Relaxed);
-        for word in 1..self.bytes.len().div_ceil(8) {
+        if self.shape.sealed {
+            target.word(STATE_WORD).store(State::Written.encode(), Relaxed);
+            target.word(CHECKSUM_WORD).store(self.checksum(place, reference), Relaxed);
+        }
+        for word in self.front_words()..self.bytes.len().div_ceil(8) {
             target.word(word).store(self.bytes.word(word).load(Relaxed), Relaxed);
         }
         Ok(())
+    }
+
+    /// What the seal of a sealed record says of it.
+    pub fn state(self) -> State {
+        State::decode(self.bytes.word(STATE_WORD).load(Relaxed))
+    }
+
+    /// Whether the record is sealed, and the bytes at `reference` are what was sealed there.
+    pub fn is_whole(self, place: Place<'m>, reference: u32) -> bool {
+        self.shape.sealed
+            && self.bytes.word(CHECKSUM_WORD).load(Relaxed) == self.checksum(place, reference)
+    }
+
+    /// Whether a sealed record may have been sealed at `reference`, by its header alone.
+    pub fn has_front_of(self, place: Place<'m>, reference: u32) -> bool {
+        let checksum = self.bytes.word(CHECKSUM_WORD).load(Relaxed);
+        seal::has_front(checksum, self.shape.seal_front(place, reference))
+    }
+
+    /// The checksum that the record's seal has at a place.
+    fn checksum(self, place: Place<'m>, reference: u32) -> u64 {
+        let hash = match self.shape.has_hash() {
+            true => self.hash_of_key(place.secret()),
+            false => self.hash(place.secret()),
+        };
+        let from = self.key_at + self.shape.key_len as usize;
+        let len = match self.shape.kind {
+            Kind::Bytes => self.shape.value_len as usize,
+            Kind::Integer => 0,
+        };
+        let content = |seed| self.hash_bytes(seed, from, len).0;
+        seal::checksum(self.shape.seal_front(place, reference), hash.0, content)
+    }
+
+    /// The epoch in which the record in a free block was retired, if it is sealed.
+    #[inline(always)]
+    pub fn retired_in(place: &Place<'m>, reference: u32) -> Option<u64> {
+        let bytes = place.record_bytes(reference)?;
+        if bytes.word(0).load(Relaxed) & SEALED == 0 || bytes.len() <= STATE_WORD * 8 {
+            return None;
+        }
+        match State::decode(bytes.word(STATE_WORD).load(Relaxed)) {
+            State::Retired { epoch } => Some(epoch),
+            _ => None,
+        }
+    }
+
+    /// Makes a sealed record live again, at once, as the first one that was ever born.
+    pub fn revive(self) {
+        if !matches!(self.state(), State::Live { .. }) {
+            self.bytes.word(STATE_WORD).store(State::Live { born: 0 }.encode(), Release);
+        }
+        if !self.is_live() {
+            self.bytes.word(0).store(self.shape.header()[0] | LIVE, Release);
+        }
     }
 
     /// Whether a slot refers to the record.
@@ -321,19 +421,42 @@ impl<'m> Record<'m> {
     /// Will be live. The same intent makes a slot refer to the record.
     #[inline(always)]
     pub fn publish(intent: &mut Intent<'_>, place: Place<'_>, reference: u32, shape: Shape) {
-        intent.set(place.unit_offset(reference), shape.header()[0] | LIVE);
+        let offset = place.unit_offset(reference);
+        intent.set(offset, shape.header()[0] | LIVE);
+        if shape.sealed {
+            let born = intent.field(Field::Born).wrapping_add(1);
+            intent.set_field(Field::Born, born);
+            intent.set(offset + STATE_WORD as u64 * UNIT_BYTES, State::Live { born }.encode());
+        }
     }
 
-    /// Will no longer be live. The same intent takes the record's slot away.
+    /// Will no longer be live. The same intent takes the record's slot away. Whether a crash of the
+    /// machine may bring it back, so that its memory has to be kept (`quarantine`).
     #[inline(always)]
-    pub fn retire(self, intent: &mut Intent<'_>, place: Place<'_>, reference: u32) {
-        intent.set(place.unit_offset(reference), self.shape.header()[0]);
+    pub fn retire(self, intent: &mut Intent<'_>, place: Place<'_>, reference: u32) -> bool {
+        let offset = place.unit_offset(reference);
+        intent.set(offset, self.shape.header()[0]);
+        if !self.shape.sealed {
+            return false;
+        }
+        let State::Live { born } = self.state() else { return false };
+        let epoch = quarantine::epoch_of_retirement(place, born);
+        intent.set(offset + STATE_WORD as u64 * UNIT_BYTES, State::Retired { epoch }.encode());
+        epoch != 0
     }
 }
 
-/// Writes a record that is large or has a long key: all its words, then what is left of its bytes.
-fn write_long(bytes: Bytes<'_>, shape: Shape, hash: Hash, key: &[u8], value: &[u8]) {
-    let mut words = [0; (LARGE_HEADER_BYTES + HASH_BYTES) as usize];
+/// Writes a record that is not plain: all its words, then what is left of its bytes.
+fn write_long(
+    bytes: Bytes<'_>,
+    shape: Shape,
+    checksum: Option<u64>,
+    hash: Hash,
+    key: &[u8],
+    value: &[u8],
+) {
+    const WORDS_BYTES: u64 = HEADER_BYTES + SEAL_BYTES + LENGTHS_BYTES + HASH_BYTES;
+    let mut words = [0; WORDS_BYTES as usize];
     let mut len = 0;
     let mut push = |word: [u8; 8]| {
         words[len..len + 8].copy_from_slice(&word);
@@ -341,6 +464,10 @@ fn write_long(bytes: Bytes<'_>, shape: Shape, hash: Hash, key: &[u8], value: &[u
     };
     let [header, key_len, value_len] = shape.header().map(u64::to_ne_bytes);
     push(header);
+    if let Some(checksum) = checksum {
+        push(State::Written.encode().to_ne_bytes());
+        push(checksum.to_ne_bytes());
+    }
     if shape.is_large() {
         push(key_len);
         push(value_len);

@@ -12,6 +12,7 @@
 use crate::class::{self, CLASSES};
 use crate::intent::Intent;
 use crate::place::{Field, Place};
+use crate::quarantine;
 use crate::record::Record;
 use crate::run::{self, Run};
 use shf_base::atomic::Ordering::{Relaxed, Release};
@@ -99,8 +100,7 @@ fn count_live(intent: &mut Intent<'_>, place: Place<'_>, page: u32, run: Run, un
     if let Run::Log { pages, live, used } = run {
         run::set(intent, place, page, Run::Log { pages, live: live + units, used });
     }
-    let dead = intent.field(Field::Dead);
-    intent.set_field(Field::Dead, dead.saturating_sub(units.into()));
+    quarantine::lower_dead(intent, place, units);
 }
 
 /// Whether the pages of the rings are real: the first growth of the record pages makes them so.

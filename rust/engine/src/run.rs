@@ -7,7 +7,7 @@
 //! bit 0    2        24          38          52
 //!     | 1  | pages  | live units | used units |     log: blocks of small records, in order
 //!     | 2  | pages  |                               large: one record
-//!     | 3  | pages  | number of its freeing  |      free
+//!     | 3  | pages  | number of its freeing  |      free; bit 23: it may have to be kept
 //!     | 0  | pages back to the first |              inside of a log run; 0: never used
 //! ```
 //!
@@ -19,6 +19,7 @@
 use crate::growth::Memory;
 use crate::intent::Intent;
 use crate::place::{Field, Place, pair, unpair};
+use crate::quarantine;
 use shf_base::error::OpError;
 
 /// Runs that one search looks at.
@@ -54,11 +55,15 @@ pub enum Run {
         pages: u32,
         /// The number of its freeing, 40 bits.
         freed: u64,
+        /// Whether something in it may have to be kept for a crash of the machine (`quarantine`).
+        kept: bool,
     },
 }
 
 const PAGES_MASK: u64 = (1 << 22) - 1;
 const UNITS_MASK: u64 = (1 << 14) - 1;
+/// The highest bit of a number of pages, which no window needs.
+const KEPT: u32 = 1 << 21;
 
 impl Run {
     /// Unpacks a descriptor.
@@ -70,7 +75,7 @@ impl Run {
             0 => Run::Inside { back: pages },
             1 => Run::Log { pages, live: units(24), used: units(38) },
             2 => Run::Large { pages },
-            _ => Run::Free { pages, freed: word >> 24 },
+            _ => Run::Free { pages: pages & !KEPT, freed: word >> 24, kept: pages & KEPT != 0 },
         }
     }
 
@@ -83,8 +88,17 @@ impl Run {
                 1 | u64::from(pages) << 2 | u64::from(live) << 24 | u64::from(used) << 38
             }
             Run::Large { pages } => 2 | u64::from(pages) << 2,
-            Run::Free { pages, freed } => 3 | u64::from(pages) << 2 | freed << 24,
+            Run::Free { pages, freed, kept } => {
+                let pages = if kept { pages | KEPT } else { pages };
+                3 | u64::from(pages) << 2 | freed << 24
+            }
         }
+    }
+
+    /// Whether the run is free and must not be used yet.
+    #[inline(always)]
+    pub fn is_held(self, place: Place<'_>) -> bool {
+        matches!(self, Run::Free { freed, kept: true, .. } if quarantine::holds_run(place, freed))
     }
 
     /// Pages of the run; 0 where none starts.
@@ -184,7 +198,8 @@ pub fn take_free(
         place.store(Field::Reused, freed);
     }
     if len > pages {
-        set(intent, place, start + pages, Run::Free { pages: len - pages, freed });
+        let rest = Run::Free { pages: len - pages, freed, kept: false };
+        set(intent, place, start + pages, rest);
     }
     let (_, sparse) = unpair(intent.field(Field::Rotors));
     intent.set_field(Field::FreePages, free - u64::from(pages).min(free));
@@ -217,13 +232,17 @@ fn search(intent: &Intent<'_>, place: Place<'_>, least: u32, most: u32) -> Optio
     let (mut start, mut len, mut latest) = (page, 0, 0);
     for _ in 0..SEARCH_RUNS {
         let run = at(intent, place, page);
-        if let Run::Free { pages, freed } = run {
+        let mut ends = true;
+        if let Run::Free { pages, freed, .. } = run
+            && !run.is_held(place)
+        {
             latest = if len == 0 { freed } else { latest.max(freed) };
             start = if len == 0 { page } else { start };
             len += pages;
+            ends = false;
         }
         page += run.pages();
-        let ends = !matches!(run, Run::Free { .. }) || page >= top;
+        ends |= page >= top;
         if (len >= most || ends && len >= least) && start + len <= top {
             return Some((start, len, latest));
         }
@@ -241,19 +260,23 @@ fn search(intent: &Intent<'_>, place: Place<'_>, least: u32, most: u32) -> Optio
 }
 
 /// Will free a log run in which nothing is live. Its number is that of the last large run freed:
-/// readers of small records rely on versions, so it need not be told apart.
+/// readers of small records rely on versions, so it need not be told apart. In a durable map it gets
+/// a number of its own, since a record in it may have to be kept.
 pub fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32) {
+    if place.is_durable() {
+        return free_large(intent, place, page, pages, true);
+    }
     let freed = intent.field(Field::Retired);
-    free(intent, place, page, Run::Free { pages, freed });
+    free(intent, place, page, Run::Free { pages, freed, kept: false });
 }
 
 /// Will free a large run. MUST be entered into the intent after the slot and the version that take
 /// the record away: a reader that finds the slot unchanged after it loaded `retired` relies on the
-/// run getting a larger number.
-pub fn free_large(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32) {
+/// run getting a larger number. `kept`: the record may have to be kept for a crash of the machine.
+pub fn free_large(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, kept: bool) {
     let freed = intent.field(Field::Retired).wrapping_add(1);
     intent.set_field(Field::Retired, freed);
-    free(intent, place, page, Run::Free { pages, freed });
+    free(intent, place, page, Run::Free { pages, freed, kept });
 }
 
 fn free(intent: &mut Intent<'_>, place: Place<'_>, page: u32, run: Run) {

@@ -31,8 +31,9 @@ const LOST_MAX: usize = 1000;
 /// The records of a shard, and the memory as it has to be described.
 pub struct Salvage<'m> {
     place: Place<'m>,
-    /// References that slots of the old index lead to, in order.
-    known: Vec<u32>,
+    /// References of records that are sure to be some, in order: of a shard that is not sealed those
+    /// that slots of the old index lead to.
+    pub known: Vec<u32>,
     /// Bytes of keys that may still be hashed: records that overlap could have any number.
     bytes_left: Cell<u64>,
     /// All runs, which tile the committed record pages.
@@ -43,16 +44,16 @@ pub struct Salvage<'m> {
     pub gaps: Vec<(u32, u32)>,
     /// What could not be saved.
     pub lost: Vec<Violation>,
+    /// The number of the last birth that a seal tells of; 0: none does.
+    pub born: u64,
 }
 
 /// Searches a shard. The caller holds its lock.
 pub fn search(place: Place<'_>) -> Result<Salvage<'_>, OpError> {
-    let (runs, live, gaps, lost) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let bytes_left = Cell::new(HASHED_TIMES * place.records_bytes_max());
-    let mut salvage = Salvage { place, known: Vec::new(), bytes_left, runs, live, gaps, lost };
+    let mut salvage = Salvage::new(place, HASHED_TIMES);
     let mut known = references(place)?;
     known.retain(|&reference| {
-        Record::at(&place, reference).is_some_and(|record| salvage.belongs(record))
+        Record::at(&place, reference).is_some_and(|record| salvage.belongs(record, reference))
     });
     salvage.known = known;
     let (end, _) = place.limits();
@@ -79,7 +80,7 @@ pub fn search(place: Place<'_>) -> Result<Salvage<'_>, OpError> {
 }
 
 /// Adds to private memory.
-fn push<T>(vec: &mut Vec<T>, item: T) -> Result<(), OpError> {
+pub fn push<T>(vec: &mut Vec<T>, item: T) -> Result<(), OpError> {
     let bytes = (vec.len() + 1).saturating_mul(size_of::<T>()) as u64;
     vec.try_reserve(1).map_err(|_| OpError::OutOfMemory { bytes })?;
     vec.push(item);
@@ -116,18 +117,40 @@ fn references(place: Place<'_>) -> Result<Vec<u32>, OpError> {
 }
 
 impl<'m> Salvage<'m> {
-    /// Whether a record is one of this shard, by its key.
-    fn belongs(&self, record: Record<'m>) -> bool {
-        let Some(left) = self.bytes_left.get().checked_sub(record.shape.key_len) else {
-            return false;
-        };
-        self.bytes_left.set(left);
+    /// Nothing is found yet; records may be hashed so many times, all in all.
+    pub fn new(place: Place<'m>, hashed_times: u64) -> Salvage<'m> {
+        let bytes_left = Cell::new(hashed_times * place.records_bytes_max());
+        let (runs, live, gaps, lost) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Salvage { place, known: Vec::new(), bytes_left, runs, live, gaps, lost, born: 0 }
+    }
+
+    /// Whether a record is one of this shard, by its key, and whole if it is sealed.
+    fn belongs(&self, record: Record<'m>, reference: u32) -> bool {
+        self.may_hash(record.shape.key_len)
+            && self.has_our_key(record)
+            && record.shape.sealed == self.place.is_durable()
+            && (!record.shape.sealed || self.is_whole(record, reference))
+    }
+
+    fn has_our_key(&self, record: Record<'m>) -> bool {
         let (place, hash) = (self.place, record.hash_of_key(self.place.secret()));
         hash.shard(place.geometry().shards()) == place.shard()
             && hash == record.hash(place.secret())
     }
 
-    fn lose(&mut self, reference: u32, what: String) {
+    /// Whether a record is sealed and as it was sealed.
+    pub fn is_whole(&self, record: Record<'m>, reference: u32) -> bool {
+        self.may_hash(record.shape.bytes()) && record.is_whole(self.place, reference)
+    }
+
+    fn may_hash(&self, bytes: u64) -> bool {
+        let left = self.bytes_left.get().checked_sub(bytes);
+        self.bytes_left.set(left.unwrap_or(0));
+        left.is_some()
+    }
+
+    /// Reports a loss.
+    pub fn lose(&mut self, reference: u32, what: String) {
         if self.lost.len() < LOST_MAX {
             let offset = self.place.unit_offset(reference);
             self.lost.push(Violation::new(self.place.shard(), offset, what));
@@ -192,7 +215,7 @@ impl<'m> Salvage<'m> {
             record.shape.is_large()
                 && record.is_live()
                 && record.shape.pages() == u64::from(pages)
-                && self.belongs(record)
+                && self.belongs(record, self.place.page_unit(page))
         })
     }
 
@@ -229,7 +252,7 @@ impl<'m> Salvage<'m> {
             };
             match block {
                 Some(block) if block.is_free() => {}
-                Some(block::Block { record: Some(record), .. }) if self.belongs(record) => {
+                Some(block::Block { record: Some(record), .. }) if self.belongs(record, at) => {
                     push(&mut self.live, at)?;
                     live += next - at;
                 }
@@ -247,6 +270,12 @@ impl<'m> Salvage<'m> {
     /// Takes what is known of the pages up to the next run that makes sense. Returns the page behind.
     fn unknown(&mut self, page: u32, end: u32) -> Result<u32, OpError> {
         let next = (page + 1..end).find(|&next| self.run(next, end).is_some()).unwrap_or(end);
+        self.only_known(page, next)?;
+        Ok(next)
+    }
+
+    /// Takes the known records in some pages, and nothing else.
+    pub fn only_known(&mut self, page: u32, next: u32) -> Result<(), OpError> {
         let place = self.place;
         let mut at = page;
         let mut from = place.page_unit(page);
@@ -273,8 +302,7 @@ impl<'m> Salvage<'m> {
                 self.scattered(first, pages, reference)?;
             }
         }
-        self.free(at, next)?;
-        Ok(next)
+        self.free(at, next)
     }
 
     /// Pages of the log run that a known record makes of pages that nothing describes: as many as
@@ -318,6 +346,6 @@ impl<'m> Salvage<'m> {
         if page == end {
             return Ok(());
         }
-        push(&mut self.runs, (page, Run::Free { pages: end - page, freed: 0 }))
+        push(&mut self.runs, (page, Run::Free { pages: end - page, freed: 0, kept: true }))
     }
 }

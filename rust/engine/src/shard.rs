@@ -16,6 +16,7 @@ use crate::intent::Intent;
 use crate::link::{self, Slot};
 use crate::locate::{self, Located, Position};
 use crate::place::{Field, Place};
+use crate::quarantine;
 use crate::rebuild;
 use crate::record::{Kind, Record, Shape};
 use crate::repair;
@@ -74,6 +75,18 @@ pub fn lock_and_rebuild(
     rebuild::shard(memory, &guard).map(Some)
 }
 
+/// Takes the lock of a shard and, when it was left closed, rebuilds it; what was lost, or `None` when
+/// it was open.
+pub fn lock_and_reopen(
+    memory: Memory<'_>,
+    who: &Presence,
+    patience: Option<Duration>,
+) -> Result<Option<Vec<Violation>>, OpError> {
+    let guard = mutex(memory.place).lock(who, patience)?;
+    let closed = rebuild::is_unfinished(memory.place);
+    closed.then(|| rebuild::shard(memory, &guard)).transpose()
+}
+
 fn mutex(place: Place<'_>) -> RobustMutex<'_> {
     let (lock, suspect) = place.lock_words();
     RobustMutex::new(lock, suspect)
@@ -100,10 +113,15 @@ impl<'m> Locked<'m> {
         self.memory.place
     }
 
+    /// Has the shard enter an epoch of the map.
+    pub fn enter_epoch(&self, epoch: u64) -> Result<(), OpError> {
+        quarantine::enter_epoch(self.memory.place, epoch)
+    }
+
     /// Inserts or replaces.
     #[inline(always)]
     pub fn put(&self, hash: Hash, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
-        let shape = shape(key, value.len() as u64, Kind::Bytes);
+        let shape = self.shape(key, value.len() as u64, Kind::Bytes);
         self.put_shaped(hash, shape, key, value)
     }
 
@@ -122,7 +140,7 @@ impl<'m> Locked<'m> {
                 Ok(sum)
             }
             _ => {
-                let shape = shape(key, 8, Kind::Integer);
+                let shape = self.shape(key, 8, Kind::Integer);
                 self.put_shaped(hash, shape, key, &delta.to_le_bytes())?;
                 Ok(delta)
             }
@@ -156,6 +174,12 @@ impl<'m> Locked<'m> {
             erased += 1;
         }
         Ok(erased)
+    }
+
+    #[inline(always)]
+    fn shape(&self, key: &[u8], value_len: u64, kind: Kind) -> Shape {
+        let sealed = self.memory.place.is_durable();
+        Shape { key_len: key.len() as u64, value_len, kind, sealed }
     }
 
     #[inline(always)]
@@ -241,16 +265,11 @@ impl<'m> Locked<'m> {
         value: &[u8],
     ) -> Result<Placed, OpError> {
         let place = self.memory.place;
-        let format = place.slot_format();
-        let Position { entry, bucket, slot, head, .. } = position;
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
         Record::write(place, reference, shape, hash, key, value)?;
-        Record::publish(&mut intent, place, reference, shape);
-        let new = format.with_reference(word, reference);
-        intent.set_half(entry.table.slot_offset(bucket, slot), new);
-        intent.set(entry.table.high_offset(bucket), head.bumped().high);
-        arena::retire(&mut intent, place, format.reference(word), old)?;
+        link::redirect(&mut intent, place, position, word, reference, shape);
+        arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
         intent.commit()?;
         Ok(Placed { replaced: true, position: pack(place, position) })
     }
@@ -273,10 +292,6 @@ impl<'m> Locked<'m> {
         arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
         intent.commit()
     }
-}
-
-fn shape(key: &[u8], value_len: u64, kind: Kind) -> Shape {
-    Shape { key_len: key.len() as u64, value_len, kind }
 }
 
 /// A position in 64 bits: shard, directory bits, bucket, slot.

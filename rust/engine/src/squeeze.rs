@@ -22,8 +22,10 @@ use crate::arena;
 use crate::block::{self, Block};
 use crate::class;
 use crate::intent::Intent;
+use crate::link;
 use crate::locate::Position;
 use crate::place::{Field, Place, pair, unpair};
+use crate::quarantine;
 use crate::record::{Record, Shape};
 use crate::ring;
 use crate::run::{self, Run};
@@ -107,7 +109,9 @@ fn pass(place: Place<'_>, shape: Shape, fraction: u32, work: &mut u32) -> Result
                 squeeze.begin_behind(Some(Target { page, pages, live, used }));
                 sure = true;
             }
-            Run::Free { pages, .. } if sure => squeeze.add_gap(page, pages),
+            Run::Free { pages, .. } if sure && !run.is_held(place) => {
+                squeeze.add_gap(page, pages);
+            }
             _ => squeeze.begin_behind(None),
         }
         room = squeeze.has_room(shape);
@@ -190,6 +194,11 @@ impl<'m> Squeeze<'m> {
             if !in_place && self.move_out(block, record, position, word)? {
                 continue;
             }
+            if quarantine::is_on(place) {
+                // In its own run it would move over what must stay.
+                self.begin_behind(None);
+                return Ok(());
+            }
             in_place = true;
             if hole >= block.units {
                 let target = start + down;
@@ -259,11 +268,7 @@ impl<'m> Squeeze<'m> {
         // As in `arena::allocate`.
         fence(Ordering::Release);
         record.copy_to(place, target)?;
-        Record::publish(&mut intent, place, target, record.shape);
-        let word = place.slot_format().with_reference(word, target);
-        let table = position.entry.table;
-        intent.set_half(table.slot_offset(position.bucket, position.slot), word);
-        intent.set(table.high_offset(position.bucket), position.head.bumped().high);
+        link::redirect(&mut intent, place, position, word, target, record.shape);
         intent.set_field(Field::Moved, intent.field(Field::Moved).wrapping_add(1));
         intent.commit()
     }
@@ -273,12 +278,13 @@ impl<'m> Squeeze<'m> {
         let place = self.place;
         let mut intent = Intent::begin(place);
         match run::at(&intent, place, page) {
-            // The last record that left has freed it.
+            // The last record that left has freed it; what it left behind may have to stay.
+            run @ Run::Free { .. } if run.is_held(place) => self.begin_behind(None),
             Run::Free { pages, .. } => self.add_gap(page, pages),
             Run::Log { pages, live: 0, used } => {
                 arena::free_log(&mut intent, place, page, pages, used);
                 intent.commit()?;
-                self.add_gap(page, pages);
+                return self.settle(page, 0);
             }
             Run::Log { pages, live, used } if live <= down && down <= used => {
                 let keep = down.div_ceil(PAGE_UNITS).min(pages);

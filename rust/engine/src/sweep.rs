@@ -7,6 +7,7 @@
 use crate::block;
 use crate::intent::Intent;
 use crate::place::{Field, Place};
+use crate::quarantine;
 use crate::ring;
 use crate::run::{self, Run};
 
@@ -54,7 +55,8 @@ fn sweep_run(place: Place<'_>, page: u32, used: u32, wanted: usize) -> (bool, u3
         let Some(block) = block::at(&place, place.page_unit(page) + at) else { break };
         looked += 1;
         at += block.units;
-        if at <= used && block.is_free() && block.class() == Some(wanted) {
+        let good = at <= used && block.is_free() && block.class() == Some(wanted);
+        if good && !quarantine::holds_block(place, block.reference) {
             if !ring::refill(place, wanted, block.reference) {
                 return (found, BLOCKS + 1);
             }

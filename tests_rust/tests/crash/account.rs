@@ -24,11 +24,11 @@ pub struct Live {
 
 impl Live {
     /// What the records of a map with such contents take, whatever came before.
-    pub fn of(contents: &Contents) -> Live {
+    pub fn of(contents: &Contents, sealed: bool) -> Live {
         let mut live = Live::default();
         for (key, value) in contents {
             let (key_len, value_len) = (key.len() as u64, value.len() as u64);
-            let shape = Shape { key_len, value_len, kind: Kind::Bytes };
+            let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed };
             if shape.is_large() {
                 live.pages += shape.pages();
             } else {
@@ -80,8 +80,7 @@ impl Account {
 
 /// The only shard of a map.
 pub fn place(peek: &Opened) -> Place<'_> {
-    let (region, header) = (peek.storage.region(), &peek.header);
-    Place::new(region, &header.geometry, header.secret, 0)
+    Place::new(peek.storage.region(), &peek.header, 0)
 }
 
 /// What the header of the only shard counts.

@@ -184,7 +184,12 @@ impl Experiment {
         self.judge_real(&fail);
         let committed_bytes = self.map.stats().committed_bytes;
         let (contents, account) = (contents(&self.map), Account::of(&self.peek));
-        assert_eq!(account.live, Live::of(&contents), "{}", self.file.name());
+        assert_eq!(
+            account.live,
+            Live::of(&contents, self.peek.header.durable),
+            "{}",
+            self.file.name()
+        );
         self.go_on(&fail);
         State { contents, committed_bytes, account, filled: self.fill() }
     }
@@ -263,7 +268,8 @@ impl Experiment {
         if committed_bytes > most {
             fail(&format!("{committed_bytes} bytes committed, {most} where nobody died"));
         }
-        let (account, expected) = (Account::of(&self.peek), Live::of(settled));
+        let (account, expected) =
+            (Account::of(&self.peek), Live::of(settled, self.peek.header.durable));
         if account.live != expected {
             fail(&format!("{:?} live, {expected:?} in a fresh map", account.live));
         }

@@ -1,0 +1,126 @@
+//! The seal of a record in a durable map: what tells, after a crash of the machine, whether the bytes
+//! at some place are one whole record, and whether a slot still referred to it.
+//!
+//! Two words behind the record's header:
+//!
+//! ```text
+//! bit 0       2                             64
+//!     | state | number                      |      0: written, in no slot yet; number 0
+//!     | checksum                            |      1: live, the number of its birth
+//!                                                  2: retired, the epoch of its retirement
+//! ```
+//!
+//! The state is one word, so a page that reached the disk at any moment has one of its values. The
+//! checksum covers all that does not change as long as the record lies where it lies: the place, the
+//! lengths and the type (its lowest 16 bits cover no more, see `front`), the key, and the value
+//! unless it is a number that is changed in place. So the bytes of a record in another place, in a
+//! value for example, are no record.
+//!
+//! Births are numbered in each shard, retirements carry its epoch (`shf_base::epochs`). Of two live
+//! records of one key, which pages of different moments may have, the one born later is the newer.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Bytes of a seal.
+pub const SEAL_BYTES: u64 = 16;
+
+/// The bits of a checksum that cover the front alone.
+const FRONT_MASK: u64 = 0xffff;
+const STATE_BITS: u32 = 2;
+const WRITTEN: u64 = 0;
+const LIVE: u64 = 1;
+const RETIRED: u64 = 2;
+
+/// What a record's seal says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No slot has ever referred to it; or nothing that makes sense.
+    Written,
+    /// A slot refers to it.
+    Live {
+        /// The number of its birth in its shard.
+        born: u64,
+    },
+    /// A slot referred to it.
+    Retired {
+        /// The epoch of its shard when it was retired.
+        epoch: u64,
+    },
+}
+
+impl State {
+    /// Unpacks the first word of a seal.
+    #[inline(always)]
+    pub fn decode(word: u64) -> State {
+        let number = word >> STATE_BITS;
+        match word & ((1 << STATE_BITS) - 1) {
+            LIVE => State::Live { born: number },
+            RETIRED => State::Retired { epoch: number },
+            _ => State::Written,
+        }
+    }
+
+    /// Packs it.
+    #[inline(always)]
+    pub fn encode(self) -> u64 {
+        match self {
+            State::Written => WRITTEN,
+            State::Live { born } => born << STATE_BITS | LIVE,
+            State::Retired { epoch } => epoch << STATE_BITS | RETIRED,
+        }
+    }
+}
+
+/// The hash of what a record's header says and of where it lies.
+pub fn front(facts: [u64; 4], secret: u64) -> u64 {
+    let mut bytes = [0; 32];
+    for (to, fact) in bytes.chunks_exact_mut(8).zip(facts) {
+        to.copy_from_slice(&fact.to_le_bytes());
+    }
+    xxh3_64_with_seed(&bytes, secret)
+}
+
+/// Whether a checksum may be that of a record with this front.
+#[inline(always)]
+pub fn has_front(checksum: u64, front: u64) -> bool {
+    (checksum ^ front) & FRONT_MASK == 0
+}
+
+/// The checksum of a record: `content` gives the hash of the value with a seed.
+pub fn checksum(front: u64, key_hash: u64, content: impl FnOnce(u64) -> u64) -> u64 {
+    let content = content(front ^ key_hash.rotate_left(32));
+    content & !FRONT_MASK | front & FRONT_MASK
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_survive_packing() {
+        let states = [State::Written, State::Live { born: 7 }, State::Retired { epoch: 1 << 61 }];
+        for state in states {
+            assert_eq!(State::decode(state.encode()), state);
+        }
+        assert_eq!(State::decode(3), State::Written);
+    }
+
+    #[test]
+    fn a_checksum_shows_its_front_and_changes_with_all_that_it_covers() {
+        let of = |facts, secret, hash, value: &[u8]| {
+            checksum(front(facts, secret), hash, |seed| xxh3_64_with_seed(value, seed))
+        };
+        let right = of([4, 5, 0, 99], 7, 1, b"value");
+        assert!(has_front(right, front([4, 5, 0, 99], 7)));
+        let others = [
+            of([5, 4, 0, 99], 7, 1, b"value"),
+            of([4, 5, 1, 99], 7, 1, b"value"),
+            of([4, 5, 0, 100], 7, 1, b"value"),
+            of([4, 5, 0, 99], 8, 1, b"value"),
+            of([4, 5, 0, 99], 7, 2, b"value"),
+            of([4, 5, 0, 99], 7, 1, b"other"),
+        ];
+        assert!(others.iter().all(|&other| other != right));
+        assert!(others[..4].iter().all(|&other| !has_front(other, front([4, 5, 0, 99], 7))));
+    }
+}

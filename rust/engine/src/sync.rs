@@ -1,0 +1,70 @@
+//! Sync: what was acknowledged before it survives a crash of the machine.
+//!
+//! 1. An epoch begins, and each shard enters it under its lock. Whatever was acknowledged before is
+//!    in the mapping by now, and whatever is retired from here on carries the new epoch.
+//! 2. The disk gets all pages.
+//! 3. The header says that the epoch is durable, and the disk gets that.
+//! 4. Memory that was retired in earlier epochs may be used again.
+//!
+//! A crash before the end of 3 leaves the last epoch that is durable: nothing that was live when it
+//! began has been written over (`quarantine`), so its records are found by their seals, whichever
+//! version the disk has of each page (`salvage`). A process that dies anywhere in between leaves an
+//! epoch that was begun, and never becomes durable itself.
+//!
+//! What the disk refuses, the kernel may drop. So a failure is noted in the map, and the next sync
+//! has all pages written again.
+
+use crate::growth;
+use crate::map::Map;
+use crate::place::Place;
+use shf_base::error::OpError;
+use shf_base::geometry::PAGE_BYTES;
+
+impl Map {
+    /// Makes everything that was acknowledged before the call, by any process, survive a crash of
+    /// the machine. Others go on meanwhile; what they do may survive or not. A deleted or replaced
+    /// record's memory is used again only after the next sync: a map that is changed a lot and
+    /// synced seldom grows.
+    ///
+    /// Waits for other calls of `sync`, and for the lock of each shard in turn; then for the disk.
+    ///
+    /// Errors: `NotDurable`, `ReadOnly`; `Busy` as for other writing operations; `System` when the
+    /// disk refuses, after which nothing more than before is known to survive.
+    pub fn sync(&self) -> Result<(), OpError> {
+        let presence = self.writer()?;
+        if !self.facts.durable {
+            return Err(OpError::NotDurable);
+        }
+        let epochs = self.place(0).epochs();
+        let _guard = epochs.mutex().lock(presence, self.patience)?;
+        let epoch = epochs.begin();
+        for shard in 0..self.geometry().shards() {
+            let locked = self.lock(shard)?;
+            locked.enter_epoch(epoch)?;
+            if epochs.failed() {
+                self.touch(locked.place());
+            }
+        }
+        self.flush(0, self.geometry().file_bytes())?;
+        epochs.set_durable(epoch);
+        self.flush(0, PAGE_BYTES)?;
+        epochs.set_failed(false);
+        epochs.set_reusable(epoch);
+        Ok(())
+    }
+
+    fn flush(&self, offset: u64, len: u64) -> Result<(), OpError> {
+        self.storage.flush(offset, len).inspect_err(|_| self.place(0).epochs().set_failed(true))
+    }
+
+    /// Has all committed pages of a shard written again, and the front of the file.
+    fn touch(&self, place: Place<'_>) {
+        let geometry = self.geometry();
+        self.storage.touch(0, PAGE_BYTES);
+        let shards = geometry.shard_header(0);
+        self.storage.touch(shards, geometry.front_bytes() - shards);
+        for (offset, len) in growth::committed_areas(place) {
+            self.storage.touch(offset, len);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Durable maps: what `sync`, recovery and seals do, seen from outside.
+#![cfg(all(feature = "crash-points", not(any(miri, loom))))]
+
+use shf_engine::{Map, OpError, OpenError, Options};
+use shf_tests::assert_sound;
+use shf_tests::map_file::MapFile;
+use std::path::PathBuf;
+
+/// A copy of a map's file, which is another file: opening it recovers it.
+struct Copy {
+    map: MapFile,
+}
+
+impl Copy {
+    fn of(file: &MapFile, what: &str) -> Copy {
+        let map = MapFile::new(what);
+        let status = std::process::Command::new("cp")
+            .args(["--sparse=always", "--"])
+            .args([file.path(), map.path()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+        Copy { map }
+    }
+
+    fn open(&self) -> Map {
+        let map = self.map.open();
+        assert_sound(&map);
+        map
+    }
+}
+
+fn durable(file: &MapFile, shards: u32) -> Map {
+    let options = Options {
+        shards: Some(shards),
+        max_bytes: Some(64 << 20),
+        secret: Some(shf_tests::secret()),
+        durable: Some(true),
+        ..Options::default()
+    };
+    Map::create(file.folder(), file.name(), &options).unwrap()
+}
+
+fn get(map: &Map, key: &str) -> Option<Vec<u8>> {
+    let mut value = Vec::new();
+    map.get(key.as_bytes(), &mut value).unwrap().then_some(value)
+}
+
+#[test]
+fn a_copy_of_a_durable_map_is_recovered_whole() {
+    // Goal: every kind of record comes back by its seal alone. Method: the file is copied after a
+    // sync; the copy has another inode, as a map after a crash of the machine has another boot id.
+    let file = MapFile::new("durable-whole");
+    let map = durable(&file, 4);
+    let mut expected = Vec::new();
+    for number in 0..3000 {
+        let (key, value) = (format!("key {number}"), vec![number as u8; number % 700]);
+        map.put(key.as_bytes(), &value).unwrap();
+        expected.push((key, value));
+    }
+    for len in [255, 256, 300, 20_000] {
+        let (key, value) = ("k".repeat(len), vec![7; len]);
+        map.put(key.as_bytes(), &value).unwrap();
+        expected.push((key, value));
+    }
+    map.put(b"large", &vec![9; 100_000]).unwrap();
+    expected.push(("large".into(), vec![9; 100_000]));
+    let long = "i".repeat(300);
+    for key in ["count", &long] {
+        map.add(key.as_bytes(), 41).unwrap();
+        assert_eq!(map.add(key.as_bytes(), 1), Ok(42));
+        expected.push((key.into(), 42u64.to_le_bytes().to_vec()));
+    }
+    map.put(b"deleted", b"value").unwrap();
+    map.delete(b"deleted").unwrap();
+    map.sync().unwrap();
+    assert_sound(&map);
+    let copy = Copy::of(&file, "durable-whole-copy");
+    let path: PathBuf = copy.map.path();
+    let read_only = Map::open_read_only(copy.map.folder(), copy.map.name(), &Options::default());
+    assert_eq!(read_only.err(), Some(OpenError::NeedsRecovery { path }));
+    let found = copy.open();
+    let recovered = found.recovered().expect("a recovery").clone();
+    assert_eq!((recovered.shards, recovered.keys), (4, expected.len() as u64));
+    assert_eq!(recovered.lost, []);
+    for (key, value) in expected {
+        assert_eq!(get(&found, &key), Some(value), "{key}");
+    }
+    assert_eq!(get(&found, "deleted"), None);
+    assert!(copy.open().recovered().is_none(), "once is enough");
+}
+
+#[test]
+fn only_a_durable_map_can_be_synced_and_only_by_who_may_write() {
+    let file = MapFile::new("durable-not");
+    let map = file.create(1);
+    assert_eq!(map.sync(), Err(OpError::NotDurable));
+    let file = MapFile::new("durable-read-only");
+    let _map = durable(&file, 1);
+    assert_eq!(file.open_read_only().sync(), Err(OpError::ReadOnly));
+}
+
+#[test]
+fn between_two_syncs_a_map_grows_by_what_it_had_and_not_by_what_changes() {
+    // Goal: quarantine keeps what the disk may need, once, and ends. Method: all values are replaced
+    // many times between two syncs, then many times with a sync after each.
+    const RECORD_BYTES: u64 = 136;
+    let file = MapFile::new("durable-quarantine");
+    let map = durable(&file, 1);
+    let put_all = |value: u8| {
+        for number in 0..500u32 {
+            map.put(&number.to_le_bytes(), &[value; 100]).unwrap();
+        }
+    };
+    put_all(0);
+    map.sync().unwrap();
+    let before = map.stats().committed_bytes;
+    put_all(1);
+    let grown = map.stats().committed_bytes;
+    assert!(grown > before + 500 * RECORD_BYTES * 9 / 10, "{before} {grown}");
+    (2..20).for_each(put_all);
+    let more = map.stats().committed_bytes;
+    assert!(more < grown + 500 * RECORD_BYTES, "{grown} {more}");
+    let copy = Copy::of(&file, "durable-quarantine-copy");
+    assert_eq!(copy.open().size(), 500);
+    for value in 20..100 {
+        put_all(value);
+        map.sync().unwrap();
+    }
+    assert_sound(&map);
+    let last = map.stats().committed_bytes;
+    assert!(last < more + 3 * 500 * RECORD_BYTES, "{more} {last}");
+}
