@@ -59,9 +59,9 @@ impl Image {
     }
 }
 
-/// The parts of a sparse file that are real.
+/// The parts of a sparse file that are real: where each begins and ends.
 #[allow(unsafe_code)]
-fn extents(file: &File) -> Vec<(u64, u64)> {
+pub fn extents(file: &File) -> Vec<(u64, u64)> {
     let mut parts = Vec::new();
     let mut at = 0;
     loop {

@@ -11,6 +11,8 @@ pub mod image;
 pub mod map_file;
 pub mod mount;
 pub mod process;
+#[cfg(all(feature = "crash-points", not(any(miri, loom))))]
+pub mod reboot;
 pub mod rounds;
 #[cfg(not(any(miri, loom)))]
 pub mod torture;

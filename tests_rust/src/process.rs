@@ -137,12 +137,19 @@ impl Drop for Stopping {
 
 /// Waits until a child stops, or returns how it ended instead.
 pub fn wait_for_stop(child: i32) -> Option<End> {
+    stopped(child, 0).expect("waitpid waits")
+}
+
+/// `None` while a child runs; else as `wait_for_stop`.
+pub fn look_for_stop(child: i32) -> Option<Option<End>> {
+    stopped(child, libc::WNOHANG)
+}
+
+fn stopped(child: i32, options: i32) -> Option<Option<End>> {
     let mut status = 0;
     // SAFETY: plain system call on a child of this process.
-    let waited = unsafe { libc::waitpid(child, &mut status, libc::WUNTRACED) };
-    assert_eq!(waited, child, "waitpid failed");
-    if libc::WIFSTOPPED(status) {
-        return None;
-    }
-    Some(end(status))
+    let waited = unsafe { libc::waitpid(child, &mut status, libc::WUNTRACED | options) };
+    assert!(waited == child || waited == 0, "waitpid failed");
+    let ended = || (!libc::WIFSTOPPED(status)).then(|| end(status));
+    (waited == child).then(ended)
 }

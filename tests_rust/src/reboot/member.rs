@@ -1,0 +1,88 @@
+//! A child that makes the calls of its script.
+
+use crate::map_file::MapFile;
+use crate::process;
+use crate::reboot::desk::{Answer, Desk, Desks, Stop};
+use crate::reboot::script::{Call, Script};
+use crate::reboot::{engine, flush, stepping};
+use shf_engine::{Map, OpError, Options};
+use std::thread::sleep;
+
+/// How a child comes to its map.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// Makes it.
+    Create(Options),
+    /// Opens it after a crash of the machine.
+    Recover,
+    /// Opens it.
+    Open,
+}
+
+/// Starts a child; its process id. It stops first before it opens the map.
+pub fn spawn(file: &MapFile, desks: Desks, script: &Script, entry: &Entry) -> i32 {
+    process::spawn(|| {
+        let desk = desks.of(script.member);
+        stepping::follow(desk);
+        flush::simulate();
+        stepping::stop(Stop::Ready);
+        let map = open(file, entry);
+        desk.say_opened();
+        stepping::stop(Stop::Opened);
+        // A call of a predecessor that was killed is not answered any more.
+        if desk.begun() > desk.acknowledged() {
+            desk.acknowledge(desk.begun(), Answer::Unknown);
+        }
+        for before in desk.begun()..script.calls.len() {
+            sleep(script.pause);
+            desk.begin(before + 1);
+            let answer = perform(&map, file, desks, desk, script, &script.calls[before]);
+            desk.acknowledge(before + 1, answer);
+        }
+        true
+    })
+}
+
+fn open(file: &MapFile, entry: &Entry) -> Map {
+    match entry {
+        Entry::Create(options) => Map::create(file.folder(), file.name(), options).unwrap(),
+        Entry::Open => file.open(),
+        // A predecessor may have got so far that nothing is left to be recovered.
+        Entry::Recover => file.open(),
+    }
+}
+
+fn perform(
+    map: &Map,
+    file: &MapFile,
+    desks: Desks,
+    desk: Desk,
+    script: &Script,
+    call: &Call,
+) -> Answer {
+    let done = match call {
+        Call::Put(key, value) => map.put(&script.key(*key), &value.bytes()).map(drop),
+        Call::Add(key, delta) => map.add(&script.key(*key), *delta).map(drop),
+        Call::Delete(key) => map.delete(&script.key(*key)).map(drop),
+        Call::Clear => map.clear().map(drop),
+        Call::Sync => sync(map, file, desks, desk),
+    };
+    use OpError::{NoSpace, System, TooLarge, WrongType};
+    match done {
+        Ok(()) => Answer::Done,
+        Err(NoSpace { .. } | WrongType { .. } | TooLarge { .. }) => Answer::Refused,
+        Err(System { errno: libc::EIO, .. }) if desk.flush_error() != 0 => Answer::Refused,
+        Err(error) => panic!("{call:?}: {error}"),
+    }
+}
+
+fn sync(map: &Map, file: &MapFile, desks: Desks, desk: Desk) -> Result<(), OpError> {
+    stepping::stop(Stop::BeforeSync);
+    let acknowledged = desks.acknowledged();
+    let synced = engine::sync(map, &file.path());
+    if synced.is_ok() {
+        desk.promise(acknowledged);
+    }
+    stepping::stop(Stop::AfterSync);
+    synced
+}
