@@ -145,10 +145,10 @@ fn describe(place: Place<'_>, salvage: &Salvage<'_>) {
     let (mut dead, mut free, mut top) = (0, 0, 0);
     for &(page, run) in &salvage.runs {
         let run = match run {
-            Run::Log { pages, live, used } => {
+            Run::Log { pages, live, used, .. } => {
                 (1..pages).for_each(|back| set(page + back, Run::Inside { back }));
                 dead += u64::from(used - live);
-                run
+                Run::Log { pages, live, used, kept: place.is_durable() }
             }
             Run::Free { pages, .. } => {
                 free += u64::from(pages);

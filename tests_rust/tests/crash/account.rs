@@ -61,7 +61,7 @@ impl Account {
         while page < top {
             let run = run::at(&intent, place, page);
             match run {
-                Run::Log { pages, live, used } => {
+                Run::Log { pages, live, used, .. } => {
                     account.live.units += u64::from(live);
                     account.ends += u64::from(pages) * PAGE_UNITS - u64::from(used);
                 }
