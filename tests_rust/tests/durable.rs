@@ -1,9 +1,14 @@
 //! Durable maps: what `sync`, recovery and seals do, seen from outside.
 #![cfg(all(feature = "crash-points", not(any(miri, loom))))]
 
+use shf_base::crash;
+use shf_base::epochs::Epochs;
+use shf_base::open::{self, Access};
 use shf_engine::{Map, OpError, OpenError, Options};
 use shf_tests::assert_sound;
 use shf_tests::map_file::MapFile;
+use shf_tests::mount::without_proc;
+use shf_tests::process::{self, End};
 use std::path::PathBuf;
 
 /// A copy of a map's file, which is another file: opening it recovers it.
@@ -123,4 +128,57 @@ fn between_two_syncs_a_map_grows_by_what_it_had_and_not_by_what_changes() {
     assert_sound(&map);
     let last = map.stats().committed_bytes;
     assert!(last < more + 3 * 500 * RECORD_BYTES, "{more} {last}");
+}
+
+#[test]
+fn where_a_crash_of_the_machine_cannot_be_noticed_no_map_is_durable() {
+    // Goal: nobody goes on with torn pages unawares. Method: a namespace without /proc, which tells
+    // the boot id.
+    let file = MapFile::new("durable-boot");
+    drop(durable(&file, 1));
+    without_proc(|| {
+        let opened = Map::open(file.folder(), file.name(), &Options::default()).err();
+        let refused = matches!(opened, Some(OpenError::Incompatible { field: "boot id", .. }));
+        assert!(refused, "{opened:?}");
+        let other = MapFile::new("durable-boot-new");
+        let options = Options { durable: Some(true), ..Options::default() };
+        let created = Map::create(other.folder(), other.name(), &options).err();
+        let refused = matches!(created, Some(OpenError::InvalidOption { option: "durable", .. }));
+        assert!(refused, "{created:?}");
+    });
+    assert_sound(&file.open());
+}
+
+#[test]
+fn what_the_disk_refuses_is_written_again_by_the_next_sync() {
+    // Goal: a flush that failed does not count, and the kernel is not trusted to try again what it
+    // dropped. Method: the map says that a flush failed; the next sync stores to every page, and
+    // changes nothing, the one after that does not.
+    let file = MapFile::new("durable-refused");
+    let map = durable(&file, 2);
+    for number in 0..2000u32 {
+        map.put(&number.to_le_bytes(), &[1; 100]).unwrap();
+    }
+    let peek = open::open(file.folder(), file.name(), Access::ReadWrite, false).unwrap();
+    let epochs = Epochs::new(peek.storage.region());
+    epochs.set_failed(true);
+    let pages = map.stats().committed_bytes / 4096;
+    // In a child, whose steps are its own.
+    let end = process::run(|| {
+        let steps = || {
+            crash::arm(0);
+            map.sync().unwrap();
+            crash::taken()
+        };
+        steps() > pages && steps() < pages / 2
+    });
+    assert_eq!(end, End::Exited(0), "all pages at first, once");
+    assert!(!epochs.failed());
+    assert_eq!((epochs.durable(), epochs.reusable()), (2, 2));
+    assert_sound(&map);
+    for number in 0..2000u32 {
+        let mut value = Vec::new();
+        assert_eq!(map.get(&number.to_le_bytes(), &mut value), Ok(true));
+        assert_eq!(value, [1; 100]);
+    }
 }

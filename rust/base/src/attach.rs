@@ -62,6 +62,10 @@ pub fn open(
             _ => place.error("mmap", error),
         })?;
     let identity = file_system::identity(&file).map_err(|error| place.error("fstat", error))?;
+    if header.durable && !identity.tells_boots() {
+        let expected = "one in /proc, for a durable map";
+        return Err(incompatible(&place, "boot id", expected, "none"));
+    }
     let file = MapFile::new(file, &place.path).map_err(|error| place.error("fstat", error))?;
     let (region, file) = (Arc::new(region), Arc::new(file));
     let storage = Storage::new(region.clone(), Some(file.clone()));

@@ -7,7 +7,7 @@ use crate::cancellation::Uncancellable;
 use crate::crash;
 use crate::error::OpenError;
 use crate::file_system;
-use crate::format::FileHeader;
+use crate::format::{FileHeader, Identity};
 use crate::geometry::{
     APPARENT_BYTES_DEFAULT, BadGeometry, Geometry, SHARDS_DEFAULT, WINDOW_BYTES_MAX,
     WINDOW_BYTES_MIN,
@@ -87,11 +87,11 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
 
     let secret = options.secret.map_or_else(random, Ok);
     let secret = secret.map_err(|errno| place.error("getrandom", errno))?;
-    let durable = options.durable.unwrap_or_else(|| !file_system::is_tmpfs(&file_system));
-    let header = FileHeader { geometry, max_bytes, secret, created_ns: now_ns(), durable };
-    header.store(&region);
     let identity =
         file_system::identity(&draft.file).map_err(|error| place.error("fstat", error))?;
+    let durable = options.is_durable(&file_system, &identity)?;
+    let header = FileHeader { geometry, max_bytes, secret, created_ns: now_ns(), durable };
+    header.store(&region);
     identity.store(&region);
     let presence = Presence::take(&region, &file, header, identity)?;
     // Only now: taking the slot opens the file again, which the final mode may not allow.
@@ -145,6 +145,18 @@ impl CreateOptions {
             });
         }
         Ok(())
+    }
+
+    /// Whether the map will be durable. Who attaches after a crash of the machine must notice it.
+    fn is_durable(&self, found: &StatFs, identity: &Identity) -> Result<bool, OpenError> {
+        match (self.durable, identity.tells_boots()) {
+            (Some(true), false) => Err(OpenError::InvalidOption {
+                option: "durable",
+                expected: "true only where /proc tells the boot id".into(),
+                found: "true, and no boot id".into(),
+            }),
+            (choice, tells) => Ok(choice.unwrap_or_else(|| tells && !file_system::is_tmpfs(found))),
+        }
     }
 }
 

@@ -166,6 +166,11 @@ impl Identity {
         boot && ours[2..] == theirs[2..]
     }
 
+    /// Whether it tells one start of the machine from another.
+    pub fn tells_boots(&self) -> bool {
+        self.0[..2] != [0, 0]
+    }
+
     /// Records the identity.
     pub fn store(&self, region: &Region) {
         for (i, value) in self.0.into_iter().enumerate() {

@@ -47,9 +47,9 @@ const CHECKSUM_WORD: usize = 2;
 const HASH_BYTES: u64 = 8;
 /// Keys of at least this length have their hash beside them; a power of two.
 const HASHED_KEY_BYTES: u64 = 256;
-/// The bits of a header that are zero in plain records: small, of type bytes, with a short key, not
-/// sealed.
-const NOT_PLAIN: u64 = (!0 << KIND_SHIFT) & !LIVE | LENGTH_MASK & !(HASHED_KEY_BYTES - 1);
+/// The bits of a header that are zero in plain records: small, of type bytes, with a short key.
+const NOT_PLAIN: u64 =
+    (!0 << KIND_SHIFT) & !(LIVE | SEALED) | LENGTH_MASK & !(HASHED_KEY_BYTES - 1);
 /// Those keys are hashed in pieces of this size.
 const PIECE_BYTES: usize = 256;
 /// Key and value together, at most.
@@ -163,15 +163,16 @@ impl<'m> Record<'m> {
             return Record::at_other(bytes, header);
         }
         let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
-        let len = HEADER_BYTES + key_len + value_len;
+        let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed: header & SEALED != 0 };
+        let key_at = shape.front_bytes();
+        let len = key_at + key_len + value_len;
         if len > class::SMALL_BYTES_MAX {
             return None;
         }
-        let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed: false };
-        Some(Record { shape, key_at: HEADER_BYTES as usize, bytes: bytes.part(0, len)? })
+        Some(Record { shape, key_at: key_at as usize, bytes: bytes.part(0, len)? })
     }
 
-    /// An integer, a large record, one with a long key, or a sealed one.
+    /// An integer, a large record, or one with a long key.
     fn at_other(bytes: Bytes<'m>, header: u64) -> Option<Record<'m>> {
         let sealed = header & SEALED != 0;
         let front_bytes = HEADER_BYTES + u64::from(sealed) * SEAL_BYTES;
