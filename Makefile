@@ -7,8 +7,9 @@
 #   make fuzz [SECONDS=60]              damages maps as libFuzzer chooses (nightly, cargo-fuzz)
 #   make bench [ARGS=--help]            measures what processes reach on one map
 #   make bench-peers [ARGS=--help]      measures beside tbb::concurrent_hash_map
+#   make coverage                       lists the lines of the Rust half that no test runs
 #   make docs                           makes the reference of the C++ and the Rust interface
-.PHONY: demo test test-deaths torture bench bench-peers fuzz docs
+.PHONY: demo test test-deaths torture bench bench-peers fuzz coverage docs
 
 BENCH_PACKAGES = libcli11-dev nlohmann-json3-dev
 # What the checks of packages, of installed libraries and of the reference need.
@@ -55,6 +56,12 @@ fuzz:
 	  --target-dir $(CURDIR)/build/fuzz damage -- \
 	  -max_total_time=$(SECONDS) -max_len=600 -len_control=0 -timeout=10 -malloc_limit_mb=512 \
 	  -rss_limit_mb=2048 -print_final_stats=1
+
+coverage:
+	@cmake/install-missing.sh
+	@cmake/report-coverage.sh --tools
+	cmake --workflow --preset coverage
+	@cmake/report-coverage.sh
 
 docs:
 	@cmake/install-missing.sh doxygen

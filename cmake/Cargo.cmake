@@ -76,8 +76,8 @@ message(STATUS "Rust ${SHF_RUSTC_VERSION} for ${SHF_RUST_TRIPLE}: ${SHF_CARGO}")
 # Makes the target <name>, which builds the static library lib<name>.a of a package, and sets
 # <NAME>_ARCHIVE and <NAME>_INCLUDE_DIR, the folder of the C++ headers that cxx generates. HEADERS
 # are those below that folder: a build knows only changes of files that are named as outputs.
-# What Sanitizers.cmake sets applies: SHF_RUST_TOOLCHAIN, SHF_RUST_ARGUMENTS, SHF_RUST_FLAGS,
-# SHF_RUST_ENVIRONMENT and SHF_CXX_FLAGS; and so does what Paths.cmake sets.
+# What Sanitizers.cmake and Coverage.cmake set applies: SHF_RUST_TOOLCHAIN, SHF_RUST_ARGUMENTS,
+# SHF_RUST_FLAGS, SHF_RUST_ENVIRONMENT and SHF_CXX_FLAGS; and so does what Paths.cmake sets.
 function(shf_add_rust_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "PACKAGE;MANIFEST" "HEADERS")
   # Each configuration has its own target folder, since the headers lie at one place in it.

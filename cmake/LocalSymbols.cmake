@@ -28,7 +28,7 @@ endif()
 #
 # Makes the static library <name> and sets <name>_OBJECT, the one object that it consists of.
 # SYMBOLS holds one wildcard a line; what matches stays global, except for what matches a line with
-# a leading exclamation mark.
+# a leading exclamation mark. What Coverage.cmake sets applies: SHF_JOIN_FLAGS.
 function(shf_add_static_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "OBJECTS;RUST;SYMBOLS" "")
   string(TOUPPER "${arg_RUST}" RUST)
@@ -42,7 +42,7 @@ function(shf_add_static_library name)
   target_compile_options(${arg_OBJECTS} PRIVATE ${SHF_JOINABLE_FLAGS})
   add_custom_command(
     OUTPUT "${object}"
-    COMMAND "${SHF_LD}" -r --force-group-allocation -o "${object}.joined"
+    COMMAND "${SHF_LD}" -r --force-group-allocation ${SHF_JOIN_FLAGS} -o "${object}.joined"
             "$<TARGET_OBJECTS:${arg_OBJECTS}>" "${archive}"
     COMMAND "${CMAKE_OBJCOPY}" --wildcard "--keep-global-symbols=${arg_SYMBOLS}"
             --remove-section=.llvmbc --remove-section=.llvmcmd

@@ -7,8 +7,8 @@
 #   Rust's own sources, where installed      /rustc/<commit>/library/..., as without them
 #
 # A project that has us as a part installs nothing of us and keeps the paths, so that its debugger
-# finds our sources; so do the configuration Debug and sanitizers. With an installed library gdb
-# finds them when it is started in our source folder, or told `directory <source>`.
+# finds our sources; so do the configuration Debug, sanitizers and coverage. With an installed
+# library gdb finds them when it is started in our source folder, or told `directory <source>`.
 #
 # Sets SHF_PATH_FLAGS, flags for C++, and SHF_RUSTC_WITHOUT_PATHS, a compiler to give to cargo; both
 # are empty where paths are kept. Flags of cargo would not do: RUSTFLAGS replaces those of the
@@ -25,7 +25,7 @@ execute_process(COMMAND "${SHF_RUSTC}" --print sysroot WORKING_DIRECTORY "${PROJ
 
 set(SHF_PATH_FLAGS "")
 set(SHF_RUSTC_WITHOUT_PATHS "")
-if(NOT SHF_INSTALL OR SHF_SANITIZER)
+if(NOT SHF_INSTALL OR SHF_SANITIZER OR SHF_COVERAGE)
   return()
 endif()
 

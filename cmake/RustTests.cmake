@@ -21,11 +21,13 @@ function(shf_add_cargo_test name)
   if(arg_RUSTFLAGS)
     list(APPEND environment "RUSTFLAGS=${arg_RUSTFLAGS}")
   endif()
+  # Counting is slow.
+  set(timeout "$<IF:$<BOOL:${SHF_COVERAGE}>,3600,900>")
   add_test(NAME "${name}" COMMAND "${SHF_CARGO}" ${arg_TOOLCHAIN} ${arg_COMMAND}
            WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   set_tests_properties("${name}" PROPERTIES
     ENVIRONMENT "${environment}" LABELS "rust;${arg_LABEL}"
-    RESOURCE_LOCK "${target_dir}" COST "${arg_SECONDS}" TIMEOUT 900)
+    RESOURCE_LOCK "${target_dir}" COST "${arg_SECONDS}" TIMEOUT "${timeout}")
 endfunction()
 
 function(shf_find_miri)

@@ -130,6 +130,7 @@ struct Map::Impl {
                                     options.max_bytes,
                                     options.expected_keys,
                                     options.mode,
+                                    options.group,
                                     options.allow_any_file_system,
                                     Sign(options.durable),
                                     options.patience.count()};

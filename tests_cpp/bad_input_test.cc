@@ -152,6 +152,45 @@ TEST(BadInput, AnEmptyOrShortFileIsRefused) {
   }
 }
 
+// Goal: what would have to grow says both lengths and leaves the file as short as it is; what need
+// not, goes on. Method: the last page is cut off, a hole as long as the last shard is empty.
+TEST(BadInput, AFileCutShortWhileItIsMappedDoesNotGrow) {
+  const Scratch scratch;
+  SharedHashFile classic;
+  int file = -1;
+  off_t length = 0;
+  do {
+    (void)shf::Map::Remove(scratch.folder(), scratch.name());
+    ASSERT_TRUE(classic.Attach(scratch.folder().c_str(), scratch.name().c_str()));
+    ASSERT_TRUE(classic.map().Put("key", "value").ok());
+    if (file != -1) close(file);
+    file = open(scratch.path().c_str(), O_RDWR | O_CLOEXEC);
+    ASSERT_GE(file, 0);
+    length = lseek(file, 0, SEEK_END);
+  } while (lseek(file, length - 4096, SEEK_DATA) != -1);
+  const off_t cut = length - 4096;
+  ASSERT_EQ(ftruncate(file, cut), 0);
+  const shf::Map& map = classic.map();
+  const std::string large(1 << 20, 'x');
+  const shf::Result<shf::Placed> put = map.Put("key", large);
+  EXPECT_EQ(put.status(), Status::kIncompatible) << shf::StatusName(put.status());
+  EXPECT_NE(put.text().find(std::to_string(length)), std::string::npos) << put.text();
+  EXPECT_NE(put.text().find(std::to_string(cut)), std::string::npos) << put.text();
+  classic.MakeHash("key", 3);
+  EXPECT_EQ(classic.PutVal(large.data(), 1 << 20), SHF_UID_NONE);
+  EXPECT_EQ(classic.LastStatus(), Status::kIncompatible) << classic.LastError();
+  struct stat found {};
+  ASSERT_EQ(fstat(file, &found), 0);
+  EXPECT_EQ(found.st_size, cut);
+  EXPECT_EQ(static_cast<uint64_t>(found.st_blocks) * 512, map.GetStats()->committed_bytes);
+  EXPECT_TRUE(classic.GetCopyViaKey());
+  EXPECT_TRUE(map.Put("key", "other").ok());
+  ASSERT_EQ(ftruncate(file, length), 0);
+  EXPECT_TRUE(map.Put("key", large).ok());
+  EXPECT_TRUE(map.Verify()->empty());
+  close(file);
+}
+
 TEST(BadInput, AFileOfAnotherVersionSaysWhich) {
   const Scratch scratch;
   CreateFilled(scratch);
@@ -190,6 +229,40 @@ TEST(BadInput, AFolderInPlaceOfTheFileIsRefused) {
   EXPECT_FALSE(map.ok());
   EXPECT_NE(map.text().find(scratch.name()), std::string::npos) << map.text();
   EXPECT_EQ(rmdir(scratch.path().c_str()), 0);
+}
+
+TEST(BadInput, ASymbolicLinkIsNotFollowedNotEvenToAMap) {
+  const Scratch scratch;
+  CreateFilled(scratch);
+  const Scratch link;
+  ASSERT_EQ(symlink(scratch.path().c_str(), link.path().c_str()), 0);
+  ExpectRefused(link.folder(), link.name(), Status::kIncompatible, "a link");
+  EXPECT_EQ(*scratch.Open().Size(), 1000u);
+}
+
+TEST(BadInput, AMissingOrReadOnlyDevShmIsNamed) {
+  const Scratch scratch;
+  CreateFilled(scratch);
+  const auto nothing = [](const std::string&) { return true; };
+  const support::Mounted missing = support::WithMount(nothing, [&](const std::string&) {
+    SHF_REQUIRE(mount("tmpfs", "/dev", "tmpfs", 0, nullptr) == 0);
+    ExpectRefused("/dev/shm", scratch.name(), Status::kNotFound, "/dev/shm");
+    return !testing::Test::HasFailure();
+  });
+  if (missing == support::Mounted::kSkipped) GTEST_SKIP() << "mounting needs root";
+  EXPECT_EQ(static_cast<int>(missing), static_cast<int>(support::Mounted::kGood));
+  const support::Mounted read_only = support::WithMount(nothing, [&](const std::string&) {
+    const char* folder = "/dev/shm";
+    SHF_REQUIRE(mount(folder, folder, nullptr, MS_BIND, nullptr) == 0);
+    SHF_REQUIRE(mount(folder, folder, nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0);
+    const shf::Result<shf::Map> absent = shf::Map::OpenOrCreate(folder, scratch.name() + "-absent");
+    SHF_REQUIRE(absent.status() == Status::kPermissionDenied);
+    SHF_REQUIRE(absent.text().find(folder) != std::string::npos);
+    const shf::Result<shf::Map> writer = shf::Map::Open(folder, scratch.name());
+    SHF_REQUIRE(writer.status() == Status::kPermissionDenied);
+    return *scratch.OpenReadOnly().Size() == 1000;
+  });
+  EXPECT_EQ(static_cast<int>(read_only), static_cast<int>(support::Mounted::kGood));
 }
 
 TEST(BadInput, AKeyOrValueOverTheLimitNamesTheOption) {

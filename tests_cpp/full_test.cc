@@ -5,7 +5,9 @@
 #include <sys/resource.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "SharedHashFile.hpp"
@@ -157,6 +159,80 @@ bool DiskFilledByOthersIsNoSignal(const std::string& folder) {
   return AllReadable(*map, kKeys, more);
 }
 
+// A file that takes all that is left of a file system, to the last page, and gives pages back.
+class Filler {
+ public:
+  explicit Filler(std::string folder)
+      : folder_(std::move(folder)),
+        file_(open((folder_ + "/filler").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600)) {}
+  ~Filler() { close(file_); }
+  Filler(const Filler&) = delete;
+  Filler& operator=(const Filler&) = delete;
+
+  void Fill() {
+    const std::string page(4096, 'x');
+    while (pwrite(file_, page.data(), page.size(), length_) == 4096) length_ += 4096;
+  }
+  // A disk gives blocks to somebody else only when it is written that they are free.
+  bool GiveBack(off_t pages) {
+    length_ = std::max<off_t>(length_ - pages * 4096, 0);
+    return ftruncate(file_, length_) == 0 && Synced(folder_);
+  }
+
+ private:
+  std::string folder_;
+  int file_;
+  off_t length_ = 0;
+};
+
+// Goal: every growth of every kind (a shard's first, records, large values, descriptors, tables)
+// that finds no page, or too few, is kNoSpace and changes nothing, and succeeds with enough.
+// Method: a file takes every free page before each put, and gives them back few at a time while it
+// fails.
+bool EveryGrowthRunsOutFirst(const std::string& folder) {
+  constexpr uint64_t kKeys = 2500;
+  shf::Options options;
+  options.shards = 1;
+  options.max_bytes = 1 << 30;
+  const shf::Result<shf::Map> map = shf::Map::Create(folder, "map", options);
+  SHF_REQUIRE(map.ok());
+  Filler filler(folder);
+  const auto value = [](uint64_t i) {
+    const size_t large = i == kKeys / 2 ? 3 << 20 : 20000;
+    return ProvenValue(i, 0, i % 100 == 50 ? large : i % 60);
+  };
+  uint64_t growths = 0;
+  uint64_t refusals = 0;
+  for (uint64_t i = 0; i < kKeys; ++i) {
+    filler.Fill();
+    const std::string key = support::Bytes(i);
+    const off_t pages = value(i).size() > 1 << 20 ? 100 : 1;
+    uint64_t tries = 0;
+    for (;; ++tries) {
+      const shf::Result<shf::Placed> put = map->Put(key, value(i));
+      if (put.ok()) break;
+      SHF_REQUIRE(put.status() == Status::kNoSpace && tries < 100);
+      SHF_REQUIRE(!*map->Contains(key) && *map->Size() == i);
+      SHF_REQUIRE(filler.GiveBack(pages));
+    }
+    growths += tries != 0 ? 1 : 0;
+    refusals += tries;
+  }
+  std::printf("%llu growths after %llu refusals, %llu splits\n",
+              static_cast<unsigned long long>(growths), static_cast<unsigned long long>(refusals),
+              static_cast<unsigned long long>(map->GetStats()->splits));
+  SHF_REQUIRE(growths > 50 && refusals > growths && map->GetStats()->splits > 2);
+  std::string found;
+  for (uint64_t i = 0; i < kKeys; ++i) {
+    SHF_REQUIRE(map->Get(support::Bytes(i), &found).ok() && found == value(i));
+  }
+  return map->Verify()->empty() && map->GetStats()->repairs == 0;
+}
+
+TEST(Full, EveryGrowthOnATmpfsFullToTheLastPageIsNoSpace) {
+  SHF_EXPECT_ON_MOUNT("tmpfs", "size=16m", EveryGrowthRunsOutFirst);
+}
+
 TEST(Full, AMapWithoutAMaximumFillsASmallTmpfsAndSurvives) {
   SHF_EXPECT_ON_MOUNT("tmpfs", "size=16m", [](const std::string& folder) {
     shf::Result<shf::Map> map = shf::Map::Create(folder, "map");
@@ -204,6 +280,10 @@ TEST(Full, Ext4SurvivesBeingFull) {
   for (const uint64_t bytes : {64 << 20, 256 << 20}) {
     SHF_EXPECT_ON_LOOP_DEVICE(kExt4, bytes, DiskSurvivesBeingFull);
   }
+}
+
+TEST(Full, EveryGrowthOnAnExt4FullToTheLastBlockIsNoSpace) {
+  SHF_EXPECT_ON_LOOP_DEVICE(kExt4, 32 << 20, EveryGrowthRunsOutFirst);
 }
 
 TEST(Full, XfsSurvivesBeingFull) {
@@ -339,6 +419,34 @@ TEST(Full, AFileSizeLimitOfTheProcessIsAnErrorAndNoSignal) {
     return AllReadable(map, 0, 1000);
   }));
   EXPECT_TRUE(map.Put("after", "the child").ok());
+}
+
+TEST(Full, AnAddressSpaceLimitOfTheProcessIsAnErrorAndNoSignal) {
+  const Scratch scratch;
+  const Scratch small;
+  ASSERT_TRUE(scratch.Create().Put("key", "value").ok());
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "a sanitizer's own memory takes no limit";
+#endif
+  EXPECT_TRUE(support::InChild([&] {
+    long pages = 0;
+    FILE* statm = fopen("/proc/self/statm", "r");
+    SHF_REQUIRE(statm != nullptr && fscanf(statm, "%ld", &pages) == 1 && fclose(statm) == 0);
+    const rlim_t bytes = static_cast<rlim_t>(pages) * 4096 + (64 << 20);
+    const rlimit limit{bytes, bytes};
+    SHF_REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+    for (const auto& opened : {shf::Map::Open(scratch.folder(), scratch.name()),
+                               shf::Map::OpenReadOnly(scratch.folder(), scratch.name())}) {
+      SHF_REQUIRE(opened.status() == Status::kOutOfMemory);
+      SHF_REQUIRE(opened.text().find("address space") != std::string::npos);
+    }
+    shf::Options options;
+    options.shards = 1;
+    options.max_bytes = 1 << 20;
+    const shf::Result<shf::Map> fits = shf::Map::Create(small.folder(), small.name(), options);
+    return fits.ok() && fits->Put("key", "value").ok();
+  }));
+  EXPECT_TRUE(*scratch.Open().Contains("key"));
 }
 
 }  // namespace

@@ -253,16 +253,22 @@ TEST(Map, OptionsShapeTheMapAndBadOnesAreNamed) {
   const shf::Result<shf::Map> sticky = shf::Map::Create(scratch.folder(), scratch.name(), options);
   EXPECT_EQ(sticky.status(), Status::kInvalidArgument);
   EXPECT_NE(sticky.text().find("mode"), std::string::npos) << sticky.text();
+  struct stat status {};
+  (void)scratch.Create();
+  ASSERT_EQ(stat(scratch.path().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0600u) << "unless it is asked for";
+  ASSERT_TRUE(shf::Map::Remove(scratch.folder(), scratch.name()).ok());
   options = shf::Options();
   options.shards = 4;
   options.max_bytes = 64 << 20;
   options.expected_keys = 1000;
   options.mode = 0640;
+  options.group = geteuid() == 0 ? 64242 : getegid();
   const shf::Map map = scratch.Create(options);
   EXPECT_EQ(map.GetStats()->max_bytes, 64u << 20);
-  struct stat status {};
   ASSERT_EQ(stat(scratch.path().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0640u);
+  EXPECT_EQ(status.st_gid, options.group);
 }
 
 TEST(Map, AnEmptyMapTakesAtMostTwoMebibytes) {

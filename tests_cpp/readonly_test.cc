@@ -80,6 +80,21 @@ TEST(ReadOnly, OpeningForWritingWithoutPermissionIsDenied) {
   }));
 }
 
+TEST(ReadOnly, AGroupThatTheProcessIsNoMemberOfIsDeniedByName) {
+  if (!support::OthersReachShm()) GTEST_SKIP() << "others may not enter / here";
+  const Scratch scratch;
+  EXPECT_TRUE(InUnprivilegedChild([&] {
+    shf::Options options;
+    options.group = 64242;
+    const shf::Result<shf::Map> map = shf::Map::Create(scratch.folder(), scratch.name(), options);
+    SHF_REQUIRE(map.status() == Status::kPermissionDenied);
+    SHF_REQUIRE(map.text().find("option group") != std::string::npos);
+    SHF_REQUIRE(map.text().find("64242") != std::string::npos);
+    SHF_REQUIRE(access(scratch.path().c_str(), F_OK) != 0);
+    return true;
+  }));
+}
+
 TEST(ReadOnly, EveryWriteThroughAReadOnlyHandleIsRefused) {
   const Scratch scratch;
   const shf::Map map = scratch.Create();

@@ -53,6 +53,11 @@ struct Options {
   uint64_t expected_keys = 0;
   /// Permission bits of the file, 0 to 0777, taken as they are (the umask does not apply).
   uint32_t mode = 0600;
+  /// Group of the file, by its number: for a map that only the members of a group share, with a
+  /// mode of 0660. Without root's powers it must be a group of this process, else
+  /// kPermissionDenied. The number that chown() takes for it, -1: the one that the system chooses
+  /// for new files.
+  uint32_t group = UINT32_MAX;
   /// Use a file system that is not known to be safe for maps.
   bool allow_any_file_system = false;
   /// Seal every record with a checksum, 16 bytes more, so that Sync() can make the map survive a
@@ -159,7 +164,8 @@ class Map {
 
   /// Inserts the key or replaces its value. Errors: kNoSpace (the key keeps its old value, if any),
   /// kTooLarge (more than 2^32 bytes together, or more than a shard or max_bytes can hold),
-  /// kHashCollisions.
+  /// kHashCollisions, kIncompatible (the map would have to grow, and its file was cut short since
+  /// it was opened).
   [[nodiscard]] Result<Placed> Put(std::string_view key, std::string_view value) const;
   /// Replaces the contents of *value, reusing its memory; value must not be null. kAbsent: the key
   /// is not there. Unless the result is ok, *value is empty. The key may lie in *value. Takes no

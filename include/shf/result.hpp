@@ -22,7 +22,8 @@ enum class Status : uint32_t {
   kPermissionDenied = 6,       ///< the operating system denies the access
   kUnsupportedFileSystem = 7,  ///< maps are not safe on this file system
   kNoSpace = 8,                ///< file system, memory limit or the map's maximum is used up
-  kIncompatible = 9,           ///< not a map, or one of another version, layout or length
+  kIncompatible = 9,           ///< not a map, or one of another version, layout or length; a file
+                               ///< that was cut short while it was open
   kCorrupt = 10,               ///< the map's contents contradict themselves
   kBusy = 11,                  ///< the bound on waiting or retries was reached
   kWrongType = 12,             ///< the value has another type than the operation needs

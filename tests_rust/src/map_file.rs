@@ -33,6 +33,14 @@ impl MapFile {
         Map::create(self.folder(), &self.name, &options).unwrap()
     }
 
+    /// As `create_with`, a durable map.
+    pub fn create_durable(&self, shards: u32, max_bytes: u64) -> Map {
+        let (shards, max_bytes, secret) = (Some(shards), Some(max_bytes), Some(crate::secret()));
+        let durable = Some(true);
+        let options = Options { shards, max_bytes, secret, durable, ..Options::default() };
+        Map::create(self.folder(), &self.name, &options).unwrap()
+    }
+
     /// Another handle of the map.
     pub fn open(&self) -> Map {
         Map::open(self.folder(), &self.name, &Options::default()).unwrap()

@@ -21,6 +21,26 @@ pub fn without_proc(body: impl FnOnce()) {
     alone(body, || unsafe { libc::umount2(c"/proc".as_ptr(), libc::MNT_DETACH) == 0 });
 }
 
+/// Runs `body` in a child that sees an empty `/dev`. Skips it as above.
+pub fn without_dev(body: impl FnOnce()) {
+    let kind = c"tmpfs".as_ptr();
+    // SAFETY: strings that outlive the call; only this child sees the mount.
+    alone(body, || unsafe { libc::mount(kind, c"/dev".as_ptr(), kind, 0, std::ptr::null()) == 0 });
+}
+
+/// Runs `body` in a child that cannot write to the folder of the tests' maps. Skips it as above.
+pub fn over_read_only_maps(body: impl FnOnce()) {
+    alone(body, || {
+        let (folder, none) = (c"/dev/shm".as_ptr(), std::ptr::null());
+        let read_only = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY;
+        // SAFETY: strings that outlive the calls; only this child sees the mount.
+        unsafe {
+            libc::mount(folder, folder, none, libc::MS_BIND, none.cast()) == 0
+                && libc::mount(folder, folder, none, read_only, none.cast()) == 0
+        }
+    });
+}
+
 fn alone(body: impl FnOnce(), change: impl FnOnce() -> bool) {
     let end = process::run_for(process::LONG_SECONDS, || {
         let (none, root) = (c"none".as_ptr(), c"/".as_ptr());

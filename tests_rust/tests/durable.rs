@@ -31,14 +31,7 @@ impl Copy {
 }
 
 fn durable(file: &MapFile, shards: u32) -> Map {
-    let options = Options {
-        shards: Some(shards),
-        max_bytes: Some(64 << 20),
-        secret: Some(shf_tests::secret()),
-        durable: Some(true),
-        ..Options::default()
-    };
-    Map::create(file.folder(), file.name(), &options).unwrap()
+    file.create_durable(shards, 64 << 20)
 }
 
 fn get(map: &Map, key: &str) -> Option<Vec<u8>> {

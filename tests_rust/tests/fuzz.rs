@@ -49,6 +49,11 @@ fn damage_to_a_fresh_map_is_survived() {
 }
 
 #[test]
+fn damage_to_a_durable_map_is_survived() {
+    survive("fuzz-durable", &Bed::new(1, Contents::Durable), 205, 1500);
+}
+
+#[test]
 fn damage_to_a_map_of_256_shards_is_survived() {
     survive("fuzz-256", &Bed::new(256, Contents::Mixed), 204, 100);
 }

@@ -62,6 +62,77 @@ fn a_get_that_loses_against_writers_leaves_no_bytes_of_a_value_behind() {
     assert!(sink.value.is_empty(), "{} bytes", sink.value.len());
 }
 
+/// Has no room for any value.
+#[derive(Default)]
+struct Full {
+    asked_bytes: Option<usize>,
+    discarded: bool,
+}
+
+impl Sink for Full {
+    fn room(&mut self, _len: usize) -> Option<&mut [u8]> {
+        None
+    }
+
+    fn grow(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.asked_bytes = Some(len);
+        None
+    }
+
+    fn discard(&mut self) {
+        self.discarded = true;
+    }
+}
+
+#[test]
+fn a_value_that_its_reader_has_no_memory_for_is_an_error_that_says_how_much() {
+    let map = Map::heap(1, 4 << 20, u64::MAX);
+    for len in [0, 100, 50_000] {
+        map.put(b"key", &vec![1; len]).unwrap();
+        let mut sink = Full::default();
+        let bytes = len as u64;
+        assert_eq!(map.get_to(b"key", &mut sink), Err(OpError::OutOfMemory { bytes }));
+        assert_eq!((sink.asked_bytes, sink.discarded), (Some(len), true));
+        assert_eq!(get(&map, b"key"), Some(vec![1; len]), "it is still there");
+    }
+    let mut sink = Full::default();
+    assert_eq!(map.get_to(b"absent", &mut sink), Ok(None));
+    assert_eq!(sink.asked_bytes, None);
+}
+
+#[test]
+fn a_child_that_lost_the_file_says_so_when_it_has_to_grow_and_has_the_rest() {
+    // Goal: what cannot be made real is an error with its cause, and never a store into a hole.
+    // Method: a child closes what it inherited, another map takes the file's name, and it puts until
+    // it would have to grow.
+    let (file, other) = (MapFile::new("lost"), MapFile::new("lost-other"));
+    let map = file.create(1);
+    map.put(b"key", b"value").unwrap();
+    drop(other.create(1));
+    let end = process::run(|| {
+        map.put(b"key", b"other").unwrap();
+        close_inherited();
+        std::fs::rename(other.path(), file.path()).unwrap();
+        let put = |key: u64| map.put(&key.to_le_bytes(), &[1; 100]);
+        let (keys, error) = (0..).find_map(|key| Some((key, put(key).err()?))).unwrap();
+        let call = "opening the map's file again";
+        assert_eq!(error, OpError::System { call, errno: libc::ESTALE });
+        assert!((0..keys).all(|key| get(&map, &key.to_le_bytes()) == Some(vec![1; 100])));
+        assert_eq!(map.delete(&0u64.to_le_bytes()), Ok(keys > 0));
+        get(&map, b"key") == Some(b"other".to_vec())
+    });
+    assert_eq!(end, End::Exited(0));
+    assert_eq!(get(&map, b"key"), Some(b"other".to_vec()));
+    assert_sound(&map);
+}
+
+/// Closes all descriptors of a forked child but the first three.
+#[allow(unsafe_code)]
+fn close_inherited() {
+    // SAFETY: what the child inherited is not used any more, except by what is tested.
+    (3..1024).for_each(|fd| unsafe { _ = libc::close(fd) });
+}
+
 #[test]
 fn two_handles_of_a_map_in_one_process_see_each_others_writes() {
     // Goal: nothing in the file depends on where it is mapped. Method: every operation through one

@@ -1,5 +1,5 @@
-//! Keys and values as large as the format allows. Only with SHF_LARGE_TESTS set: it takes 9 GiB of
-//! memory for some seconds.
+//! Keys and values as large as the format allows, and larger. What stores them runs only with
+//! SHF_LARGE_TESTS set: it takes 9 GiB of memory for some seconds.
 #![cfg(not(any(miri, loom)))]
 
 use shf_engine::OpError;
@@ -65,4 +65,24 @@ fn a_key_and_value_of_the_most_bytes_come_and_go_and_one_byte_more_is_refused() 
     assert!(matches!(map.put(&value[..len + 1], KEY), Err(OpError::TooLarge { .. })));
     assert_eq!(map.delete(&value[..len]), Ok(true));
     assert_sound(&map);
+}
+
+#[test]
+fn what_the_format_cannot_hold_is_refused_whatever_the_maximum_is_and_not_read() {
+    // Goal: the error says whether another maximum would help. Method: lengths around the format's
+    // limit, of memory that is not real, and would be if anything read it.
+    let file = MapFile::new("larger");
+    let map = file.create(1);
+    let refused = |key: &[u8], value: &[u8]| match map.put(key, value) {
+        Err(OpError::TooLarge { needed_bytes, option, .. }) => (needed_bytes, option),
+        other => panic!("{other:?}"),
+    };
+    let zeros = vec![0; PAYLOAD_BYTES_MAX as usize + 1];
+    let most = &zeros[..PAYLOAD_BYTES_MAX as usize];
+    let format = "none: this is the format's limit";
+    assert_eq!(refused(b"", most), (PAYLOAD_BYTES_MAX, "max_bytes"));
+    assert_eq!(refused(b"", &zeros), (PAYLOAD_BYTES_MAX + 1, format));
+    assert_eq!(refused(b"k", most), (PAYLOAD_BYTES_MAX + 1, format));
+    assert_eq!(refused(most, b"v"), (PAYLOAD_BYTES_MAX + 1, format));
+    assert_eq!(map.size(), 0);
 }

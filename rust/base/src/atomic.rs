@@ -205,14 +205,6 @@ impl<'r> Bytes<'r> {
         unsafe { Word::new(self.address.add(index)) }
     }
 
-    /// The half word at `index`, counted in half words. Panics when it lies outside of the range.
-    #[inline(always)]
-    pub fn half(self, index: usize) -> Half<'r> {
-        assert!(index < self.len / 4);
-        // SAFETY: inside the range by the assertion, aligned because the range is.
-        unsafe { Half::new(self.address.cast::<u32>().add(index)) }
-    }
-
     /// `len` bytes from `from` bytes on, a multiple of 8, or `None` when they are not all inside.
     #[inline(always)]
     pub fn part(self, from: u64, len: u64) -> Option<Bytes<'r>> {

@@ -89,6 +89,10 @@ pub(crate) fn ensure_front(
         OpError::NoSpace { .. } => {
             OpenError::NoSpace { path: place.path.clone(), needed_bytes: end }
         }
+        OpError::Truncated { expected_bytes, found_bytes } => {
+            let (expected, found) = (expected_bytes.to_string(), found_bytes.to_string());
+            incompatible(place, "length of the file", &expected, &found)
+        }
         other => place.op_error(other),
     })
 }

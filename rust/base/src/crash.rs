@@ -3,6 +3,9 @@
 //! others can see the effect of: on the file's extent, its name or its mode, on a byte lock, on
 //! who sleeps on a lock word.
 //!
+//! A reader takes no steps. It has *looks* instead, of which it can stop at the n-th: between the
+//! load of a reference and that of the record's header, and between that and the copy.
+//!
 //! Without the feature `crash-points` every function here is empty and inlined away. The counter
 //! belongs to the process: arm it in a forked child, never in the process that judges.
 
@@ -15,6 +18,10 @@ static LEFT: AtomicU64 = AtomicU64::new(0);
 /// Steps taken since `reset`.
 #[cfg(feature = "crash-points")]
 static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+/// Looks left until the process stops; 0 means disarmed.
+#[cfg(feature = "crash-points")]
+static LOOKS_LEFT: AtomicU64 = AtomicU64::new(0);
 
 /// Whether the process stops instead of dying.
 #[cfg(feature = "crash-points")]
@@ -37,6 +44,12 @@ pub fn arm(n: u64) {
 pub fn arm_stop(n: u64) {
     arm(n);
     STOPS.store(true, Ordering::Relaxed);
+}
+
+/// Stops (SIGSTOP to this process) at the `n`-th look from now; goes on after SIGCONT.
+#[cfg(feature = "crash-points")]
+pub fn arm_look(n: u64) {
+    LOOKS_LEFT.store(n, Ordering::Relaxed);
 }
 
 /// Steps taken since the last `arm`.
@@ -73,6 +86,15 @@ pub fn step() {
     }
 }
 
+/// One look: called where a reader has a reference to bytes that it has not touched yet.
+#[inline(always)]
+pub fn looking() {
+    #[cfg(feature = "crash-points")]
+    if LOOKS_LEFT.load(Ordering::Relaxed) != 0 && LOOKS_LEFT.fetch_sub(1, Ordering::Relaxed) == 1 {
+        send_to_self(libc::SIGSTOP);
+    }
+}
+
 /// The pieces that a bulk copy is made in, a step before each. A test build cuts behind the first
 /// byte, in the middle and before the last byte, but not within the first `whole` bytes.
 #[cfg(feature = "crash-points")]
@@ -91,13 +113,18 @@ pub fn pieces(bytes: &[u8], _whole: usize) -> [&[u8]; 1] {
 }
 
 #[cfg(feature = "crash-points")]
-#[allow(unsafe_code)]
 fn stop_or_die() {
     let stops = STOPS.load(Ordering::Relaxed);
+    send_to_self(if stops { libc::SIGSTOP } else { libc::SIGKILL });
+}
+
+#[cfg(feature = "crash-points")]
+#[allow(unsafe_code)]
+fn send_to_self(signal: i32) {
     // SAFETY: plain system calls on this process; SIGKILL cannot be caught, so nothing runs after.
     unsafe {
-        libc::kill(libc::getpid(), if stops { libc::SIGSTOP } else { libc::SIGKILL });
-        if !stops {
+        libc::kill(libc::getpid(), signal);
+        if signal == libc::SIGKILL {
             loop {
                 libc::pause();
             }

@@ -20,7 +20,7 @@ use crate::region::Region;
 use crate::slot::Presence;
 use crate::storage::Storage;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatFs};
-use rustix::fs::{access, fchmod, ftruncate, linkat, openat, statat, unlinkat};
+use rustix::fs::{Gid, access, fchmod, fchown, ftruncate, linkat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fs::File;
@@ -52,6 +52,8 @@ pub struct CreateOptions {
     pub max_bytes: Option<u64>,
     /// Permission bits of the file, 0 to 0o777, taken as they are: the umask does not apply.
     pub mode: u32,
+    /// Group of the file, by its number. Default: the one that the system chooses for new files.
+    pub group: Option<u32>,
     /// Create the map on a file system that is not known to be safe.
     pub allow_any_file_system: bool,
     /// Secret of the hash function. Default: random.
@@ -94,6 +96,9 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     let presence = Presence::take(&region, &file, header, identity)?;
     // Only now: taking the slot opens the file again, which the final mode may not allow.
     let mode = Mode::from_raw_mode(options.mode);
+    if let Some(group) = options.group {
+        change_group(&place, &draft.file, group)?;
+    }
     crash::step();
     fchmod(&draft.file, mode).map_err(|errno| place.error("fchmod", errno))?;
     if durable {
@@ -129,6 +134,14 @@ impl CreateOptions {
                 option: "mode",
                 expected: format!("at most {MODE_MAX:#o}"),
                 found: format!("{:#o}", self.mode),
+            });
+        }
+        // To the kernel this number means that the group stays.
+        if self.group == Some(u32::MAX) {
+            return Err(OpenError::InvalidOption {
+                option: "group",
+                expected: format!("at most {}", u32::MAX - 1),
+                found: u32::MAX.to_string(),
             });
         }
         Ok(())
@@ -190,6 +203,16 @@ fn set_length(file: &File, len: u64) -> Result<(), Errno> {
     }
     crash::step();
     ftruncate(file, len)
+}
+
+/// Gives the file to a group, before its mode says what that may do and before it has its name.
+fn change_group(place: &Place, file: &File, group: u32) -> Result<(), OpenError> {
+    crash::step();
+    fchown(file, None, Some(Gid::from_raw(group))).map_err(|errno| match errno {
+        // The latter for a group that this user namespace does not know.
+        Errno::PERM | Errno::INVAL => OpenError::GroupDenied { path: place.path.clone(), group },
+        errno => place.error("fchown", errno),
+    })
 }
 
 fn random() -> Result<u64, Errno> {

@@ -26,7 +26,8 @@ pub enum Status {
     UnsupportedFileSystem = 7,
     /// File system, memory limit or the map's maximum is used up.
     NoSpace = 8,
-    /// The file is not a map, or a map of another version, layout, byte order or length.
+    /// The file is not a map, or a map of another version, layout, byte order or length; or it was
+    /// cut short while it was open.
     Incompatible = 9,
     /// The map's contents contradict themselves.
     Corrupt = 10,
@@ -97,6 +98,13 @@ pub enum OpenError {
         path: PathBuf,
         /// `read` or `write`.
         wanted: &'static str,
+    },
+    /// The operating system does not let this process give the map's file to a group.
+    GroupDenied {
+        /// The map's file.
+        path: PathBuf,
+        /// The group that was asked for.
+        group: u32,
     },
     /// The folder lies on a file system that maps are not safe on.
     UnsupportedFileSystem {
@@ -230,6 +238,13 @@ pub enum OpError {
         /// How many there are.
         slots: u32,
     },
+    /// Somebody cut the map's file short while it is mapped; nothing grew.
+    Truncated {
+        /// Bytes of the file as it was when it was mapped.
+        expected_bytes: u64,
+        /// Bytes that it has now.
+        found_bytes: u64,
+    },
     /// A system call failed.
     System {
         /// The system call.
@@ -247,7 +262,9 @@ impl OpenError {
             OpenError::InvalidOption { .. } => Status::InvalidArgument,
             OpenError::NotFound { .. } => Status::NotFound,
             OpenError::AlreadyExists { .. } => Status::AlreadyExists,
-            OpenError::PermissionDenied { .. } => Status::PermissionDenied,
+            OpenError::PermissionDenied { .. } | OpenError::GroupDenied { .. } => {
+                Status::PermissionDenied
+            }
             OpenError::UnsupportedFileSystem { .. } => Status::UnsupportedFileSystem,
             OpenError::NoSpace { .. } => Status::NoSpace,
             OpenError::Incompatible { .. } => Status::Incompatible,
@@ -276,6 +293,7 @@ impl OpError {
             OpError::OutOfMemory { .. } => Status::OutOfMemory,
             OpError::BufferTooSmall { .. } => Status::BufferTooSmall,
             OpError::TooManyProcesses { .. } => Status::TooManyProcesses,
+            OpError::Truncated { .. } => Status::Incompatible,
             OpError::System { .. } => Status::System,
         }
     }
@@ -297,6 +315,12 @@ impl fmt::Display for OpenError {
             OpenError::PermissionDenied { path, wanted } => {
                 write!(f, "{}: permission denied, {wanted} access is needed", path.display())
             }
+            OpenError::GroupDenied { path, group } => write!(
+                f,
+                "{}: option group: this process may not give the file to group {group}, which it \
+                 is no member of",
+                path.display()
+            ),
             OpenError::UnsupportedFileSystem { path, f_type } => write!(
                 f,
                 "{}: expected tmpfs, ext4 or xfs, found file system type {f_type:#x} \
@@ -379,6 +403,11 @@ impl fmt::Display for OpError {
             OpError::TooManyProcesses { slots } => {
                 write!(f, "all {slots} process slots of the map are taken")
             }
+            OpError::Truncated { expected_bytes, found_bytes } => write!(
+                f,
+                "the map's file was cut short while it was open: expected {expected_bytes} bytes, \
+                 found {found_bytes}"
+            ),
             OpError::System { call, errno } => write!(f, "{call}: {}", system_text(*errno)),
         }
     }
@@ -390,3 +419,6 @@ impl std::error::Error for OpError {}
 fn system_text(errno: i32) -> String {
     std::io::Error::from_raw_os_error(errno).to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,44 @@ fn compare(
     }
     Err(Mismatch { field, expected: text(expected), found: text(found) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_no_maps_are_refused_by_name_whatever_the_checksum_says() {
+        // Goal: P5 against a header that somebody made, not only damaged. Method: one word of it
+        // changed, and the checksum that fits.
+        let geometry = Geometry::new(4, 1 << 20).unwrap();
+        let (max_bytes, secret, created_ns, durable) = (1 << 20, 1, 2, false);
+        let header = FileHeader { geometry, max_bytes, secret, created_ns, durable };
+        let file_bytes = geometry.file_bytes();
+        let forged = |word: usize, value: u64| {
+            let mut words = [0; CHECKED_WORDS + 1];
+            for (word, bytes) in words.iter_mut().zip(header.encode().chunks_exact(8)) {
+                *word = u64::from_le_bytes(bytes.try_into().unwrap());
+            }
+            words[word] = value;
+            words[CHECKED_WORDS] = checksum(&words[..CHECKED_WORDS]);
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            FileHeader::decode(&bytes.try_into().unwrap(), file_bytes)
+        };
+        let wrong = |word, value| {
+            let Mismatch { field, found, .. } = forged(word, value).unwrap_err();
+            (field, found)
+        };
+        assert_eq!(forged(8, 77).unwrap().secret, 77);
+        assert_eq!(wrong(4, 2), ("feature bits", "0x0000000000000002".into()));
+        assert_eq!(wrong(5, 4096), ("file_bytes in the header", "4096".into()));
+        for window_bytes in [0, 4096, (1 << 20) + 1, 16 << 30, u64::MAX] {
+            assert_eq!(wrong(6, window_bytes), ("window_bytes", window_bytes.to_string()));
+        }
+        for shards in [0, 3, 8192] {
+            assert_eq!(wrong(10, shards), ("shards", shards.to_string()));
+        }
+        // What does not fit into 32 bits must not come out as another number that fits.
+        assert_eq!(wrong(10, (1 << 32) + 4).0, "shards");
+        assert_eq!(wrong(11, 512), ("process slots", "512".into()));
+    }
+}

@@ -79,11 +79,6 @@ impl Region {
         self.writable
     }
 
-    /// Whether the bytes are private memory rather than a file.
-    pub fn is_heap(&self) -> bool {
-        matches!(self.backing, Backing::Heap(_))
-    }
-
     /// The one bounds check: the address of `len` bytes at `offset`, or `None` outside.
     #[inline(always)]
     fn resolve(&self, offset: u64, len: u64, align: u64) -> Option<*mut u8> {
@@ -142,5 +137,18 @@ impl Drop for Region {
             // SAFETY: allocated in `heap` with this layout, and freed once.
             unsafe { dealloc(self.base, layout) }
         }
+    }
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_memory_that_cannot_be_had_is_none() {
+        for len in [0, 1 << 62, u64::MAX] {
+            assert!(Region::heap(len).is_none(), "{len}");
+        }
+        assert_eq!(Region::heap(4096).map(|region| region.len()), Some(4096));
     }
 }

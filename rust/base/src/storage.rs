@@ -12,7 +12,7 @@ use crate::geometry::PAGE_BYTES;
 use crate::limits;
 use crate::map_file::MapFile;
 use crate::region::Region;
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, seek};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MsyncFlags, madvise, msync};
 use std::os::fd::BorrowedFd;
@@ -46,7 +46,7 @@ impl Storage {
     /// cannot fail. Bytes that were a hole are zero. On failure the whole range is made a hole
     /// again, so it must not hold anything yet. On the heap all bytes are real from the start.
     ///
-    /// Errors: `NoSpace` (with a `max_bytes` of 0), or `System`.
+    /// Errors: `NoSpace` (with a `max_bytes` of 0), `Truncated`, or `System`.
     pub fn commit(&self, offset: u64, len: u64) -> Result<(), OpError> {
         self.ensure(offset, len).inspect_err(|_| self.release(offset, len))
     }
@@ -55,7 +55,8 @@ impl Storage {
     pub(crate) fn ensure(&self, offset: u64, len: u64) -> Result<(), OpError> {
         self.reserve(offset, len)?;
         match self.populate(offset, len) {
-            Err(Errno::FAULT | Errno::NOMEM) => Err(no_space(len)),
+            // Or the file was cut short just now, which reserving would tell.
+            Err(Errno::FAULT | Errno::NOMEM) => self.reserve(offset, len).and(Err(no_space(len))),
             // Kernels before 5.14 do not know the advice; then the first touch maps the page.
             _ => Ok(()),
         }
@@ -73,6 +74,7 @@ impl Storage {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
             OpError::System { call: "opening the map's file again", errno }
         })?;
+        self.check_length(file)?;
         // Within the file's length the kernel does not check this limit. Whoever set it meant it,
         // but for growth.
         let may_grow = end <= limits::file_bytes_max();
@@ -150,6 +152,19 @@ impl Storage {
         Some((head, tail))
     }
 
+    /// Refuses a file that a stranger cut short: there, pages beyond its end would be made real that
+    /// touching is SIGBUS all the same. Nobody of this library shortens a file.
+    fn check_length(&self, file: BorrowedFd<'_>) -> Result<(), OpError> {
+        let found = fstat(file)
+            .map_err(|errno| OpError::System { call: "fstat", errno: errno.raw_os_error() })?;
+        let expected_bytes = self.region.len();
+        let found_bytes = u64::try_from(found.st_size).unwrap_or(0);
+        if found_bytes >= expected_bytes {
+            return Ok(());
+        }
+        Err(OpError::Truncated { expected_bytes, found_bytes })
+    }
+
     /// Maps the pages, so that the first stores need no page faults.
     fn populate(&self, offset: u64, len: u64) -> Result<(), Errno> {
         if self.file.is_none() {
@@ -224,6 +239,41 @@ mod tests {
             storage.commit(window, 1 << 20).unwrap();
             assert_eq!(real_bytes(storage), before + (1 << 20));
         });
+    }
+
+    #[test]
+    fn a_file_that_was_cut_short_does_not_grow() {
+        // Goal: a typed error that says both lengths, whatever part of the file is to grow, and a
+        // file that stays as short and as small as it is. Method: a page is cut off at its end, and
+        // is put back.
+        let name = Name::new();
+        let opened = name.create();
+        let (storage, window) = (&opened.storage, opened.header.geometry.window(1));
+        let file = std::fs::OpenOptions::new().write(true).open(name.path()).unwrap();
+        let (expected_bytes, before) = (storage.region().len(), real_bytes(storage));
+        let found_bytes = expected_bytes - PAGE_BYTES;
+        file.set_len(found_bytes).unwrap();
+        let truncated = Err(OpError::Truncated { expected_bytes, found_bytes });
+        for offset in [window, found_bytes] {
+            assert_eq!(storage.commit(offset, PAGE_BYTES), truncated);
+            assert_eq!(storage.ensure(offset, PAGE_BYTES), truncated);
+        }
+        assert_eq!((file.metadata().unwrap().len(), real_bytes(storage)), (found_bytes, before));
+        file.set_len(expected_bytes).unwrap();
+        storage.commit(window, PAGE_BYTES).unwrap();
+    }
+
+    #[test]
+    fn what_lies_behind_the_file_cannot_be_committed_and_does_not_grow_it() {
+        let name = Name::new();
+        let storage = name.create().storage;
+        let (len, before) = (storage.region().len(), real_bytes(&storage));
+        let no_space = Err(OpError::NoSpace { needed_bytes: 4096, max_bytes: 0 });
+        for offset in [len, len + 4096, u64::MAX - 4095] {
+            assert_eq!(storage.commit(offset, 4096), no_space);
+        }
+        assert_eq!(std::fs::metadata(name.path()).unwrap().len(), len);
+        assert_eq!(real_bytes(&storage), before);
     }
 
     #[test]

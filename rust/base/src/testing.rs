@@ -3,6 +3,7 @@
 
 use crate::open::{Access, CreateOptions, Opened, create, open, remove};
 use std::any::Any;
+use std::ffi::{CStr, CString};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +17,7 @@ pub const OPTIONS: CreateOptions = CreateOptions {
     shards: Some(4),
     max_bytes: Some(1 << 20),
     mode: 0o600,
+    group: None,
     allow_any_file_system: false,
     secret: None,
     durable: None,
@@ -140,6 +142,23 @@ impl Drop for Child {
     }
 }
 
+/// Sets the soft limit of this process on a resource.
+pub fn set_limit(resource: libc::__rlimit_resource_t, value: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: asks for and sets a limit of this process only.
+    unsafe {
+        assert_eq!(libc::getrlimit(resource, &mut limit), 0);
+        limit.rlim_cur = value.min(limit.rlim_max);
+        assert_eq!(libc::setrlimit(resource, &limit), 0);
+    }
+}
+
+/// Closes all descriptors of a forked child but the first three.
+pub fn close_inherited() {
+    // SAFETY: what the child inherited is not used any more, except by what is tested.
+    (3..1024).for_each(|fd| unsafe { _ = libc::close(fd) });
+}
+
 /// Waits until `done`, but not for ever.
 pub fn wait_until(mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
@@ -157,9 +176,14 @@ pub fn sleep_until_killed() -> ! {
 
 /// Runs `body` in a child whose `/mnt` is a tmpfs of `bytes`, which nobody else sees.
 pub fn on_small_tmpfs(bytes: u64, body: impl FnOnce(&Path)) {
-    let options = std::ffi::CString::new(format!("size={bytes}")).unwrap();
+    on_file_system(c"tmpfs", &format!("size={bytes}"), body);
+}
+
+/// Runs `body` in a child whose `/mnt` is a new file system of a kind, which nobody else sees.
+pub fn on_file_system(kind: &CStr, options: &str, body: impl FnOnce(&Path)) {
+    let options = CString::new(options).unwrap();
     let mount = || {
-        let (target, kind) = (c"/mnt".as_ptr(), c"tmpfs".as_ptr());
+        let (target, kind) = (c"/mnt".as_ptr(), kind.as_ptr());
         // SAFETY: strings that outlive the call; only this child sees the mount.
         unsafe { libc::mount(kind, target, kind, 0, options.as_ptr().cast()) == 0 }
     };

@@ -37,6 +37,8 @@ mod ffi {
         max_bytes: u64,
         expected_keys: u64,
         mode: u32,
+        /// `u32::MAX`: the system chooses.
+        group: u32,
         allow_any_file_system: bool,
         durable: i32,
         patience_us: i64,

@@ -250,6 +250,7 @@ fn engine_options(options: &Options) -> shf_engine::Options {
         max_bytes: chosen(options.max_bytes),
         expected_keys: chosen(options.expected_keys),
         mode: Some(options.mode),
+        group: (options.group != u32::MAX).then_some(options.group),
         allow_any_file_system: options.allow_any_file_system,
         patience: u64::try_from(options.patience_us).ok().map(Duration::from_micros),
         durable: match options.durable {

@@ -106,10 +106,10 @@ fn allocate_small<'m>(
     }
     let units = class::units(class);
     if let Some(page) = (intent.field(Field::Head) as u32).checked_sub(1)
-        && let Run::Log { pages, live, used } = run::at(intent, place, page)
+        && let Run::Log { pages, live, used, kept } = run::at(intent, place, page)
         && used + units <= pages * PAGE_UNITS as u32
     {
-        let run = Run::Log { pages, live: live + units, used: used + units };
+        let run = Run::Log { pages, live: live + units, used: used + units, kept };
         run::set(intent, place, page, run);
         return Ok(place.page_unit(page) + used);
     }
@@ -153,7 +153,7 @@ fn start_log<'m>(intent: &mut Intent<'m>, memory: Memory<'m>, units: u32) -> Res
 /// Will take fresh blocks from the log run that starts at `page` from now on.
 pub fn switch_head(intent: &mut Intent<'_>, place: Place<'_>, page: u32) {
     if let Some(old) = (intent.field(Field::Head) as u32).checked_sub(1)
-        && let Run::Log { pages, live: 0, used } = run::at(intent, place, old)
+        && let Run::Log { pages, live: 0, used, .. } = run::at(intent, place, old)
     {
         free_log(intent, place, old, pages, used);
     }
@@ -175,11 +175,11 @@ pub fn retire(
     let class = class::of_bytes(record.shape.bytes());
     let units = class::units(class);
     let (page, run) = run::log_of(intent, place, reference)?;
-    let Run::Log { pages, live, used } = run else { unreachable!("log_of answers log runs") };
+    let Run::Log { pages, live, used, kept } = run else { unreachable!("log_of answers log runs") };
     let Some(live) = live.checked_sub(units) else {
         return Err(place.corrupt(place.descriptor_offset(page), "run with too few live units"));
     };
-    run::set(intent, place, page, Run::Log { pages, live, used });
+    run::set(intent, place, page, Run::Log { pages, live, used, kept: kept || held });
     quarantine::raise_dead(intent, place, units, held);
     // Only the lower half of these words counts, here as everywhere else.
     let first = page + 1;
@@ -215,5 +215,6 @@ pub fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32
     if intent.field(Field::Evacuation) as u32 == page + 1 {
         intent.set_field(Field::Evacuation, pair(0, 0));
     }
-    run::free_log(intent, place, page, pages);
+    let kept = matches!(run::at(intent, place, page), Run::Log { kept: true, .. });
+    run::free_log(intent, place, page, pages, kept);
 }

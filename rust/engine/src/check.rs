@@ -261,7 +261,7 @@ impl<'m> Walk<'m> {
             let offset = place.descriptor_offset(page);
             head = head.filter(|head| *head != page);
             match run {
-                Run::Log { pages, live, used } => {
+                Run::Log { pages, live, used, .. } => {
                     let expected = self.live.remove(&page).unwrap_or(0);
                     if expected != u64::from(live) {
                         let what =

@@ -99,7 +99,7 @@ fn choose(place: Place<'_>) {
     let mut best: Option<(u32, u32, u32, u32)> = None;
     for _ in 0..CANDIDATES {
         let run = run::at(&intent, place, page);
-        if let Run::Log { pages, live, used } = run
+        if let Run::Log { pages, live, used, .. } = run
             && page + 1 != head
             && used - live.min(used) > used / SPARSE_FRACTION
             && best.is_none_or(|(_, _, l, u)| {

@@ -452,6 +452,7 @@ fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
         shards: options.shard_count()?,
         max_bytes: options.max_bytes,
         mode: options.mode.unwrap_or(0o600),
+        group: options.group,
         allow_any_file_system: options.allow_any_file_system,
         secret: options.secret,
         durable: options.durable,

@@ -20,6 +20,10 @@ pub struct Options {
     /// Permission bits of the file, 0 to 0o777, taken as they are (the umask does not apply).
     /// Default: 0o600.
     pub mode: Option<u32>,
+    /// Group of the file, by its number: for a map that only the members of a group share, with a
+    /// `mode` of 0o660. Without root's powers it must be a group of this process. Default: the one
+    /// that the system chooses for new files.
+    pub group: Option<u32>,
     /// Create or open the map on a file system that is not known to be safe.
     pub allow_any_file_system: bool,
     /// Seal every record with a checksum, 16 bytes more, so that `Map::sync` can make the map

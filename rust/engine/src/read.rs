@@ -18,6 +18,7 @@ use crate::record::Record;
 use crate::table::{Head, REACH, Table, bucket_at};
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::{fence, spin_hint};
+use shf_base::crash;
 use shf_base::error::OpError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -76,6 +77,7 @@ impl<'p, 'm> Seen<'p, 'm> {
     #[inline(always)]
     pub fn copied(&self, record: &Record<'_>, copy: impl FnOnce()) -> bool {
         if !record.shape.is_large() {
+            crash::looking();
             copy();
             return self.unchanged();
         }
@@ -83,6 +85,7 @@ impl<'p, 'm> Seen<'p, 'm> {
         if !self.unchanged() {
             return false;
         }
+        crash::looking();
         copy();
         fence(Acquire);
         self.place.load(Field::Reused) <= retired || self.unchanged()
@@ -144,6 +147,7 @@ fn look(
                 continue;
             }
             let seen = Seen::new(place, table, (bucket, slot), word, head);
+            crash::looking();
             let Some(record) = Record::at(place, format.reference(word)) else {
                 let damage = Look::Damaged(table.slot_offset(bucket, slot));
                 return Ok(if seen.unchanged() { damage } else { Look::Again });

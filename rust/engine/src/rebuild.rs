@@ -19,6 +19,7 @@
 use crate::arena;
 use crate::check::Violation;
 use crate::growth::{self, Memory};
+use crate::hash::{DIRECTORY_BITS, Hash};
 use crate::intent::{self, Intent};
 use crate::link::{self, Slot};
 use crate::locate;
@@ -52,7 +53,7 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
         false => salvage::search(place)?,
     };
     guard.set_suspect();
-    if crashed {
+    if place.is_durable() {
         revive(place, &salvage);
     }
     describe(place, &salvage);
@@ -120,7 +121,7 @@ fn real_limits(memory: Memory<'_>) -> (u32, u32) {
     }
 }
 
-/// Has the records that come back say so.
+/// Has the records that come back say so, in their headers and in their seals.
 fn revive(place: Place<'_>, salvage: &Salvage<'_>) {
     for record in salvage.live.iter().filter_map(|&reference| Record::at(&place, reference)) {
         record.revive();
@@ -144,10 +145,10 @@ fn describe(place: Place<'_>, salvage: &Salvage<'_>) {
     let (mut dead, mut free, mut top) = (0, 0, 0);
     for &(page, run) in &salvage.runs {
         let run = match run {
-            Run::Log { pages, live, used } => {
+            Run::Log { pages, live, used, .. } => {
                 (1..pages).for_each(|back| set(page + back, Run::Inside { back }));
                 dead += u64::from(used - live);
-                run
+                Run::Log { pages, live, used, kept: place.is_durable() }
             }
             Run::Free { pages, .. } => {
                 free += u64::from(pages);
@@ -186,7 +187,7 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
         return Err(place.corrupt(offset, "a record changed while its shard was locked"));
     };
     let hash = record.hash(place.secret());
-    let found = link::find_slot(memory, || locate::key_of(place, hash, record));
+    let found = slot_for(memory, hash, record);
     let mut intent = Intent::begin(place);
     let what = match found {
         Ok(Slot::Free(position)) => {
@@ -201,4 +202,20 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
     arena::retire(&mut intent, place, reference, record)?;
     intent.commit()?;
     Ok(Some(Violation::new(place.shard(), offset, what.into())))
+}
+
+/// The slot of a record's key, or one for it. A put gives up after two splits, and finds its slot when
+/// it is made again, since these remain; so must this be, for as long as splits can help.
+fn slot_for<'m>(memory: Memory<'m>, hash: Hash, record: Record<'m>) -> Result<Slot<'m>, OpError> {
+    let find = || link::find_slot(memory, || locate::key_of(memory.place, hash, record));
+    let mut found = find();
+    for _ in 0..DIRECTORY_BITS {
+        let Err(OpError::HashCollisions { shard }) = found else { break };
+        found = match find() {
+            // Whoever has keys collide does not keep a full shard from being rebuilt.
+            Err(OpError::NoSpace { .. }) => return Err(OpError::HashCollisions { shard }),
+            again => again,
+        };
+    }
+    found
 }

@@ -97,8 +97,8 @@ fn take(intent: &mut Intent<'_>, place: Place<'_>, class: usize) -> Option<(u32,
 
 #[inline(always)]
 fn count_live(intent: &mut Intent<'_>, place: Place<'_>, page: u32, run: Run, units: u32) {
-    if let Run::Log { pages, live, used } = run {
-        run::set(intent, place, page, Run::Log { pages, live: live + units, used });
+    if let Run::Log { pages, live, used, kept } = run {
+        run::set(intent, place, page, Run::Log { pages, live: live + units, used, kept });
     }
     quarantine::lower_dead(intent, place, units);
 }

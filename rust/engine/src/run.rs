@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! bit 0    2        24          38          52
-//!     | 1  | pages  | live units | used units |     log: blocks of small records, in order
+//!     | 1  | pages  | live units | used units | kept |   log: blocks of small records, in order
 //!     | 2  | pages  |                               large: one record
 //!     | 3  | pages  | number of its freeing  |      free; bit 23: it may have to be kept
 //!     | 0  | pages back to the first |              inside of a log run; 0: never used
@@ -43,6 +43,9 @@ pub enum Run {
         live: u32,
         /// Units handed out since the run was opened.
         used: u32,
+        /// Whether a record retired in it may have to be kept for a crash of the machine
+        /// (`quarantine`).
+        kept: bool,
     },
     /// One large record.
     Large {
@@ -55,14 +58,16 @@ pub enum Run {
         pages: u32,
         /// The number of its freeing, 40 bits.
         freed: u64,
-        /// Whether something in it may have to be kept for a crash of the machine (`quarantine`).
+        /// Whether something in it may have to be kept for a crash of the machine.
         kept: bool,
     },
 }
 
 const PAGES_MASK: u64 = (1 << 22) - 1;
 const UNITS_MASK: u64 = (1 << 14) - 1;
-/// The highest bit of a number of pages, which no window needs.
+/// The bit of a log run that says so.
+const LOG_KEPT: u64 = 1 << 52;
+/// That of a free run: the highest bit of a number of pages, which no window needs.
 const KEPT: u32 = 1 << 21;
 
 impl Run {
@@ -73,7 +78,7 @@ impl Run {
         let units = |shift: u32| (word >> shift & UNITS_MASK) as u32;
         match word & 3 {
             0 => Run::Inside { back: pages },
-            1 => Run::Log { pages, live: units(24), used: units(38) },
+            1 => Run::Log { pages, live: units(24), used: units(38), kept: word & LOG_KEPT != 0 },
             2 => Run::Large { pages },
             _ => Run::Free { pages: pages & !KEPT, freed: word >> 24, kept: pages & KEPT != 0 },
         }
@@ -84,8 +89,9 @@ impl Run {
     pub fn encode(self) -> u64 {
         match self {
             Run::Inside { back } => u64::from(back) << 2,
-            Run::Log { pages, live, used } => {
-                1 | u64::from(pages) << 2 | u64::from(live) << 24 | u64::from(used) << 38
+            Run::Log { pages, live, used, kept } => {
+                let kept = if kept { LOG_KEPT } else { 0 };
+                1 | u64::from(pages) << 2 | u64::from(live) << 24 | u64::from(used) << 38 | kept
             }
             Run::Large { pages } => 2 | u64::from(pages) << 2,
             Run::Free { pages, freed, kept } => {
@@ -212,7 +218,7 @@ pub fn open_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32
     for back in 1..pages {
         set(intent, place, page + back, Run::Inside { back });
     }
-    set(intent, place, page, Run::Log { pages, live: units, used: units });
+    set(intent, place, page, Run::Log { pages, live: units, used: units, kept: false });
 }
 
 /// Record and index pages handed out so far, as they will be after the commit; never beyond the
@@ -261,10 +267,10 @@ fn search(intent: &Intent<'_>, place: Place<'_>, least: u32, most: u32) -> Optio
 
 /// Will free a log run in which nothing is live. Its number is that of the last large run freed:
 /// readers of small records rely on versions, so it need not be told apart. In a durable map it gets
-/// a number of its own, since a record in it may have to be kept.
-pub fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32) {
+/// a number of its own, and a record in it may have to be kept.
+pub fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, kept: bool) {
     if place.is_durable() {
-        return free_large(intent, place, page, pages, true);
+        return free_large(intent, place, page, pages, kept);
     }
     let freed = intent.field(Field::Retired);
     free(intent, place, page, Run::Free { pages, freed, kept: false });

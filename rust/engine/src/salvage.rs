@@ -263,7 +263,7 @@ impl<'m> Salvage<'m> {
             }
             at = next;
         }
-        push(&mut self.runs, (page, Run::Log { pages, live, used: at - start }))?;
+        push(&mut self.runs, (page, Run::Log { pages, live, used: at - start, kept: true }))?;
         Ok(page + pages)
     }
 
@@ -338,7 +338,7 @@ impl<'m> Salvage<'m> {
             at = reference + block.units;
             from = at;
         }
-        push(&mut self.runs, (page, Run::Log { pages, live, used: at - start }))?;
+        push(&mut self.runs, (page, Run::Log { pages, live, used: at - start, kept: true }))?;
         Ok(())
     }
 

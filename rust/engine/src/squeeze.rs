@@ -49,6 +49,7 @@ struct Target {
     pages: u32,
     live: u32,
     used: u32,
+    kept: bool,
 }
 
 impl Target {
@@ -101,12 +102,12 @@ fn pass(place: Place<'_>, shape: Shape, fraction: u32, work: &mut u32) -> Result
             continue;
         }
         match run {
-            Run::Log { pages, live, used } if is_sparse(pages, live, used, fraction) => {
+            Run::Log { pages, live, used, .. } if is_sparse(pages, live, used, fraction) => {
                 squeeze.run(page, pages, used)?;
                 (*work, sure) = (*work + pages, true);
             }
-            Run::Log { pages, live, used } => {
-                squeeze.begin_behind(Some(Target { page, pages, live, used }));
+            Run::Log { pages, live, used, kept } => {
+                squeeze.begin_behind(Some(Target { page, pages, live, used, kept }));
                 sure = true;
             }
             Run::Free { pages, .. } if sure && !run.is_held(place) => {
@@ -242,14 +243,14 @@ impl<'m> Squeeze<'m> {
             };
             run::open_log(&mut intent, place, page, pages, 0);
             (self.gap, self.gap_page) = (self.gap - pages, page + pages);
-            self.target = Some(Target { page, pages, live: 0, used: 0 });
+            self.target = Some(Target { page, pages, live: 0, used: 0, kept: false });
         }
         let Some(target) = &mut self.target else { return Ok(false) };
         let reference = place.page_unit(target.page) + target.used;
         target.live += block.units;
         target.used += block.units;
-        let Target { page, pages, live, used } = *target;
-        run::set(&mut intent, place, page, Run::Log { pages, live, used });
+        let Target { page, pages, live, used, kept } = *target;
+        run::set(&mut intent, place, page, Run::Log { pages, live, used, kept });
         arena::retire(&mut intent, place, block.reference, record)?;
         self.copy(intent, reference, record, position, word)?;
         Ok(true)
@@ -281,22 +282,23 @@ impl<'m> Squeeze<'m> {
             // The last record that left has freed it; what it left behind may have to stay.
             run @ Run::Free { .. } if run.is_held(place) => self.begin_behind(None),
             Run::Free { pages, .. } => self.add_gap(page, pages),
-            Run::Log { pages, live: 0, used } => {
+            Run::Log { pages, live: 0, used, .. } => {
                 arena::free_log(&mut intent, place, page, pages, used);
                 intent.commit()?;
                 return self.settle(page, 0);
             }
-            Run::Log { pages, live, used } if live <= down && down <= used => {
+            Run::Log { pages, live, used, kept } if live <= down && down <= used => {
                 let keep = down.div_ceil(PAGE_UNITS).min(pages);
-                run::set(&mut intent, place, page, Run::Log { pages: keep, live, used: down });
+                let run = Run::Log { pages: keep, live, used: down, kept };
+                run::set(&mut intent, place, page, run);
                 if keep < pages {
-                    run::free_log(&mut intent, place, page + keep, pages - keep);
+                    run::free_log(&mut intent, place, page + keep, pages - keep, kept);
                 }
                 let dead = intent.field(Field::Dead).saturating_sub(u64::from(used - down));
                 intent.set_field(Field::Dead, dead);
                 intent.set_field(Field::Evacuation, 0);
                 intent.commit()?;
-                self.begin_behind(Some(Target { page, pages: keep, live, used: down }));
+                self.begin_behind(Some(Target { page, pages: keep, live, used: down, kept }));
                 (self.gap, self.gap_page) = (pages - keep, page + keep);
             }
             _ => self.begin_behind(None),

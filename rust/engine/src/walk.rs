@@ -12,6 +12,7 @@ use crate::shard::Locked;
 use crate::table::{BUCKETS, Table};
 use bumpalo::Bump;
 use shf_base::atomic::spin_hint;
+use shf_base::crash;
 use shf_base::error::OpError;
 
 /// Calls `visit` for each table of a shard, with its place in the directory; stops on an error.
@@ -105,6 +106,7 @@ fn look<'s>(
     }
     let word = table.slot(bucket, slot);
     let seen = Seen::new(&place, table, (bucket, slot), word, head);
+    crash::looking();
     let record = Record::at(&place, place.slot_format().reference(word));
     // Lengths are acted upon only once they are known to be the record's.
     if !seen.unchanged() {

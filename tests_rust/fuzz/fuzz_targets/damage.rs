@@ -8,8 +8,10 @@ use shf_tests::fuzz::{Bed, Contents, run};
 use std::sync::LazyLock;
 
 /// All of one shard; a map of 256 is for `tests_rust/tests/fuzz.rs`, which needs no instrumentation.
-static BEDS: LazyLock<[Bed; 3]> =
-    LazyLock::new(|| [Contents::Mixed, Contents::Full, Contents::Fresh].map(|c| Bed::new(1, c)));
+static BEDS: LazyLock<[Bed; 4]> = LazyLock::new(|| {
+    let contents = [Contents::Mixed, Contents::Full, Contents::Fresh, Contents::Durable];
+    contents.map(|contents| Bed::new(1, contents))
+});
 
 fuzz_target!(|input: &[u8]| {
     if let [first, input @ ..] = input {

@@ -23,6 +23,8 @@ pub enum Contents {
     Mixed,
     /// The same, and as many more records as fit.
     Full,
+    /// As mixed, in a durable map, some of it changed since a sync.
+    Durable,
 }
 
 /// A map in a file without a name, and a private copy of it between two guards.
@@ -41,8 +43,8 @@ impl Bed {
         let shared = Arc::new(map(Stores::Shared));
         // So little that one shard reaches the end of its window, and many the maximum.
         let max_bytes = geometry.front_real_bytes() + u64::from(shards).min(32) * WINDOW_BYTES_MIN;
-        let secret = HEAP_SECRET;
-        FileHeader { geometry, max_bytes, secret, created_ns: 0, durable: false }.store(&shared);
+        let (secret, durable) = (HEAP_SECRET, contents == Contents::Durable);
+        FileHeader { geometry, max_bytes, secret, created_ns: 0, durable }.store(&shared);
         let made = Map::of_region(&shared, Access::ReadWrite, &Options::default());
         fill(&made.expect("a right header"), contents);
         let (original, region) = (map(Stores::Shared), Arc::new(map(Stores::Private)));
@@ -107,6 +109,9 @@ fn fill(map: &Map, contents: Contents) {
     let keys = KEYS * u64::from(map.geometry().shards()).min(8);
     (0..keys).for_each(|n| put(&key(n), n % 60));
     (0..LARGE).for_each(|n| put(&large_key(n), (16 << 10) + n * 500));
+    if contents == Contents::Durable {
+        map.sync().expect("a durable map");
+    }
     (0..keys).step_by(5).for_each(|n| put(&key(n), n % 90));
     for number in 0..INTEGERS {
         map.add(&integer_key(number), number as i64).expect("there is room");

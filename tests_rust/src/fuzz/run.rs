@@ -92,7 +92,8 @@ impl Run<'_> {
         }
         match choice {
             0..8 => self.damage(),
-            8..11 => self.get(),
+            8 | 9 => self.get(),
+            10 => self.sync(),
             11 => self.get_into(),
             12 => self.contains(),
             13..17 => self.put(),
@@ -246,6 +247,16 @@ impl Run<'_> {
         });
         if self.model.is_some() {
             assert_eq!(walked, Ok(()), "a walk over a sound map");
+        }
+    }
+
+    fn sync(&mut self) {
+        let answer = self.writer.sync();
+        if self.model.is_some() {
+            assert!(
+                matches!(answer, Ok(()) | Err(OpError::NotDurable | OpError::Busy)),
+                "{answer:?}"
+            );
         }
     }
 

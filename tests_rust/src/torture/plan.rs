@@ -48,6 +48,8 @@ pub struct Leg {
     /// Whether the last writer has little patience. Such a one takes over from the dead early, so
     /// in every other leg there is none.
     pub impatient: bool,
+    /// Whether it is durable, and synced now and then.
+    pub durable: bool,
     /// What the crew does follows from this.
     pub seed: u64,
 }
@@ -60,6 +62,7 @@ impl Leg {
             keys: 200 << random.below(5),
             secret: random.next(),
             impatient: number.is_multiple_of(2),
+            durable: number % 4 >= 2,
             seed: random.next(),
         }
     }

@@ -63,7 +63,8 @@ pub fn run(plan: &Plan) -> Result<Report, String> {
 fn create(leg: &Leg) -> (MapFile, Map) {
     let file = MapFile::new("torture");
     let (shards, max_bytes, secret) = (Some(leg.shards), Some(MAX_BYTES), Some(leg.secret));
-    let options = Options { shards, max_bytes, secret, ..Options::default() };
+    let durable = Some(leg.durable);
+    let options = Options { shards, max_bytes, secret, durable, ..Options::default() };
     let map = Map::create(file.folder(), file.name(), &options);
     (file, map.expect("a map in /dev/shm"))
 }

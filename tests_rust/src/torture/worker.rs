@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// One call in so many of a writer's is a clear.
 const CALLS_PER_CLEAR: u64 = 600_000;
+/// One in so many is a sync, which nobody notices but by what it does to memory.
+const CALLS_PER_SYNC: u64 = 3000;
 /// Gets of a scanner between two walks, at most.
 const GETS_PER_SCAN: u64 = 300;
 /// Bytes of the buffer of gets that bring one.
@@ -92,6 +94,7 @@ impl Worker<'_> {
         match self.role {
             Role::Scanner if self.random.below(GETS_PER_SCAN / 2) == 0 => self.scan(),
             Role::Writer if self.random.below(CALLS_PER_CLEAR) == 0 => self.clear(hands),
+            Role::Writer if self.random.below(CALLS_PER_SYNC) == 0 => self.sync(),
             Role::Writer => self.write(key, hands),
             _ => self.get(key, hands),
         }
@@ -147,6 +150,13 @@ impl Worker<'_> {
         hands.delay.look(0);
         let call = || map.clear().map(|keys| keys as i64);
         self.call(What::Clear, Key(0), 0, &mut hands.delay, call);
+    }
+
+    fn sync(&self) {
+        match self.map.sync() {
+            Ok(()) | Err(OpError::NotDurable | OpError::Busy) => {}
+            Err(error) => panic!("a call failed: {error}"),
+        }
     }
 
     /// Makes a call and writes it down.

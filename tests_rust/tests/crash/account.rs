@@ -61,7 +61,7 @@ impl Account {
         while page < top {
             let run = run::at(&intent, place, page);
             match run {
-                Run::Log { pages, live, used } => {
+                Run::Log { pages, live, used, .. } => {
                     account.live.units += u64::from(live);
                     account.ends += u64::from(pages) * PAGE_UNITS - u64::from(used);
                 }
@@ -96,6 +96,7 @@ pub struct Counters {
     /// Pages in use.
     pub index_pages: u32,
     pub swept_to: u64,
+    pub born: u64,
     pub reused: u64,
 }
 
@@ -112,6 +113,7 @@ impl Counters {
             index_limit,
             index_pages: unpair(place.load(Field::Tops)).1,
             swept_to: place.load(Field::Sweep),
+            born: place.load(Field::Born),
             reused: place.load(Field::Reused),
         }
     }

@@ -49,7 +49,9 @@ impl Creation {
         fs::create_dir_all(&kept).unwrap();
         // Here: a child may not print the seed while another thread of the test prints something.
         let (max_bytes, secret) = (Some(256 << 10), Some(shf_tests::secret()));
-        let options = Options { shards: Some(2), max_bytes, secret, ..Options::default() };
+        // The group that it gets anyway; so giving it is a step that somebody dies before.
+        let group = Some(fs::metadata(&folder).unwrap().gid());
+        let options = Options { shards: Some(2), max_bytes, secret, group, ..Options::default() };
         Creation { what, call, folder, kept, unnamed, options, owner }
     }
 

@@ -36,6 +36,8 @@ const SEARCH: u64 = 20_000;
 /// Values that a map is filled with, before empty ones; and what a record of one takes.
 const FILL_BYTES: usize = 100;
 const FILL_UNITS: u64 = (8 + 8 + FILL_BYTES as u64).div_ceil(UNIT_BYTES);
+/// Syncs of a durable map that is filled.
+const SYNCS_OF_FILL: usize = 8;
 /// Pages of a log run, at most.
 const LOG_PAGES_MAX: u64 = 16;
 /// Most real bytes of the maps of most experiments.
@@ -82,11 +84,42 @@ impl Experiment {
         what: &str,
         max_bytes: u64,
         prepare: impl FnOnce(&Map),
-        mut next: impl FnMut(&Opened, u64) -> Operation,
+        next: impl FnMut(&Opened, u64) -> Operation,
         hit: impl Fn(&Counters, &Counters) -> bool,
     ) -> Experiment {
         let file = MapFile::new(&format!("crash-{what}"));
         let map = file.create_with(1, max_bytes);
+        Experiment::search_in(file, map, prepare, next, hit)
+    }
+
+    /// As `new`, in a durable map that is synced once it is prepared.
+    pub fn durable(what: &str, prepare: impl FnOnce(&Map), operation: Operation) -> Experiment {
+        Experiment::search_durable(what, prepare, |_, _| operation.clone(), |_, _| true)
+    }
+
+    /// As `search`, in a durable map that is synced once it is prepared.
+    pub fn search_durable(
+        what: &str,
+        prepare: impl FnOnce(&Map),
+        next: impl FnMut(&Opened, u64) -> Operation,
+        hit: impl Fn(&Counters, &Counters) -> bool,
+    ) -> Experiment {
+        let file = MapFile::new(&format!("crash-{what}"));
+        let map = file.create_durable(1, MAX_BYTES);
+        let synced = |map: &Map| {
+            prepare(map);
+            map.sync().unwrap();
+        };
+        Experiment::search_in(file, map, synced, next, hit)
+    }
+
+    fn search_in(
+        file: MapFile,
+        map: Map,
+        prepare: impl FnOnce(&Map),
+        mut next: impl FnMut(&Opened, u64) -> Operation,
+        hit: impl Fn(&Counters, &Counters) -> bool,
+    ) -> Experiment {
         let peek = open::open(file.folder(), file.name(), Access::ReadOnly, false).unwrap();
         prepare(&map);
         for step in 0..SEARCH {
@@ -97,7 +130,7 @@ impl Experiment {
                 return Experiment::of(file, map, peek, image, operation, works);
             }
         }
-        panic!("{what}: not found in {SEARCH} operations");
+        panic!("{}: not found in {SEARCH} operations", file.name());
     }
 
     /// An operation that finds no space.
@@ -218,11 +251,15 @@ impl Experiment {
     /// Fills the map with new keys, and returns the units that all records have then.
     fn fill(&self) -> u64 {
         let mut more = (1u64 << 32)..;
-        for len in [FILL_BYTES, 0] {
+        for len in [FILL_BYTES, 0].repeat(SYNCS_OF_FILL) {
             for key in more.by_ref() {
                 if self.map.put(&key.to_le_bytes(), &vec![5; len]).is_err() {
                     break;
                 }
+            }
+            // What records were moved out of is room after the next sync only.
+            if len == 0 && self.map.sync().is_err() {
+                break;
             }
         }
         let live = Account::of(&self.peek).live;
@@ -290,7 +327,10 @@ impl Experiment {
             self.before.filled.min(self.after.filled)
         };
         let waiting = self.before.account.waiting.max(self.after.account.waiting);
-        let (filled, slack) = (self.fill(), waiting / 2 + FILL_UNITS);
+        // Records of a durable map do not move within their run: which holes remain between them
+        // depends on where each was put.
+        let holes = if self.peek.header.durable { least / 32 } else { 0 };
+        let (filled, slack) = (self.fill(), waiting / 2 + FILL_UNITS + holes);
         assert_sound(&self.map);
         if filled + slack < least {
             fail(&format!("{filled} units fit into it, {least} where nobody died, {slack} waited"));

@@ -16,6 +16,7 @@
 mod account;
 mod creation;
 mod deaths;
+mod durable;
 mod experiment;
 mod full;
 mod index;

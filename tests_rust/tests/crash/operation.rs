@@ -11,6 +11,7 @@ pub enum Operation {
     Delete(Vec<u8>),
     Add(Vec<u8>, i64),
     Clear,
+    Sync,
 }
 
 impl Operation {
@@ -30,6 +31,7 @@ impl Operation {
             Operation::Delete(key) => map.delete(key).map(drop),
             Operation::Add(key, delta) => map.add(key, *delta).map(drop),
             Operation::Clear => map.clear().map(drop),
+            Operation::Sync => map.sync(),
         }
     }
 }

@@ -34,6 +34,8 @@ enum Left {
     Locks,
     /// The file was another one, or the machine booted, since somebody was attached.
     Identity,
+    /// The same, and the map is a durable one, which is recovered.
+    Crash,
 }
 
 /// A map that nobody has open, with each shard locked by somebody who died in a put.
@@ -50,8 +52,14 @@ struct Attaching {
 impl Attaching {
     fn new(what: &str, left: Left) -> Attaching {
         let file = MapFile::new(&format!("crash-{what}"));
-        let map = file.create_with(SHARDS, 1 << 20);
+        let map = match left {
+            Left::Crash => file.create_durable(SHARDS, 1 << 20),
+            _ => file.create_with(SHARDS, 1 << 20),
+        };
         fill(&map);
+        if left == Left::Crash {
+            map.sync().unwrap();
+        }
         let (geometry, before) = (*map.geometry(), contents(&map));
         let mut doubtful = vec![KEY.to_vec()];
         for (shard, step) in DEATHS.into_iter().enumerate() {
@@ -85,6 +93,22 @@ impl Attaching {
         (0..SHARDS).map(|shard| both(header(shard))).collect()
     }
 
+    /// What was synced is there again, and all is open, whoever came how far in recovering it.
+    fn judge_recovery(&self, step: &str) {
+        let map = self.file.open();
+        assert_sound(&map);
+        self.judge_contents(&map, step);
+        self.go_on(&map, step);
+        map.sync().unwrap();
+        assert_sound(&map);
+    }
+
+    fn go_on(&self, map: &Map, step: &str) {
+        map.put(KEY, &[4; 40]).unwrap();
+        assert_sound(map);
+        assert_eq!(self.locks(&peek(&self.file)), [(0, 0); SHARDS as usize], "{step}");
+    }
+
     /// The map holds what it held before, and perhaps what somebody was putting.
     fn judge_contents(&self, map: &Map, step: &str) -> Contents {
         let found = contents(map);
@@ -106,7 +130,7 @@ impl Scene for Attaching {
 
     fn restore(&self) {
         self.image.restore();
-        if self.left == Left::Identity {
+        if self.left != Left::Locks {
             for (at, word) in STALE_IDENTITY.0.into_iter().enumerate() {
                 let offset = IDENTITY_OFFSET + 8 * at as u64;
                 self.image.file().write_all_at(&word.to_le_bytes(), offset).unwrap();
@@ -146,6 +170,9 @@ impl Scene for Attaching {
 
     fn judge(&self, step: &str, _thoroughly: bool) {
         let step = &format!("{}, {step}", self.file.name());
+        if self.left == Left::Crash {
+            return self.judge_recovery(step);
+        }
         let reader = self.file.open_read_only();
         let seen = self.judge_contents(&reader, step);
         let peek = peek(&self.file);
@@ -160,9 +187,7 @@ impl Scene for Attaching {
         assert_sound(&map);
         let settled = self.judge_contents(&map, step);
         assert!(seen.keys().all(|key| settled.contains_key(key)), "{step}: taken back");
-        map.put(KEY, &[4; 40]).unwrap();
-        assert_sound(&map);
-        assert_eq!(self.locks(&peek), [(0, 0); SHARDS as usize], "{step}");
+        self.go_on(&map, step);
     }
 }
 
@@ -181,6 +206,13 @@ fn a_reset_of_all_locks_survives_death_at_every_step() {
     // Goal: what was locked at another boot, or in the file that this is a copy of, is freed and
     // repaired, whoever does it. Method: another identity, and other locks.
     deaths::run(&Attaching::new("reset", Left::Identity), 30);
+}
+
+#[test]
+fn recovery_after_a_crash_of_the_machine_survives_death_at_every_step() {
+    // Goal: whoever dies in recovering a durable map, the next one that opens it does it again and
+    // comes to the same end. Method: as for a reset, with records that are sealed.
+    deaths::run(&Attaching::new("recovery", Left::Crash), 300);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use super::*;
 use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::error::{OpError, OpenError};
 use crate::format::{HEADER_BYTES, Identity, VERSION};
-use crate::testing::{Name, OPTIONS, fork, on_small_tmpfs, say, without_proc};
+use crate::testing::{Name, OPTIONS, close_inherited, fork, on_file_system, on_small_tmpfs};
+use crate::testing::{say, set_limit, without_proc};
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
@@ -128,6 +129,7 @@ fn options_out_of_range_are_named() {
     bad(CreateOptions { max_bytes: Some(u64::MAX), ..OPTIONS }, "max_bytes");
     bad(CreateOptions { shards: Some(1), max_bytes: Some(5 << 30), ..OPTIONS }, "max_bytes");
     bad(CreateOptions { mode: 0o1000, ..OPTIONS }, "mode");
+    bad(CreateOptions { group: Some(u32::MAX), ..OPTIONS }, "group");
     assert!(read_only(&name).is_err());
 }
 
@@ -331,6 +333,87 @@ fn a_file_system_without_room_for_the_front_is_an_error_and_stays_empty() {
         assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
         assert_eq!(rustix::fs::statfs(folder).unwrap().f_bfree, 16);
     });
+}
+
+#[test]
+fn a_file_system_without_a_free_inode_is_an_error_until_there_is_one() {
+    on_file_system(c"tmpfs", "nr_inodes=4", |folder| {
+        let full = (0..8).find_map(|number| {
+            let error = create(folder, &number.to_string(), &OPTIONS).err()?;
+            Some((number.to_string(), error))
+        });
+        let (name, error) = full.expect("not so many inodes");
+        let path = folder.join(format!("{name}.shf"));
+        assert_eq!(error, OpenError::NoSpace { path, needed_bytes: 4096 });
+        remove(folder, "0").unwrap();
+        create(folder, &name, &OPTIONS).unwrap();
+    });
+}
+
+#[test]
+fn a_file_system_that_cannot_reserve_room_is_an_error_and_stays_empty() {
+    // Goal: who allows any file system gets no map there that a full disk could end by SIGBUS.
+    // Method: ramfs, which has no fallocate; it says nothing of its size either.
+    on_file_system(c"ramfs", "", |folder| {
+        let options = CreateOptions { max_bytes: None, allow_any_file_system: true, ..OPTIONS };
+        let found = create(folder, "map", &options).err();
+        let (path, errno) = (folder.join("map.shf"), libc::EOPNOTSUPP);
+        assert_eq!(found, Some(OpenError::System { path, call: "fallocate", errno }));
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn a_process_without_free_descriptors_is_told_so_and_keeps_none_open() {
+    // Goal: want of descriptors at any step of creating or opening is an error that names the call,
+    // and takes nothing. Method: their number may grow by one after each failure.
+    let name = Name::new();
+    fork(|| {
+        close_inherited();
+        let open_now = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let failures_until_done = |attempt: &dyn Fn() -> Result<Opened, OpenError>| {
+            let (mut calls, before) = (Vec::new(), open_now());
+            for most in 3.. {
+                set_limit(libc::RLIMIT_NOFILE, most);
+                let done = attempt().err();
+                set_limit(libc::RLIMIT_NOFILE, u64::MAX);
+                assert_eq!(open_now(), before);
+                match done {
+                    Some(OpenError::System { call, errno: libc::EMFILE, .. }) => calls.push(call),
+                    None => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            calls
+        };
+        let again = "opening the map's file again";
+        let creating = failures_until_done(&|| {
+            let created = create(name.folder(), name.name(), &OPTIONS);
+            assert_eq!(created.is_ok(), name.path().exists());
+            created
+        });
+        assert_eq!(creating, ["open", "open", "fcntl(F_DUPFD)", again]);
+        assert_eq!(failures_until_done(&|| read_write(&name)), ["open", "open", again]);
+        assert_eq!(failures_until_done(&|| read_only(&name)), ["open", "open"]);
+    })
+    .join();
+}
+
+#[test]
+fn a_map_that_the_address_space_has_no_room_for_cannot_be_opened_until_it_has() {
+    let name = Name::new();
+    let file_bytes = name.create().header.geometry.file_bytes();
+    fork(|| {
+        let pages = fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+        set_limit(libc::RLIMIT_AS, pages * 4096 + file_bytes / 2);
+        let no_room = Some(OpenError::AddressSpace { needed_bytes: file_bytes });
+        assert_eq!(read_write(&name).err(), no_room);
+        assert_eq!(read_only(&name).err(), no_room);
+        set_limit(libc::RLIMIT_AS, u64::MAX);
+        read_write(&name).unwrap();
+    })
+    .join();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::open::Opened;
-use crate::testing::{Name, fork, sleep_until_killed, wait_until};
+use crate::testing::{Name, close_inherited, fork, set_limit, sleep_until_killed, wait_until};
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -88,8 +88,7 @@ fn a_child_that_closed_what_it_inherited_has_its_slot_on_the_maps_file() {
     let ours = slot(&opened);
     fork(|| {
         let stranger_path = other.path();
-        // SAFETY: what the child inherited is not used any more, except by what is tested.
-        (3..256).for_each(|fd| unsafe { _ = libc::close(fd) });
+        close_inherited();
         let open = |path: &Path| rustix::fs::open(path, OFlags::RDWR, Mode::empty()).unwrap();
         let strangers: Vec<OwnedFd> = (3..256).map(|_| open(&stranger_path)).collect();
         let before = rustix::fs::fstat(&strangers[0]).unwrap().st_blocks;
@@ -104,6 +103,48 @@ fn a_child_that_closed_what_it_inherited_has_its_slot_on_the_maps_file() {
     })
     .join();
     drop(theirs);
+}
+
+#[test]
+fn a_child_that_can_get_at_its_map_in_no_way_is_told_so_and_leaves_other_files_alone() {
+    // Goal: no lock and no growth of a file that only has the map's name. Method: a child closes
+    // what it inherited, and another map takes the name.
+    let (name, other) = (Name::new(), Name::new());
+    let opened = name.create();
+    drop(other.create());
+    let ours = slot(&opened);
+    fork(|| {
+        close_inherited();
+        std::fs::rename(other.path(), name.path()).unwrap();
+        let real = || std::os::unix::fs::MetadataExt::blocks(&name.path().metadata().unwrap());
+        let before = real();
+        let call = "opening the map's file again";
+        let stale = OpError::System { call, errno: libc::ESTALE };
+        assert_eq!(opened.presence.as_ref().unwrap().slot(), Err(stale.clone()));
+        let window = opened.header.geometry.window(0);
+        assert_eq!(opened.storage.commit(window, 1 << 20), Err(stale));
+        assert_eq!(real(), before);
+        let file = rustix::fs::open(name.path(), OFlags::RDWR, Mode::empty()).unwrap();
+        assert!(!ByteRange::ALL_SLOTS.held_elsewhere(&file).unwrap());
+    })
+    .join();
+    assert_eq!(slot(&opened), ours);
+}
+
+#[test]
+fn a_child_without_a_free_descriptor_is_told_so_and_has_its_slot_later() {
+    let name = Name::new();
+    let opened = name.create();
+    let ours = slot(&opened);
+    fork(|| {
+        set_limit(libc::RLIMIT_NOFILE, 0);
+        let call = "opening the map's file again";
+        let none_free = OpError::System { call, errno: libc::EMFILE };
+        assert_eq!(opened.presence.as_ref().unwrap().slot(), Err(none_free));
+        set_limit(libc::RLIMIT_NOFILE, u64::MAX);
+        assert_ne!(slot(&opened), ours);
+    })
+    .join();
 }
 
 #[test]
@@ -146,6 +187,24 @@ fn all_slots_taken_is_an_error() {
 }
 
 #[test]
+fn a_child_for_which_no_slot_is_left_is_told_so_and_takes_the_next_one_that_is_free() {
+    let name = Name::new();
+    let opened = name.create();
+    let (ours, others) = (slot(&opened), stranger(&opened));
+    for other in (0..SLOTS).filter(|other| *other != ours) {
+        assert!(ByteRange::slot(other).try_lock(&others).unwrap());
+    }
+    fork(|| {
+        let presence = opened.presence.as_ref().unwrap();
+        assert_eq!(presence.slot(), Err(OpError::TooManyProcesses { slots: SLOTS }));
+        let free = (ours + 7) % SLOTS;
+        ByteRange::slot(free).unlock(&others);
+        assert_eq!(presence.slot(), Ok(free));
+    })
+    .join();
+}
+
+#[test]
 fn a_process_stopped_with_the_attach_byte_keeps_nobody_from_attaching() {
     let name = Name::new();
     let opened = name.create();
@@ -175,6 +234,29 @@ fn who_attaches_while_locks_are_reset_waits_for_the_end_of_it() {
         ByteRange::ATTACH.unlock(&resetter);
         wait_until(|| attached.is_finished());
     });
+}
+
+#[test]
+fn who_attaches_while_a_reset_does_not_end_gives_up_after_a_while() {
+    // Goal: a process that is stopped while it resets locks is an error to others, not a hang.
+    // Method: as above, but nobody goes on; it lasts as long as is waited for.
+    let name = Name::new();
+    let opened = name.create();
+    let resetter = stranger(&opened);
+    drop(opened);
+    assert!(ByteRange::ATTACH.try_lock(&resetter).unwrap());
+    assert!(ByteRange::ALL_SLOTS.try_lock(&resetter).unwrap());
+    let begun = Instant::now();
+    let found =
+        crate::open::open(name.folder(), name.name(), crate::open::Access::ReadWrite, false);
+    let call = "fcntl(F_OFD_SETLK) on the attach byte";
+    let stopped = OpenError::System { path: name.path(), call, errno: libc::EAGAIN };
+    assert_eq!(found.err(), Some(stopped));
+    assert!(begun.elapsed() >= ATTACH_WAIT);
+    // Not by closing it: a child of another test may have inherited the descriptor.
+    ByteRange::ALL_SLOTS.unlock(&resetter);
+    ByteRange::ATTACH.unlock(&resetter);
+    drop(name.open());
 }
 
 #[test]
