@@ -98,7 +98,7 @@ impl Expected {
                         .apply(call, before, answer, promised),
                     (Call::Clear, None) => {
                         assert_eq!(scripts.len(), 1, "the order of others' calls is not known");
-                        let mut all = tracks.values_mut();
+                        let all = tracks.values_mut();
                         all.for_each(|track| track.apply(call, before, answer, promised));
                     }
                     (_, None) => {}

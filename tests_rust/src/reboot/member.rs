@@ -48,7 +48,13 @@ fn open(file: &MapFile, entry: &Entry) -> Map {
         Entry::Create(options) => Map::create(file.folder(), file.name(), options).unwrap(),
         Entry::Open => file.open(),
         // A predecessor may have got so far that nothing is left to be recovered.
-        Entry::Recover => file.open(),
+        Entry::Recover => {
+            let map = file.open();
+            if !engine::RECOVERY_SYNCS {
+                engine::sync(&map, &file.path()).unwrap();
+            }
+            map
+        }
     }
 }
 
