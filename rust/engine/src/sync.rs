@@ -16,7 +16,6 @@
 
 use crate::growth;
 use crate::map::Map;
-use crate::place::Place;
 use shf_base::error::OpError;
 use shf_base::geometry::PAGE_BYTES;
 
@@ -42,8 +41,12 @@ impl Map {
             let locked = self.lock(shard)?;
             locked.enter_epoch(epoch)?;
             if epochs.failed() {
-                self.touch(locked.place());
+                self.touch(&growth::committed_areas(locked.place()));
             }
+        }
+        if epochs.failed() {
+            let (ledger, end) = (self.geometry().ledger(0), self.geometry().front_bytes());
+            self.touch(&[(0, PAGE_BYTES), (ledger, end - ledger)]);
         }
         self.flush(0, self.geometry().file_bytes())?;
         epochs.set_durable(epoch);
@@ -57,13 +60,9 @@ impl Map {
         self.storage.flush(offset, len).inspect_err(|_| self.place(0).epochs().set_failed(true))
     }
 
-    /// Has all committed pages of a shard written again, and the front of the file.
-    fn touch(&self, place: Place<'_>) {
-        let geometry = self.geometry();
-        self.storage.touch(0, PAGE_BYTES);
-        let shards = geometry.shard_header(0);
-        self.storage.touch(shards, geometry.front_bytes() - shards);
-        for (offset, len) in growth::committed_areas(place) {
+    /// Has all of some areas written again.
+    fn touch(&self, areas: &[(u64, u64)]) {
+        for &(offset, len) in areas {
             self.storage.touch(offset, len);
         }
     }
