@@ -2,7 +2,7 @@
 #
 #   make demo [FOLDER=/usr/share/doc]   counts words with processes that are killed and replaced
 #   make test                           builds and tests everything
-#   make test-deaths                    kills processes at every step; a quarter of an hour or more
+#   make test-deaths                    kills processes at every step; half an hour or so on two processors
 #   make torture [SECONDS=60]           kills and stops processes on a map at random, and judges
 #   make fuzz [SECONDS=60]              damages maps as libFuzzer chooses (nightly, cargo-fuzz)
 #   make bench [ARGS=--help]            measures what processes reach on one map
@@ -29,8 +29,7 @@ test:
 
 test-deaths:
 	@cmake/install-missing.sh
-	@$(WITH_CARGO) SHF_EXHAUSTIVE=1 cargo test --locked --release --package shf-tests \
-	  --features crash-points --test crash --target-dir build/torture -- --nocapture
+	@$(WITH_CARGO) tests_rust/test-deaths.sh build/torture
 
 torture:
 	@cmake/install-missing.sh

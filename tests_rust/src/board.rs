@@ -10,8 +10,8 @@ const NUMBERS: usize = 16;
 /// How long a number is waited for.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
-/// Shared numbers, zero at the beginning, and a flag that somebody failed. Children inherit them through `fork`; they are never
-/// unmapped, so that no child loses them.
+/// Shared numbers, zero at the beginning, and a flag that somebody failed. Children inherit them
+/// through `fork`; they are never unmapped, so that no child loses them.
 #[derive(Clone, Copy)]
 pub struct Board {
     numbers: &'static [AtomicU64],

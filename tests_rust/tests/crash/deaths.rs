@@ -11,11 +11,12 @@ use shf_tests::board::Board;
 use shf_tests::process::{self, End};
 use shf_tests::watchdog::Watchdog;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// Pairs of a death and a death of its repairer that an exhaustive run tries all of.
 const PAIRS_MAX: u64 = 100_000;
-/// Of more, so many of the first steps of each repair, and so many drawn ones.
+/// Of more, so many of the first steps of each repair, the last one, and so many others, drawn.
 const FIRST: u64 = 16;
 const DRAWN: u64 = 64;
 /// Deaths that a usual run tries of each scene;
@@ -105,6 +106,7 @@ impl<S: Scene> Deaths<'_, S> {
         }
         let which = if all { "all" } else { "chosen" };
         let seconds = begun.elapsed().as_secs_f64();
+        // As `test-deaths.sh` reads it.
         println!(
             "{name}: {steps} steps, {deaths} deaths; repairs of up to {longest} steps, {pairs} \
              pairs, {which}; {seconds:.1} s"
@@ -138,11 +140,11 @@ impl<S: Scene> Deaths<'_, S> {
         if steps * long <= PAIRS_MAX || long <= FIRST + DRAWN + 1 {
             return (1..=long).collect();
         }
-        let mut chosen: Vec<u64> = (1..=FIRST).chain([long]).collect();
-        chosen.extend((0..DRAWN).map(|_| FIRST + 1 + self.below(long - FIRST - 1)));
-        chosen.sort_unstable();
-        chosen.dedup();
-        chosen
+        let mut chosen: BTreeSet<u64> = (1..=FIRST).chain([long]).collect();
+        while (chosen.len() as u64) < FIRST + DRAWN + 1 {
+            chosen.insert(FIRST + 1 + self.below(long - FIRST - 1));
+        }
+        chosen.into_iter().collect()
     }
 
     fn judge(&self, step: &str, thoroughly: bool) {

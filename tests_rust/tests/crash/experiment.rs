@@ -68,6 +68,7 @@ struct State {
     contents: Contents,
     committed_bytes: u64,
     account: Account,
+    repairs: u64,
     /// Units that fit into it after `go_on`.
     filled: u64,
 }
@@ -217,14 +218,11 @@ impl Experiment {
         self.judge_real(&fail);
         let committed_bytes = self.map.stats().committed_bytes;
         let (contents, account) = (contents(&self.map), Account::of(&self.peek));
-        assert_eq!(
-            account.live,
-            Live::of(&contents, self.peek.header.durable),
-            "{}",
-            self.file.name()
-        );
+        let live = Live::of(&contents, self.peek.header.durable);
+        assert_eq!(account.live, live, "{}", self.file.name());
+        let repairs = self.map.stats().repairs;
         self.go_on(&fail);
-        State { contents, committed_bytes, account, filled: self.fill() }
+        State { contents, committed_bytes, account, repairs, filled: self.fill() }
     }
 
     /// The map goes on: the same again, and something new.
@@ -314,6 +312,10 @@ impl Experiment {
         let tables = self.before.account.tables.max(self.after.account.tables);
         if account.ends > ends || account.tables > tables {
             fail(&format!("{account:?}, {ends} and {tables} where nobody died"));
+        }
+        // What waits was perhaps half written, or cut: it would be given out as what it was.
+        if self.map.stats().repairs > self.before.repairs && account.waiting > 0 {
+            fail(&format!("{} units wait in rings after a repair", account.waiting));
         }
     }
 

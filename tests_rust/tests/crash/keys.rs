@@ -74,18 +74,30 @@ fn an_add_survives_death_at_every_step() {
     Experiment::new("add", prepare, add()).run(2);
 }
 
+/// Bytes of a value of several MiB.
+const HUGE: usize = 2_400_000;
+
+/// An operation in a map that has room for two huge values.
+fn huge(what: &str, prepare: impl FnOnce(&shf_engine::Map), operation: Operation) -> Experiment {
+    let (mut operation, hit) = (Some(operation), |_: &_, _: &_| true);
+    let next = |_: &_, _| operation.take().unwrap();
+    Experiment::search(what, 6 << 20, prepare, next, hit)
+}
+
 #[test]
 fn a_put_of_a_huge_value_survives_death_at_every_step() {
-    // Goal: P2 for a value of several MiB: a growth step of many calls, with descriptors beside it;
-    // for what replaces one, and for its delete.
-    const HUGE: usize = 2_400_000;
-    let huge = |what: &str, prepare: &dyn Fn(&shf_engine::Map), operation: Operation| {
-        let (mut operation, hit) = (Some(operation), |_: &_, _: &_| true);
-        let next = |_: &_, _| operation.take().unwrap();
-        Experiment::search(what, 6 << 20, prepare, next, hit)
-    };
-    let there = |map: &shf_engine::Map| fill_with_key(HUGE)(map);
-    huge("huge", &|map| fill(map), Operation::put(HUGE)).run(50);
-    huge("huge-replace", &there, Operation::put(HUGE + 5000)).run(50);
-    huge("huge-delete", &there, Operation::delete()).run(20);
+    // Goal: P2 for a value of several MiB: a growth step of many calls, with descriptors beside it.
+    huge("huge", fill, Operation::put(HUGE)).run(50);
+}
+
+#[test]
+fn a_replace_of_a_huge_value_survives_death_at_every_step() {
+    // Goal: as above, for what replaces such a value.
+    huge("huge-replace", fill_with_key(HUGE), Operation::put(HUGE + 5000)).run(50);
+}
+
+#[test]
+fn a_delete_of_a_huge_value_survives_death_at_every_step() {
+    // Goal: as above, for its delete.
+    huge("huge-delete", fill_with_key(HUGE), Operation::delete()).run(20);
 }

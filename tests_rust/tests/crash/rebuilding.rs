@@ -172,5 +172,10 @@ impl Scene for Damaged {
 fn a_rebuild_survives_death_at_every_step() {
     // Goal: P2 for the repair of a damaged map: whoever goes on with it saves the same records.
     deaths::run(&Damaged::new("rebuild", Damage::Counter), 1000);
+}
+
+#[test]
+fn a_rebuild_of_an_index_that_is_gone_survives_death_at_every_step() {
+    // Goal: as above, where nothing but the records is left.
     deaths::run(&Damaged::new("rebuild-all", Damage::IndexAndRecord), 1000);
 }
