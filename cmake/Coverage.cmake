@@ -1,4 +1,5 @@
-# Instruments the Rust half for a report of the lines that run; the preset coverage sets SHF_COVERAGE.
+# Instruments the Rust half for a report of the lines that run. The preset coverage sets
+# SHF_COVERAGE.
 #
 # The counters lie in a file that is mapped while the program runs, so a process that is killed has
 # counted until then; LLVM_PROFILE_FILE must name that file, with %c.

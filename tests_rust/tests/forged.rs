@@ -112,9 +112,26 @@ fn lengths_that_no_record_can_have_cost_that_record_only() {
 }
 
 #[test]
+fn a_small_record_that_says_it_is_larger_than_any_costs_that_record_only() {
+    // Goal: as above, for the lengths in the header word. Method: the most that its bits can say.
+    let scene = Scene::new("forged-small");
+    scene.map.put(b"small", b"value").unwrap();
+    scene.map.put(b"other", &[7; 40_000]).unwrap();
+    let (_, _, reference) = scene.slot(b"small");
+    let header = scene.place().unit_offset(reference);
+    scene.store(header, &(scene.word(header) | 0x3fff << 14).to_le_bytes());
+    let found = scene.map.get(b"small", &mut Vec::new());
+    assert!(matches!(found, Err(OpError::Corrupt { shard: 0, .. })), "{found:?}");
+    scene.map.repair().unwrap();
+    assert_sound(&scene.map);
+    assert_eq!(scene.get(b"small"), None);
+    assert_eq!(scene.get(b"other"), Some(vec![7; 40_000]));
+}
+
+#[test]
 fn the_text_of_a_violation_says_where_it_is() {
-    // Goal: with the text alone one finds the bytes. Method: a slot of which a bit is changed, and a
-    // counter, which has no slot.
+    // Goal: with the text alone one finds the bytes. Method: a slot of which a bit is changed, and
+    // a counter, which has no slot.
     let scene = Scene::new("forged-text");
     for number in 0..10_000u64 {
         scene.map.put(&number.to_le_bytes(), b"").unwrap();

@@ -103,8 +103,8 @@ fn a_value_that_its_reader_has_no_memory_for_is_an_error_that_says_how_much() {
 #[test]
 fn a_child_that_lost_the_file_says_so_when_it_has_to_grow_and_has_the_rest() {
     // Goal: what cannot be made real is an error with its cause, and never a store into a hole.
-    // Method: a child closes what it inherited, another map takes the file's name, and it puts until
-    // it would have to grow.
+    // Method: a child closes what it inherited, another map takes the file's name, and it puts
+    // until it would have to grow.
     let (file, other) = (MapFile::new("lost"), MapFile::new("lost-other"));
     let map = file.create(1);
     map.put(b"key", b"value").unwrap();

@@ -204,8 +204,8 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
     Ok(Some(Violation::new(place.shard(), offset, what.into())))
 }
 
-/// The slot of a record's key, or one for it. A put gives up after two splits, and finds its slot when
-/// it is made again, since these remain; so must this be, for as long as splits can help.
+/// The slot of a record's key, or one for it. A put gives up after two splits, and finds its slot
+/// when it is made again, since these remain; so must this be, for as long as splits can help.
 fn slot_for<'m>(memory: Memory<'m>, hash: Hash, record: Record<'m>) -> Result<Slot<'m>, OpError> {
     let find = || link::find_slot(memory, || locate::key_of(memory.place, hash, record));
     let mut found = find();
