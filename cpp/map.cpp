@@ -126,14 +126,10 @@ struct Map::Impl {
     if (Impossible(folder)) return ImpossibleError("folder", folder);
     if (Impossible(name)) return ImpossibleError("name", name);
     rust::Box<bridge::Map> map = bridge::detached_map();
-    const bridge::Options converted{options.shards,
-                                    options.max_bytes,
-                                    options.expected_keys,
-                                    options.mode,
-                                    options.group,
-                                    options.allow_any_file_system,
-                                    Sign(options.durable),
-                                    options.patience.count()};
+    const bridge::Options converted{options.shards,        options.max_bytes,
+                                    options.expected_keys, options.mode,
+                                    options.group,         options.allow_any_file_system,
+                                    Sign(options.durable), options.patience.count()};
     const bridge::Outcome outcome = ((*map).*open)(View(folder), View(name), converted);
     if (!IsOk(outcome)) return ErrorOf(outcome);
     return Map(std::make_unique<Impl>(std::move(map)));

@@ -61,8 +61,8 @@ struct Options {
   /// Use a file system that is not known to be safe for maps.
   bool allow_any_file_system = false;
   /// Seal every record with a checksum, 16 bytes more, so that Sync() can make the map survive a
-  /// crash of the machine, and Verify() knows values that a stranger changed. Unset: on file systems
-  /// that outlive the machine's next start, not on tmpfs.
+  /// crash of the machine, and Verify() knows values that a stranger changed. Unset: on file
+  /// systems that outlive the machine's next start, not on tmpfs.
   std::optional<bool> durable;
   /// How long a writing operation of this handle waits while a living process, which may be
   /// stopped, holds the lock of a shard; then it answers kBusy and has changed nothing (Clear() may
@@ -185,7 +185,7 @@ class Map {
   /// Adds to the signed 64-bit integer under key, which starts at 0 when absent; returns the sum.
   /// A value that was put as bytes is kWrongType; a sum out of range is kOverflow and changes
   /// nothing. Get() of such a key gives its 8 bytes, little-endian. Errors of a key that is new: as
-  /// Put(); kTooLarge from 16,361 bytes of key on.
+  /// Put(); kTooLarge from 16,361 bytes of key on, in a durable map from 16,345.
   [[nodiscard]] Result<int64_t> Add(std::string_view key, int64_t delta) const;
   /// Keys in the map: exact when nobody writes, else a number that differs by at most the writes
   /// that overlapped with the call.
@@ -208,12 +208,13 @@ class Map {
   /// proportion to the keys of one shard. Errors: kBusy.
   [[nodiscard]] Result<std::vector<Violation>> Verify() const;
   /// Rebuilds the shards that are damaged: their index from the records, and what describes their
-  /// memory; drops what is no record any more, and reports it. Unless the map is durable, values carry
-  /// no checksum: one that a stranger overwrote is kept as it is. Others may use the map meanwhile; of a shard that is
-  /// being rebuilt they get kBusy. A process that dies on the way leaves the rest to the next one
-  /// that takes the shard's lock. Needs private memory in proportion to the keys of one shard.
-  /// Errors: kBusy; kNoSpace (for the new index) and kOutOfMemory, which a shard whose index was
-  /// given up by then goes on answering until it is rebuilt.
+  /// memory; drops what is no record any more, and reports it. Unless the map is durable, values
+  /// carry no checksum: one that a stranger overwrote is kept as it is. Others may use the map
+  /// meanwhile; of a shard that is being rebuilt they get kBusy. A process that dies on the way
+  /// leaves the rest to the next one that takes the shard's lock. Needs private memory in
+  /// proportion to the keys of one shard. Errors: kBusy; kNoSpace (for the new index) and
+  /// kOutOfMemory, which a shard whose index was given up by then goes on answering until it is
+  /// rebuilt.
   [[nodiscard]] Result<Repaired> Repair() const;
   /// Makes everything that was acknowledged before the call, by any process, survive a crash of the
   /// machine. Others go on meanwhile; what they do may survive or not. From the first call on, the
@@ -223,8 +224,8 @@ class Map {
   /// the disk refuses, after which nothing more than before is known to survive; a later call tries
   /// all of it again.
   [[nodiscard]] Result<void> Sync() const;
-  /// What was found when this handle opened a durable map after a crash of the machine, or a copy of
-  /// one: how many shards were made anew, the keys in them, and the records that were torn and
+  /// What was found when this handle opened a durable map after a crash of the machine, or a copy
+  /// of one: how many shards were made anew, the keys in them, and the records that were torn and
   /// dropped, which were put after the last Sync(). kAbsent: there was nothing to recover.
   [[nodiscard]] Result<Repaired> Recovered() const;
 

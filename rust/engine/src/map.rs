@@ -91,6 +91,12 @@ impl Map {
         Map::new(open::heap(shards, window_bytes, max_bytes), &Options::default())
     }
 
+    /// The same, a durable one, of which nothing is ever written to a disk.
+    pub fn durable_heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Map {
+        let opened = open::durable_heap(shards, window_bytes, max_bytes);
+        Map::new(opened, &Options::default())
+    }
+
     /// A handle of the map that a region's bytes are, for fuzzing. Of the options only `patience`
     /// matters.
     #[cfg(feature = "fuzzing")]
