@@ -184,3 +184,27 @@ fn what_the_disk_refuses_is_written_again_by_the_next_sync() {
         assert_eq!(value, [1; 100]);
     }
 }
+
+#[test]
+fn who_may_only_read_is_told_that_a_recovery_was_not_finished() {
+    // Goal: no reader meets closed shards without knowing why. Method: who recovers a copy dies half
+    // way; then somebody opens it for reading, and for writing.
+    let file = MapFile::new("durable-half");
+    let map = durable(&file, 4);
+    for number in 0..100u32 {
+        map.put(&number.to_le_bytes(), b"value").unwrap();
+    }
+    map.sync().unwrap();
+    let copy = Copy::of(&file, "durable-half-copy");
+    let end = process::run(|| {
+        crash::arm(3000);
+        drop(copy.map.open());
+        true
+    });
+    assert_eq!(end, End::Killed(libc::SIGKILL));
+    let opened = Map::open_read_only(copy.map.folder(), copy.map.name(), &Options::default());
+    assert_eq!(opened.err(), Some(OpenError::NeedsRecovery { path: copy.map.path() }));
+    let recovered = copy.open().recovered().cloned().expect("the rest of the recovery");
+    assert!((1..4).contains(&recovered.shards), "{recovered:?}");
+    assert_eq!(copy.map.open_read_only().size(), 100);
+}

@@ -83,7 +83,8 @@ impl Map {
     /// Opens an existing map for reading; needs no write permission on the file.
     pub fn open_read_only(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
-        Ok(Map::new(open::open(folder, name, Access::ReadOnly, allow)?, options))
+        let opened = open::open(folder, name, Access::ReadOnly, allow)?;
+        Map::new(opened, options).recovered_from_crash(folder, name)
     }
 
     /// A map in private memory, for tests under tools that know no shared mappings.
@@ -124,17 +125,18 @@ impl Map {
         }
     }
 
-    /// Makes the shards anew that a crash of the machine has left closed.
+    /// Makes the shards anew that a crash of the machine has left closed; who may only read cannot.
     fn recovered_from_crash(mut self, folder: &Path, name: &str) -> Result<Map, OpenError> {
         let closed = |place: Place<'_>| self.facts.durable && rebuild::is_unfinished(place);
         if !self.places().any(closed) {
             return Ok(self);
         }
-        let recovered = self.rebuild(shard::lock_and_reopen).map_err(|error| {
-            let path = folder.join(format!("{name}.shf"));
-            OpenError::Failed { path, error }
-        })?;
-        self.recovered = Some(recovered);
+        let path = folder.join(format!("{name}.shf"));
+        if self.is_read_only() {
+            return Err(OpenError::NeedsRecovery { path });
+        }
+        let recovered = self.rebuild(shard::lock_and_reopen);
+        self.recovered = Some(recovered.map_err(|error| OpenError::Failed { path, error })?);
         Ok(self)
     }
 

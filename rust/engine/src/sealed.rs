@@ -7,8 +7,9 @@
 //! last sync there is at least one: its record of then, since its memory was not used again
 //! (`quarantine`), so none of its bytes has changed but for its state, or a number in place.
 //!
-//! Records that have been live at the last sync or later do not overlap, so whoever comes upon one
-//! may go on behind it; elsewhere every unit is looked at. Little is hashed in vain: a part of the
+//! A record that was live at the last sync overlaps with none that has been live since, so whoever
+//! comes upon one may go on behind it; of later ones that overlap, the first is taken. Elsewhere every
+//! unit is looked at. Little is hashed in vain: a part of the
 //! checksum covers lengths and place alone, and cannot be made without the map's secret.
 
 use crate::class;
