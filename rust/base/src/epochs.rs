@@ -39,7 +39,8 @@ impl<'r> Epochs<'r> {
         Epochs { region }
     }
 
-    /// Held by who syncs.
+    /// Held by who syncs. What it protects is whole at any moment, so nobody asks whether an owner
+    /// died.
     pub fn mutex(self) -> RobustMutex<'r> {
         let (lock, suspect) = self.lock_words();
         RobustMutex::new(lock, suspect)
@@ -51,9 +52,14 @@ impl<'r> Epochs<'r> {
         (half(LOCK_OFFSET), half(SUSPECT_OFFSET))
     }
 
-    /// Begins an epoch. The caller holds the mutex.
-    pub fn begin(self) -> u64 {
-        let begun = self.word(EPOCHS_OFFSET).load(Acquire).max(self.durable()).saturating_add(1);
+    /// The last epoch that was begun.
+    pub fn begun(self) -> u64 {
+        self.word(EPOCHS_OFFSET).load(Acquire)
+    }
+
+    /// Begins an epoch behind all that were begun, `known` among them. The caller holds the mutex.
+    pub fn begin(self, known: u64) -> u64 {
+        let begun = self.begun().max(self.durable()).max(known).saturating_add(1);
         self.word(EPOCHS_OFFSET).store(begun, Release);
         begun
     }
@@ -79,12 +85,13 @@ impl<'r> Epochs<'r> {
         self.word(REUSABLE_OFFSET).store(epoch, Release);
     }
 
-    /// Whether the disk has refused something that the kernel may since have forgotten about.
+    /// Whether a flush was begun and nobody saw it succeed: the kernel may have forgotten what the
+    /// disk refused.
     pub fn failed(self) -> bool {
         self.word(FAILED_OFFSET).load(Acquire) != 0
     }
 
-    /// Says whether the disk refused something.
+    /// Says whether there is such a flush.
     pub fn set_failed(self, failed: bool) {
         self.word(FAILED_OFFSET).store(failed.into(), Release);
     }

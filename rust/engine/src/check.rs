@@ -211,7 +211,7 @@ impl<'m> Walk<'m> {
         if hash != record.hash_of_key(place.secret()) {
             self.report(place.unit_offset(reference), "the key's hash in the record is another's");
         }
-        if record.shape.sealed && !record.is_whole(place, reference) {
+        if record.shape.sealed && !record.is_whole(place) {
             self.report(place.unit_offset(reference), "the record is not what its checksum says");
         }
         let distance = format.distance(word);
@@ -370,6 +370,9 @@ impl<'m> Walk<'m> {
         let (records, index) = unpair(place.load(Field::Limits));
         let ledger = place.ledger(place.shard()).load(Acquire);
         self.expect("ledger", growth::ledger(records, index), ledger, Field::Limits);
+        if place.is_durable() {
+            self.epochs();
+        }
         let (top, used) = unpair(place.load(Field::Tops));
         let directory = (0..LEVEL_ENTRIES).filter(|&level| place.level(level).load(Acquire) != 0);
         let pages = self.tables + directory.count() as u64;
@@ -377,6 +380,23 @@ impl<'m> Walk<'m> {
         if top > records || used > index {
             let what = format!("tops {top}, {used} beyond the limits {records}, {index}");
             self.report(place.field_offset(Field::Tops), what);
+        }
+    }
+
+    fn epochs(&mut self) {
+        let (place, epochs) = (self.place, self.place.epochs());
+        let field = |field| place.load(field);
+        let rising = [
+            ("epoch", epochs.durable(), Field::Epoch, field(Field::Epoch)),
+            ("epoch", field(Field::Epoch), Field::Epoch, epochs.begun().max(epochs.durable())),
+            ("born", field(Field::BornBefore), Field::Born, field(Field::Born)),
+            ("freed", field(Field::Freed), Field::Freed, field(Field::Retired)),
+            ("freed", field(Field::FreedBefore), Field::FreedBefore, field(Field::Retired)),
+        ];
+        for (what, low, at, high) in rising {
+            if low > high {
+                self.report(place.field_offset(at), format!("{what}: {low} is after {high}"));
+            }
         }
     }
 

@@ -127,7 +127,7 @@ impl Map {
 
     /// Makes the shards anew that a crash of the machine has left closed; who may only read cannot.
     fn recovered_from_crash(mut self, folder: &Path, name: &str) -> Result<Map, OpenError> {
-        let closed = |place: Place<'_>| self.facts.durable && rebuild::is_unfinished(place);
+        let closed = |place: Place<'_>| self.facts.durable && rebuild::is_crashed(place);
         if !self.places().any(closed) {
             return Ok(self);
         }
@@ -313,10 +313,18 @@ impl Map {
     /// one that takes the shard's lock. Needs private memory in proportion to the keys
     /// of one shard.
     ///
+    /// Of a durable map, what was deleted or replaced since the last `sync` may not survive a crash of
+    /// the machine any more once a shard is rebuilt; so it ends with a `sync`.
+    ///
     /// Errors: `NoSpace` when the new index does not fit, and `OutOfMemory`; a shard whose index
-    /// was given up by then answers the same until it is rebuilt.
+    /// was given up by then answers the same until it is rebuilt. As `sync`.
     pub fn repair(&self) -> Result<Repaired, OpError> {
-        self.rebuild(shard::lock_and_rebuild)
+        let repaired = self.rebuild(shard::lock_and_rebuild)?;
+        if repaired.shards > 0 && self.facts.durable {
+            // What had to be kept for a crash of the machine is not known any more.
+            self.sync()?;
+        }
+        Ok(repaired)
     }
 
     /// Has every shard rebuilt that needs it.
@@ -386,7 +394,7 @@ impl Map {
         Place::new(self.storage.region(), &self.facts, shard)
     }
 
-    fn places(&self) -> impl Iterator<Item = Place<'_>> {
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place<'_>> {
         (0..self.facts.geometry.shards()).map(|shard| self.place(shard))
     }
 

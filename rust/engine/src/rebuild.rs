@@ -28,6 +28,7 @@ use crate::record::Record;
 use crate::ring;
 use crate::run::Run;
 use crate::salvage::{self, Salvage};
+use crate::seal::State;
 use crate::sealed;
 use shf_base::atomic::Ordering::Release;
 use shf_base::error::OpError;
@@ -40,9 +41,12 @@ use shf_base::robust_mutex::Guard;
 #[cold]
 pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, OpError> {
     let place = memory.place.for_rebuild();
-    let memory = Memory { place, ..memory };
     let closed = place.load(Field::Root) & (ROOT_REBUILDING | ROOT_CRASHED);
     let crashed = closed & ROOT_CRASHED != 0 && place.is_durable();
+    // What a crash brings back may be more than there was at any moment: a map that was full must not
+    // be lost for want of some pages of index.
+    let max_bytes = if crashed { u64::MAX } else { memory.max_bytes };
+    let memory = Memory { place, max_bytes, ..memory };
     // What a shard intended before the crash may concern pages that the disk never got.
     if crashed || intent::replay(place).is_err() {
         place.store(Field::Pending, 0);
@@ -53,26 +57,19 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
         false => salvage::search(place)?,
     };
     guard.set_suspect();
-    if place.is_durable() {
-        revive(place, &salvage);
-    }
+    salvage.disown();
     describe(place, &salvage);
-    place.store(Field::Root, closed | ROOT_REBUILDING);
-    if crashed {
-        // What is retired now carries an epoch that is over.
-        place.store(Field::Epoch, place.epochs().durable().saturating_sub(1));
+    if place.is_durable() {
+        begin_quarantine(place, &salvage, crashed);
     }
+    place.store(Field::Root, closed | ROOT_REBUILDING);
     forget_tables(place);
     for &reference in &salvage.live {
         let older = link_record(memory, reference)?;
         salvage.lost.extend(older.filter(|_| !crashed));
     }
     if crashed {
-        // Nothing else is left of what was retired since the last sync.
-        place.store(Field::BornBefore, place.load(Field::Born));
-        place.store(Field::Freed, place.load(Field::Retired));
-        place.store(Field::DeadBefore, place.load(Field::Dead));
-        place.store(Field::Epoch, place.epochs().durable());
+        end_quarantine(place);
     }
     place.store(Field::Root, place.load(Field::Root) & !(ROOT_REBUILDING | ROOT_CRASHED));
     memory.settle();
@@ -85,6 +82,12 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
 #[inline(always)]
 pub fn is_unfinished(place: Place<'_>) -> bool {
     place.load(Field::Root) & ROOT_REBUILDING != 0
+}
+
+/// Whether a crash of the machine has left the shard closed.
+#[inline(always)]
+pub fn is_crashed(place: Place<'_>) -> bool {
+    place.load(Field::Root) & ROOT_CRASHED != 0
 }
 
 /// Sets the limits to what is real, where the file system can tell. After a crash of the machine the
@@ -121,12 +124,33 @@ fn real_limits(memory: Memory<'_>) -> (u32, u32) {
     }
 }
 
-/// Has the records that come back say so, in their headers and in their seals.
-fn revive(place: Place<'_>, salvage: &Salvage<'_>) {
-    for record in salvage.live.iter().filter_map(|&reference| Record::at(&place, reference)) {
-        record.revive();
-    }
-    place.store(Field::Born, salvage.born.max(place.load(Field::Born)));
+/// Puts all that is not live into quarantine, but what is retired after a crash of the machine, which
+/// carries an epoch that is over.
+fn begin_quarantine(place: Place<'_>, salvage: &Salvage<'_>, crashed: bool) {
+    let born = |reference: &u32| match Record::at(&place, *reference)?.state() {
+        State::Live { born } => Some(born),
+        _ => None,
+    };
+    let born = salvage.live.iter().filter_map(born).max().unwrap_or(0);
+    let (epochs, epoch) = (place.epochs(), place.load(Field::Epoch));
+    let epoch = match crashed {
+        true => epochs.durable().saturating_sub(1),
+        false => epoch.clamp(epochs.durable(), epochs.begun().max(epochs.durable())),
+    };
+    place.store(Field::Born, born);
+    place.store(Field::BornBefore, born);
+    place.store(Field::Freed, 0);
+    place.store(Field::FreedBefore, 0);
+    place.store(Field::DeadBefore, 0);
+    place.store(Field::Epoch, epoch);
+}
+
+/// After a crash of the machine: of what was retired since the last sync, nothing is left.
+fn end_quarantine(place: Place<'_>) {
+    let epochs = place.epochs();
+    place.store(Field::Freed, place.load(Field::Retired));
+    place.store(Field::DeadBefore, place.load(Field::Dead));
+    place.store(Field::Epoch, epochs.begun().max(epochs.durable()));
 }
 
 /// Describes the record memory as it was found.
@@ -191,6 +215,7 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
     let mut intent = Intent::begin(place);
     let what = match found {
         Ok(Slot::Free(position)) => {
+            record.revive(&mut intent, place);
             link::enter(&mut intent, place, position, hash, reference);
             intent.commit()?;
             return Ok(None);

@@ -25,7 +25,7 @@ use crate::hash::Hash;
 use crate::intent::Intent;
 use crate::place::{Field, Place};
 use crate::quarantine;
-use crate::seal::{self, SEAL_BYTES, State};
+use crate::seal::{self, SEAL_BYTES, State, Words};
 use shf_base::atomic::Bytes;
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::error::OpError;
@@ -41,9 +41,6 @@ const SEALED: u64 = 1 << 35;
 const HEADER_BYTES: u64 = 8;
 /// What a large record has in addition: the words of its lengths.
 const LENGTHS_BYTES: u64 = 16;
-/// The words of a seal.
-const STATE_WORD: usize = 1;
-const CHECKSUM_WORD: usize = 2;
 const HASH_BYTES: u64 = 8;
 /// Keys of at least this length have their hash beside them; a power of two.
 const HASHED_KEY_BYTES: u64 = 256;
@@ -126,6 +123,12 @@ impl Shape {
         self.bytes().div_ceil(PAGE_BYTES)
     }
 
+    /// Where the words of such a record's seal lie.
+    #[inline(always)]
+    fn words(self, reference: u32) -> Words {
+        Words::of(reference, self.kind == Kind::Integer)
+    }
+
     /// The front that the checksum of such a record has at a place.
     fn seal_front(self, place: Place<'_>, reference: u32) -> u64 {
         let facts = [self.key_len, self.value_len, self.kind as u64, reference.into()];
@@ -149,6 +152,8 @@ pub struct Record<'m> {
     pub shape: Shape,
     /// Where the key begins.
     key_at: usize,
+    /// Where the record lies.
+    reference: u32,
     bytes: Bytes<'m>,
 }
 
@@ -160,7 +165,7 @@ impl<'m> Record<'m> {
         let bytes = place.record_bytes(reference)?;
         let header = bytes.word(0).load(Relaxed);
         if header & NOT_PLAIN != 0 {
-            return Record::at_other(bytes, header);
+            return Record::at_other(bytes, header, reference);
         }
         let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
         let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed: header & SEALED != 0 };
@@ -169,11 +174,11 @@ impl<'m> Record<'m> {
         if len > class::SMALL_BYTES_MAX {
             return None;
         }
-        Some(Record { shape, key_at: key_at as usize, bytes: bytes.part(0, len)? })
+        Some(Record { shape, key_at: key_at as usize, reference, bytes: bytes.part(0, len)? })
     }
 
     /// An integer, a large record, or one with a long key.
-    fn at_other(bytes: Bytes<'m>, header: u64) -> Option<Record<'m>> {
+    fn at_other(bytes: Bytes<'m>, header: u64, reference: u32) -> Option<Record<'m>> {
         let sealed = header & SEALED != 0;
         let front_bytes = HEADER_BYTES + u64::from(sealed) * SEAL_BYTES;
         let (header, large) = (header & !(LIVE | SEALED), header & LARGE != 0);
@@ -198,7 +203,8 @@ impl<'m> Record<'m> {
             };
         let key_at = key_at + u64::from(shape.has_hash()) * HASH_BYTES;
         let bytes = bytes.part(0, shape.bytes())?;
-        (shape.is_large() == large).then_some(Record { shape, key_at: key_at as usize, bytes })
+        let record = Record { shape, key_at: key_at as usize, reference, bytes };
+        (shape.is_large() == large).then_some(record)
     }
 
     /// Writes a record, not live, into memory that is allocated and not published; `publish` is
@@ -223,8 +229,8 @@ impl<'m> Record<'m> {
                 let content = |seed| Hash::of(covered, seed).0;
                 seal::checksum(shape.seal_front(place, reference), hash.0, content)
             };
-            let checksum = shape.sealed.then(checksum);
-            write_long(bytes, shape, checksum, hash, key, value);
+            let seal = shape.sealed.then(|| (shape.words(reference), checksum()));
+            write_long(bytes, shape, seal, hash, key, value);
             return Ok(());
         }
         let word = shape.header()[0].to_ne_bytes();
@@ -325,18 +331,23 @@ impl<'m> Record<'m> {
     /// The value of an integer record.
     #[inline(always)]
     pub fn integer(self) -> i64 {
-        self.bytes.word(self.front_words()).load(Acquire) as i64
+        self.bytes.word(self.integer_word()).load(Acquire) as i64
     }
 
     #[inline(always)]
-    fn front_words(self) -> usize {
-        (self.shape.front_bytes() / 8) as usize
+    fn integer_word(self) -> usize {
+        if self.shape.sealed { self.words().integer } else { 1 }
+    }
+
+    #[inline(always)]
+    fn words(self) -> Words {
+        self.shape.words(self.reference)
     }
 
     /// Changes the value of an integer record in place: one atomic store.
     pub fn set_integer(self, value: i64) {
         debug_assert!(self.shape.kind == Kind::Integer);
-        self.bytes.word(self.front_words()).store(value as u64, Release);
+        self.bytes.word(self.integer_word()).store(value as u64, Release);
     }
 
     /// Copies a small record, not as a live one, to memory that is allocated and not published. The
@@ -349,11 +360,18 @@ impl<'m> Record<'m> {
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
         target.word(0).store(self.shape.header()[0], Relaxed);
+        let mut copied = 1;
         if self.shape.sealed {
-            target.word(STATE_WORD).store(State::Written.encode(), Relaxed);
-            target.word(CHECKSUM_WORD).store(self.checksum(place, reference), Relaxed);
+            let words = self.shape.words(reference);
+            target.word(words.state).store(State::Written.encode(), Relaxed);
+            target.word(words.checksum).store(self.checksum(place, reference), Relaxed);
+            copied = 3;
+            if self.shape.kind == Kind::Integer {
+                target.word(words.integer).store(self.integer() as u64, Relaxed);
+                copied = 4;
+            }
         }
-        for word in self.front_words()..self.bytes.len().div_ceil(8) {
+        for word in copied..self.bytes.len().div_ceil(8) {
             target.word(word).store(self.bytes.word(word).load(Relaxed), Relaxed);
         }
         Ok(())
@@ -361,19 +379,19 @@ impl<'m> Record<'m> {
 
     /// What the seal of a sealed record says of it.
     pub fn state(self) -> State {
-        State::decode(self.bytes.word(STATE_WORD).load(Relaxed))
+        State::decode(self.bytes.word(self.words().state).load(Relaxed))
     }
 
-    /// Whether the record is sealed, and the bytes at `reference` are what was sealed there.
-    pub fn is_whole(self, place: Place<'m>, reference: u32) -> bool {
-        self.shape.sealed
-            && self.bytes.word(CHECKSUM_WORD).load(Relaxed) == self.checksum(place, reference)
+    /// Whether the record is sealed, and what was sealed here.
+    pub fn is_whole(self, place: Place<'m>) -> bool {
+        let checksum = || self.bytes.word(self.words().checksum).load(Relaxed);
+        self.shape.sealed && checksum() == self.checksum(place, self.reference)
     }
 
-    /// Whether a sealed record may have been sealed at `reference`, by its header alone.
-    pub fn has_front_of(self, place: Place<'m>, reference: u32) -> bool {
-        let checksum = self.bytes.word(CHECKSUM_WORD).load(Relaxed);
-        seal::has_front(checksum, self.shape.seal_front(place, reference))
+    /// Whether a sealed record may have been sealed here, by its header alone.
+    pub fn has_front(self, place: Place<'m>) -> bool {
+        let checksum = self.bytes.word(self.words().checksum).load(Relaxed);
+        seal::has_front(checksum, self.shape.seal_front(place, self.reference))
     }
 
     /// The checksum that the record's seal has at a place.
@@ -395,22 +413,34 @@ impl<'m> Record<'m> {
     #[inline(always)]
     pub fn retired_in(place: &Place<'m>, reference: u32) -> Option<u64> {
         let bytes = place.record_bytes(reference)?;
-        if bytes.word(0).load(Relaxed) & SEALED == 0 || bytes.len() <= STATE_WORD * 8 {
+        let state = Words::of(reference, false).state;
+        if bytes.word(0).load(Relaxed) & SEALED == 0 || bytes.len() <= state * 8 {
             return None;
         }
-        match State::decode(bytes.word(STATE_WORD).load(Relaxed)) {
+        match State::decode(bytes.word(state).load(Relaxed)) {
             State::Retired { epoch } => Some(epoch),
             _ => None,
         }
     }
 
-    /// Makes a sealed record live again, at once, as the first one that was ever born.
-    pub fn revive(self) {
-        if !matches!(self.state(), State::Live { .. }) {
-            self.bytes.word(STATE_WORD).store(State::Live { born: 0 }.encode(), Release);
+    /// Has the seal at a reference say that no slot has ever referred to the record, at once.
+    pub fn disown(place: Place<'_>, reference: u32) {
+        let state = Words::of(reference, false).state as u64 * UNIT_BYTES;
+        if let Some(word) = place.word(place.unit_offset(reference) + state) {
+            word.store(State::Written.encode(), Release);
         }
+    }
+
+    /// Will say that it is live, in its header and in its seal, where it does not yet; as the first
+    /// that was ever born.
+    pub fn revive(self, intent: &mut Intent<'_>, place: Place<'_>) {
+        let offset = place.unit_offset(self.reference);
         if !self.is_live() {
-            self.bytes.word(0).store(self.shape.header()[0] | LIVE, Release);
+            intent.set(offset, self.shape.header()[0] | LIVE);
+        }
+        if self.shape.sealed && !matches!(self.state(), State::Live { .. }) {
+            let state = self.words().state as u64 * UNIT_BYTES;
+            intent.set(offset + state, State::Live { born: 0 }.encode());
         }
     }
 
@@ -427,7 +457,8 @@ impl<'m> Record<'m> {
         if shape.sealed {
             let born = intent.field(Field::Born).wrapping_add(1);
             intent.set_field(Field::Born, born);
-            intent.set(offset + STATE_WORD as u64 * UNIT_BYTES, State::Live { born }.encode());
+            let state = shape.words(reference).state as u64 * UNIT_BYTES;
+            intent.set(offset + state, State::Live { born }.encode());
         }
     }
 
@@ -440,46 +471,49 @@ impl<'m> Record<'m> {
         if !self.shape.sealed {
             return false;
         }
-        let State::Live { born } = self.state() else { return false };
+        let born = if let State::Live { born } = self.state() { born } else { 0 };
         let epoch = quarantine::epoch_of_retirement(place, born);
-        intent.set(offset + STATE_WORD as u64 * UNIT_BYTES, State::Retired { epoch }.encode());
+        let state = self.words().state as u64 * UNIT_BYTES;
+        intent.set(offset + state, State::Retired { epoch }.encode());
         epoch != 0
     }
 }
 
-/// Writes a record that is not plain: all its words, then what is left of its bytes.
+/// Writes a record that is not plain: all its words, then what is left of its bytes. `seal`: where the
+/// words of its seal lie, and the checksum.
 fn write_long(
     bytes: Bytes<'_>,
     shape: Shape,
-    checksum: Option<u64>,
+    seal: Option<(Words, u64)>,
     hash: Hash,
     key: &[u8],
     value: &[u8],
 ) {
-    const WORDS_BYTES: u64 = HEADER_BYTES + SEAL_BYTES + LENGTHS_BYTES + HASH_BYTES;
-    let mut words = [0; WORDS_BYTES as usize];
-    let mut len = 0;
-    let mut push = |word: [u8; 8]| {
-        words[len..len + 8].copy_from_slice(&word);
-        len += 8;
-    };
-    let [header, key_len, value_len] = shape.header().map(u64::to_ne_bytes);
-    push(header);
-    if let Some(checksum) = checksum {
-        push(State::Written.encode().to_ne_bytes());
-        push(checksum.to_ne_bytes());
+    const WORDS: u64 = 1 + (SEAL_BYTES + LENGTHS_BYTES + HASH_BYTES) / 8;
+    let (mut words, mut len) = ([0u64; WORDS as usize], 1);
+    let [header, key_len, value_len] = shape.header();
+    words[0] = header;
+    if let Some((at, checksum)) = seal {
+        (words[at.state], words[at.checksum]) = (State::Written.encode(), checksum);
+        len += 2;
     }
     if shape.is_large() {
-        push(key_len);
-        push(value_len);
+        (words[len], words[len + 1]) = (key_len, value_len);
+        len += 2;
     }
     let integer = if shape.kind == Kind::Integer { value.try_into().ok() } else { None };
     if let Some(integer) = integer {
-        push(integer);
+        words[seal.map_or(1, |(at, _)| at.integer)] = u64::from_ne_bytes(integer);
+        len += 1;
     }
     if shape.has_hash() {
-        push(hash.0.to_ne_bytes());
+        words[len] = hash.0;
+        len += 1;
+    }
+    let mut front = [0; WORDS as usize * 8];
+    for (to, word) in front.chunks_exact_mut(8).zip(words) {
+        to.copy_from_slice(&word.to_ne_bytes());
     }
     let rest = if integer.is_some() { &[] } else { value };
-    bytes.store_parts([&words[..len], key, rest]);
+    bytes.store_parts([&front[..len * 8], key, rest]);
 }

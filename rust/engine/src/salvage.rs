@@ -25,6 +25,8 @@ const LOG_PAGES_MAX: u32 = 16;
 const UNITS: u32 = PAGE_UNITS as u32;
 /// A sound shard needs each key hashed twice; where pages are unknown, some of them more often.
 const HASHED_TIMES: u64 = 8;
+/// As many more times, where whole records are hashed and not only their keys.
+const HASHED_TIMES_SEALED: u64 = 64;
 /// Losses that are reported one by one.
 const LOST_MAX: usize = 1000;
 
@@ -44,16 +46,16 @@ pub struct Salvage<'m> {
     pub gaps: Vec<(u32, u32)>,
     /// What could not be saved.
     pub lost: Vec<Violation>,
-    /// The number of the last birth that a seal tells of; 0: none does.
-    pub born: u64,
+    /// References of what is no record of the map, but has a seal that says it is.
+    pub disowned: Vec<u32>,
 }
 
 /// Searches a shard. The caller holds its lock.
 pub fn search(place: Place<'_>) -> Result<Salvage<'_>, OpError> {
-    let mut salvage = Salvage::new(place, HASHED_TIMES);
+    let mut salvage = Salvage::new(place);
     let mut known = references(place)?;
     known.retain(|&reference| {
-        Record::at(&place, reference).is_some_and(|record| salvage.belongs(record, reference))
+        Record::at(&place, reference).is_some_and(|record| salvage.belongs(record))
     });
     salvage.known = known;
     let (end, _) = place.limits();
@@ -117,19 +119,21 @@ fn references(place: Place<'_>) -> Result<Vec<u32>, OpError> {
 }
 
 impl<'m> Salvage<'m> {
-    /// Nothing is found yet; records may be hashed so many times, all in all.
-    pub fn new(place: Place<'m>, hashed_times: u64) -> Salvage<'m> {
-        let bytes_left = Cell::new(hashed_times * place.records_bytes_max());
+    /// Nothing is found yet.
+    pub fn new(place: Place<'m>) -> Salvage<'m> {
+        let times = if place.is_durable() { HASHED_TIMES_SEALED } else { HASHED_TIMES };
+        let bytes_left = Cell::new(times * place.records_bytes_max());
         let (runs, live, gaps, lost) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Salvage { place, known: Vec::new(), bytes_left, runs, live, gaps, lost, born: 0 }
+        let (known, disowned) = (Vec::new(), Vec::new());
+        Salvage { place, known, bytes_left, runs, live, gaps, lost, disowned }
     }
 
     /// Whether a record is one of this shard, by its key, and whole if it is sealed.
-    fn belongs(&self, record: Record<'m>, reference: u32) -> bool {
+    fn belongs(&self, record: Record<'m>) -> bool {
         self.may_hash(record.shape.key_len)
             && self.has_our_key(record)
             && record.shape.sealed == self.place.is_durable()
-            && (!record.shape.sealed || self.is_whole(record, reference))
+            && (!record.shape.sealed || self.is_whole(record))
     }
 
     fn has_our_key(&self, record: Record<'m>) -> bool {
@@ -139,8 +143,8 @@ impl<'m> Salvage<'m> {
     }
 
     /// Whether a record is sealed and as it was sealed.
-    pub fn is_whole(&self, record: Record<'m>, reference: u32) -> bool {
-        self.may_hash(record.shape.bytes()) && record.is_whole(self.place, reference)
+    pub fn is_whole(&self, record: Record<'m>) -> bool {
+        self.may_hash(record.shape.bytes()) && record.is_whole(self.place)
     }
 
     fn may_hash(&self, bytes: u64) -> bool {
@@ -154,6 +158,15 @@ impl<'m> Salvage<'m> {
         if self.lost.len() < LOST_MAX {
             let offset = self.place.unit_offset(reference);
             self.lost.push(Violation::new(self.place.shard(), offset, what));
+        }
+    }
+
+    /// Has the seals say so of what is disowned, but where a record of the map has its header by now.
+    pub fn disown(&self) {
+        for &reference in &self.disowned {
+            if self.next_known(reference + 1, reference + 3).is_none() {
+                Record::disown(self.place, reference);
+            }
         }
     }
 
@@ -215,7 +228,7 @@ impl<'m> Salvage<'m> {
             record.shape.is_large()
                 && record.is_live()
                 && record.shape.pages() == u64::from(pages)
-                && self.belongs(record, self.place.page_unit(page))
+                && self.belongs(record)
         })
     }
 
@@ -252,7 +265,7 @@ impl<'m> Salvage<'m> {
             };
             match block {
                 Some(block) if block.is_free() => {}
-                Some(block::Block { record: Some(record), .. }) if self.belongs(record, at) => {
+                Some(block::Block { record: Some(record), .. }) if self.belongs(record) => {
                     push(&mut self.live, at)?;
                     live += next - at;
                 }
@@ -269,9 +282,22 @@ impl<'m> Salvage<'m> {
 
     /// Takes what is known of the pages up to the next run that makes sense. Returns the page behind.
     fn unknown(&mut self, page: u32, end: u32) -> Result<u32, OpError> {
+        self.lose_large(page);
         let next = (page + 1..end).find(|&next| self.run(next, end).is_some()).unwrap_or(end);
         self.only_known(page, next)?;
         Ok(next)
+    }
+
+    /// Reports the large record that a page begins with, where it is a live one, but not whole.
+    fn lose_large(&mut self, page: u32) {
+        let (place, reference) = (self.place, self.place.page_unit(page));
+        let torn = |record: &Record<'m>| {
+            let large = record.shape.is_large() && record.shape.sealed && record.is_live();
+            large && record.has_front(place) && !self.is_whole(*record)
+        };
+        if let Some(record) = Record::at(&place, reference).filter(torn) {
+            self.lose(reference, format!("a torn record of {} bytes", record.shape.bytes()));
+        }
     }
 
     /// Takes the known records in some pages, and nothing else.

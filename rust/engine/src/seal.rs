@@ -1,16 +1,19 @@
 //! The seal of a record in a durable map: what tells, after a crash of the machine, whether the bytes
 //! at some place are one whole record, and whether a slot still referred to it.
 //!
-//! Two words behind the record's header:
+//! Two words behind the record's header, and behind them the integer of a record that is one:
 //!
 //! ```text
-//! bit 0       2                             64
+//! bit 0                                     64
+//!     | checksum                            |
 //!     | state | number                      |      0: written, in no slot yet; number 0
-//!     | checksum                            |      1: live, the number of its birth
+//!     0       2                                    1: live, the number of its birth
 //!                                                  2: retired, the epoch of its retirement
 //! ```
 //!
-//! The state is one word, so a page that reached the disk at any moment has one of its values. The
+//! The state is one word, so a page that reached the disk at any moment has one of its values. An
+//! integer is not covered by the checksum, so it shares the page of the state: where the page ends
+//! behind the state, the checksum comes last of the three. The
 //! checksum covers all that does not change as long as the record lies where it lies: the place, the
 //! lengths and the type (its lowest 16 bits cover no more, see `front`), the key, and the value
 //! unless it is a number that is changed in place. So the bytes of a record in another place, in a
@@ -19,6 +22,7 @@
 //! Births are numbered in each shard, retirements carry its epoch (`shf_base::epochs`). Of two live
 //! records of one key, which pages of different moments may have, the one born later is the newer.
 
+use shf_base::geometry::PAGE_UNITS;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Bytes of a seal.
@@ -30,6 +34,30 @@ const STATE_BITS: u32 = 2;
 const WRITTEN: u64 = 0;
 const LIVE: u64 = 1;
 const RETIRED: u64 = 2;
+
+/// Where the words of a seal lie, and that of an integer, counted from the record's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The state.
+    pub state: usize,
+    /// The checksum.
+    pub checksum: usize,
+    /// The integer, of a record that is one.
+    pub integer: usize,
+}
+
+impl Words {
+    /// The words of a sealed record at a reference.
+    #[inline(always)]
+    pub fn of(reference: u32, is_integer: bool) -> Words {
+        const LAST: u32 = PAGE_UNITS as u32 - 3;
+        match (reference % PAGE_UNITS as u32 == LAST, is_integer) {
+            (false, _) => Words { checksum: 1, state: 2, integer: 3 },
+            (true, true) => Words { state: 1, integer: 2, checksum: 3 },
+            (true, false) => Words { state: 1, checksum: 2, integer: 3 },
+        }
+    }
+}
 
 /// What a record's seal says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +131,16 @@ mod tests {
             assert_eq!(State::decode(state.encode()), state);
         }
         assert_eq!(State::decode(3), State::Written);
+    }
+
+    #[test]
+    fn an_integer_lies_in_the_page_of_its_state_wherever_the_record_is() {
+        for reference in 0..2 * PAGE_UNITS as u32 {
+            let Words { state, checksum, integer } = Words::of(reference, true);
+            let page = |word: usize| (u64::from(reference) + word as u64) / PAGE_UNITS;
+            assert_eq!(page(state), page(integer), "{reference}");
+            assert_eq!(state + checksum + integer, 6, "{reference}");
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //!
 //! A record that was live at the last sync overlaps with none that has been live since, so whoever
 //! comes upon one may go on behind it; of later ones that overlap, the first is taken. Elsewhere every
-//! unit is looked at. Little is hashed in vain: a part of the
+//! unit is looked at. What is not taken is disowned: its seal would have it come back after the next
+//! crash, perhaps in an epoch of the same number. Little is hashed in vain: a part of the
 //! checksum covers lengths and place alone, and cannot be made without the map's secret.
 
 use crate::class;
@@ -18,58 +19,64 @@ use crate::record::Record;
 use crate::salvage::{Salvage, push};
 use crate::seal::State;
 use shf_base::error::OpError;
-use shf_base::geometry::PAGE_UNITS;
+use shf_base::geometry::{PAGE_UNITS, UNIT_BYTES};
 
-/// Bytes that are hashed, in multiples of the committed record pages; more only in a forged map.
-const HASHED_TIMES: u64 = 64;
+/// What comes before what among the records of one key: live ones, born late, before retired ones,
+/// retired late.
+type Rank = (bool, u64);
 
 /// Searches a shard. `durable` is the epoch of the last sync, 0: there was none. The caller holds
 /// the lock. The live records of the result come in an order in which the first one of each key is
 /// its newest.
 pub fn search(place: Place<'_>, durable: u64) -> Result<Salvage<'_>, OpError> {
-    let mut salvage = Salvage::new(place, HASHED_TIMES);
+    let mut salvage = Salvage::new(place);
     let (pages, _) = place.limits();
     let (mut at, end) = (place.page_unit(0), place.page_unit(pages));
-    // Retired ones after all live ones, later ones first.
-    let mut ranked: Vec<(bool, u64, u32)> = Vec::new();
+    let mut ranked: Vec<(Rank, u32)> = Vec::new();
     while at < end {
-        let Some((record, state)) = candidate(place, at, durable) else {
+        let Some((record, state)) = seen_since(place, at, durable) else {
             at += 1;
             continue;
         };
-        let units = units(record);
-        if units > u64::from(end - at) || !salvage.is_whole(record, at) {
-            salvage.lose(at, format!("a torn record of {} bytes", record.shape.bytes()));
-            at += 1;
-            continue;
+        let next = u64::from(at) + units(record);
+        let whole = next <= end.into() && salvage.is_whole(record);
+        match rank(state, durable).filter(|_| whole) {
+            Some(rank) => {
+                push(&mut ranked, (rank, at))?;
+                let used = at + record.shape.bytes().div_ceil(UNIT_BYTES) as u32;
+                at = next as u32;
+                // In the end of its memory that it does not use.
+                for unit in (used..at).filter(|&unit| seen_since(place, unit, durable).is_some()) {
+                    push(&mut salvage.disowned, unit)?;
+                }
+            }
+            None => {
+                if !whole {
+                    salvage.lose(at, format!("a torn record of {} bytes", record.shape.bytes()));
+                }
+                push(&mut salvage.disowned, at)?;
+                at += 1;
+            }
         }
-        let rank = match state {
-            State::Live { born } => (false, u64::MAX - born, at),
-            State::Retired { epoch } => (true, u64::MAX - epoch, at),
-            State::Written => unreachable!("no candidate"),
-        };
-        push(&mut ranked, rank)?;
-        at += units as u32;
     }
-    for &(_, _, reference) in &ranked {
+    for &(_, reference) in &ranked {
         push(&mut salvage.known, reference)?;
     }
     salvage.only_known(0, pages)?;
+    let mut described = std::mem::take(&mut salvage.live);
+    described.sort_unstable();
     ranked.sort_unstable();
-    if let Some((false, below, _)) = ranked.first() {
-        salvage.born = u64::MAX - below;
-    }
-    salvage.live.clear();
-    for (_, _, reference) in ranked {
-        push(&mut salvage.live, reference)?;
+    for (_, reference) in ranked {
+        let there = described.binary_search(&reference).is_ok();
+        push(if there { &mut salvage.live } else { &mut salvage.disowned }, reference)?;
     }
     Ok(salvage)
 }
 
-/// What looks like a record at a unit that may come back, and what its seal says.
-fn candidate<'m>(place: Place<'m>, at: u32, durable: u64) -> Option<(Record<'m>, State)> {
+/// What looks like a record at a unit that was live at the last sync or later, and what its seal says.
+fn seen_since<'m>(place: Place<'m>, at: u32, durable: u64) -> Option<(Record<'m>, State)> {
     let record = Record::at(&place, at)?;
-    if !record.shape.sealed || !record.has_front_of(place, at) {
+    if !record.shape.sealed || !record.has_front(place) {
         return None;
     }
     let page_start = (at - place.page_unit(0)).is_multiple_of(PAGE_UNITS as u32);
@@ -77,12 +84,21 @@ fn candidate<'m>(place: Place<'m>, at: u32, durable: u64) -> Option<(Record<'m>,
         return None;
     }
     let state = record.state();
-    let may_return = match state {
+    let seen = match state {
         State::Live { .. } => true,
-        State::Retired { epoch } => durable != 0 && epoch >= durable,
+        State::Retired { epoch } => epoch != 0 && epoch >= durable,
         State::Written => false,
     };
-    may_return.then_some((record, state))
+    seen.then_some((record, state))
+}
+
+/// The rank of a record that may come back. Before the first sync, of what was retired nothing may.
+fn rank(state: State, durable: u64) -> Option<Rank> {
+    match state {
+        State::Live { born } => Some((false, u64::MAX - born)),
+        State::Retired { epoch } if durable != 0 => Some((true, u64::MAX - epoch)),
+        _ => None,
+    }
 }
 
 /// Units that a record takes.

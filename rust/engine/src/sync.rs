@@ -11,11 +11,12 @@
 //! version the disk has of each page (`salvage`). A process that dies anywhere in between leaves an
 //! epoch that was begun, and never becomes durable itself.
 //!
-//! What the disk refuses, the kernel may drop. So a failure is noted in the map, and the next sync
-//! has all pages written again.
+//! What the disk refuses, the kernel may drop. So a flush is noted in the map until it has succeeded,
+//! and a sync that finds such a note has all pages written again.
 
 use crate::growth;
 use crate::map::Map;
+use crate::place::Field;
 use shf_base::error::OpError;
 use shf_base::geometry::PAGE_BYTES;
 
@@ -36,34 +37,38 @@ impl Map {
         }
         let epochs = self.place(0).epochs();
         let _guard = epochs.mutex().lock(presence, self.patience)?;
-        let epoch = epochs.begin();
+        let known = self.places().map(|place| place.load(Field::Epoch)).max().unwrap_or(0);
+        let epoch = epochs.begin(known);
+        let unsure = epochs.failed();
         for shard in 0..self.geometry().shards() {
             let locked = self.lock(shard)?;
             locked.enter_epoch(epoch)?;
-            if epochs.failed() {
-                self.touch(&growth::committed_areas(locked.place()));
+            let areas = growth::committed_areas(locked.place());
+            drop(locked);
+            if unsure {
+                self.touch(&areas)?;
             }
         }
-        if epochs.failed() {
+        if unsure {
             let (ledger, end) = (self.geometry().ledger(0), self.geometry().front_bytes());
-            self.touch(&[(0, PAGE_BYTES), (ledger, end - ledger)]);
+            self.touch(&[(0, PAGE_BYTES), (ledger, end - ledger)])?;
         }
-        self.flush(0, self.geometry().file_bytes())?;
+        // Before, so that who is killed between a failure and its note leaves the note.
+        epochs.set_failed(true);
+        self.storage.flush(0, self.geometry().file_bytes())?;
         epochs.set_durable(epoch);
-        self.flush(0, PAGE_BYTES)?;
+        self.storage.flush(0, PAGE_BYTES)?;
         epochs.set_failed(false);
         epochs.set_reusable(epoch);
         Ok(())
     }
 
-    fn flush(&self, offset: u64, len: u64) -> Result<(), OpError> {
-        self.storage.flush(offset, len).inspect_err(|_| self.place(0).epochs().set_failed(true))
-    }
-
-    /// Has all of some areas written again.
-    fn touch(&self, areas: &[(u64, u64)]) {
+    /// Has all of some areas written again. They are real, unless somebody forged the limits.
+    fn touch(&self, areas: &[(u64, u64)]) -> Result<(), OpError> {
         for &(offset, len) in areas {
+            self.storage.reserve(offset, len)?;
             self.storage.touch(offset, len);
         }
+        Ok(())
     }
 }
