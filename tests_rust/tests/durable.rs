@@ -320,14 +320,17 @@ fn what_recovery_dropped_does_not_come_back_after_the_next_sync() {
     assert_eq!(get(&map, "key"), Some(b"small".to_vec()));
     assert_eq!(map.delete(b"key"), Ok(true));
     map.sync().unwrap();
+    let again = Copy::of(&torn.map, "durable-dropped-again");
     for number in 0..8u8 {
         map.put(&[number], &[3; 9000]).unwrap();
     }
-    let copy = Copy::of(&torn.map, "durable-dropped-copy");
-    let found = copy.open();
-    assert_eq!(found.recovered().unwrap().lost, [], "it is reported once");
-    let mixture = copy.mixed(&torn, "durable-dropped-mixed", |page| page % 2 == 0);
-    assert_eq!(get(&mixture.open(), "key"), None);
+    let after = Copy::of(&torn.map, "durable-dropped-after");
+    for split in 0..64 {
+        let is_later = |page| page > last - split;
+        let mixture = after.mixed(&again, "durable-dropped-mixed", is_later);
+        assert_eq!(get(&mixture.open(), "key"), None, "{split}");
+    }
+    assert_eq!(again.open().recovered().unwrap().lost, [], "it is reported once");
 }
 
 /// Record pages that differ between two copies.
