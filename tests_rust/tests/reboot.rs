@@ -1,4 +1,4 @@
-//! P8: what was synced survives a crash of the machine, at whatever moment, whatever of the rest got
+//! Durability: what was synced survives a crash of the machine, at whatever moment, whatever of the rest got
 //! to the disk.
 //!
 //! `shf_tests::reboot` says how crashes are simulated. `SHF_SEED`, `SHF_ROUNDS` and `SHF_ROUND` choose

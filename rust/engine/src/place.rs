@@ -61,7 +61,7 @@ pub enum Field {
     Rotors = MEMORY_OFFSET + 24,
     /// Page of the run being evacuated plus one, and units done in the upper half; 0: none.
     Evacuation = MEMORY_OFFSET + 32,
-    /// Large runs freed since creation.
+    /// Large runs freed since creation; in a durable map, all runs.
     Retired = MEMORY_OFFSET + 40,
     /// The largest number that a run used again got when it was freed.
     Reused = MEMORY_OFFSET + 48,

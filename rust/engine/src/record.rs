@@ -17,8 +17,8 @@
 //! Invariant, whenever no intent is pending: a slot refers to a record if and only if it is `live`.
 //! So a record is written without the mark, and the intent that publishes or retires it changes the
 //! mark as well; readers ignore it. Zeros are never a live record. Bit 34 alone makes a gap, which
-//! is no record: its low 14 bits are its units, any number of them. The bits above, zero today, are
-//! for what later versions keep per record.
+//! is no record: its low 14 bits are its units, any number of them. The bits from 36 on, zero today,
+//! are for what later versions keep per record.
 
 use crate::class;
 use crate::hash::Hash;

@@ -11,7 +11,7 @@
 //!     | 0  | pages back to the first |              inside of a log run; 0: never used
 //! ```
 //!
-//! `retired` counts the large runs freed. A run that is used again raises `reused` to the number
+//! `retired` counts the large runs freed, in a durable map all runs. A run that is used again raises `reused` to the number
 //! that its freeing had, before its first byte changes: a reader that noted `retired`, then saw its
 //! slot unchanged, and after its copy finds `reused` no larger, copied bytes that nobody had
 //! reused.
