@@ -85,6 +85,8 @@ impl Record {
             }
         }
         let (cut, open) = (Cut::now(&self.desks), self.desks.of(0).is_open());
+        let nothing = cut.promised.iter().all(|&calls| calls == 0);
+        assert!(nothing || !self.ended.is_empty(), "a sync returned without a flush of all pages");
         self.snapshots.push(Snapshot { cut, open, ended: self.ended.clone() });
         for (member, pages) in flushing.iter().cloned() {
             let flush = self.desks.of(member).flush();
