@@ -196,7 +196,9 @@ impl<'m> Walk<'m> {
         }
         if record.shape.sealed != place.is_durable() {
             self.report(offset, format!("unit {reference}: its record is not of such a map"));
-        } else if place.is_durable() && !matches!(record.state(), State::Live { .. }) {
+        } else if place.is_durable()
+            && !(matches!(record.state(), State::Live { .. }) && record.has_front(place))
+        {
             self.report(offset, format!("unit {reference}: its record's seal does not say live"));
         }
         if !self.references.insert(reference) {

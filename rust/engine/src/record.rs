@@ -363,7 +363,7 @@ impl<'m> Record<'m> {
         let mut copied = 1;
         if self.shape.sealed {
             let words = self.shape.words(reference);
-            target.word(words.state).store(State::Written.encode(), Relaxed);
+            target.word(words.state).store(State::Written.encode(0), Relaxed);
             target.word(words.checksum).store(self.checksum(place, reference), Relaxed);
             copied = 3;
             if self.shape.kind == Kind::Integer {
@@ -388,10 +388,12 @@ impl<'m> Record<'m> {
         self.shape.sealed && checksum() == self.checksum(place, self.reference)
     }
 
-    /// Whether a sealed record may have been sealed here, by its header alone.
+    /// Whether the seal of a sealed record, in a slot now or once, may be that of one here, by its
+    /// header alone.
     pub fn has_front(self, place: Place<'m>) -> bool {
-        let checksum = self.bytes.word(self.words().checksum).load(Relaxed);
-        seal::has_front(checksum, self.shape.seal_front(place, self.reference))
+        let word = |word| self.bytes.word(word).load(Relaxed);
+        let (checksum, state) = (word(self.words().checksum), word(self.words().state));
+        seal::has_front(checksum, state, self.shape.seal_front(place, self.reference))
     }
 
     /// The checksum that the record's seal has at a place.
@@ -427,20 +429,22 @@ impl<'m> Record<'m> {
     pub fn disown(place: Place<'_>, reference: u32) {
         let state = Words::of(reference, false).state as u64 * UNIT_BYTES;
         if let Some(word) = place.word(place.unit_offset(reference) + state) {
-            word.store(State::Written.encode(), Release);
+            word.store(State::Written.encode(0), Release);
         }
     }
 
     /// Will say that it is live, in its header and in its seal, where it does not yet; as the first
     /// that was ever born.
-    pub fn revive(self, intent: &mut Intent<'_>, place: Place<'_>) {
+    pub fn revive(self, intent: &mut Intent<'_>, place: Place<'m>) {
         let offset = place.unit_offset(self.reference);
         if !self.is_live() {
             intent.set(offset, self.shape.header()[0] | LIVE);
         }
-        if self.shape.sealed && !matches!(self.state(), State::Live { .. }) {
+        let says_so = || matches!(self.state(), State::Live { .. }) && self.has_front(place);
+        if self.shape.sealed && !says_so() {
             let state = self.words().state as u64 * UNIT_BYTES;
-            intent.set(offset + state, State::Live { born: 0 }.encode());
+            let front = self.shape.seal_front(place, self.reference);
+            intent.set(offset + state, State::Live { born: 0 }.encode(front));
         }
     }
 
@@ -458,7 +462,8 @@ impl<'m> Record<'m> {
             let born = intent.field(Field::Born).wrapping_add(1);
             intent.set_field(Field::Born, born);
             let state = shape.words(reference).state as u64 * UNIT_BYTES;
-            intent.set(offset + state, State::Live { born }.encode());
+            let front = shape.seal_front(place, reference);
+            intent.set(offset + state, State::Live { born }.encode(front));
         }
     }
 
@@ -474,7 +479,8 @@ impl<'m> Record<'m> {
         let born = if let State::Live { born } = self.state() { born } else { 0 };
         let epoch = quarantine::epoch_of_retirement(place, born);
         let state = self.words().state as u64 * UNIT_BYTES;
-        intent.set(offset + state, State::Retired { epoch }.encode());
+        let front = self.shape.seal_front(place, reference);
+        intent.set(offset + state, State::Retired { epoch }.encode(front));
         epoch != 0
     }
 }
@@ -494,7 +500,7 @@ fn write_long(
     let [header, key_len, value_len] = shape.header();
     words[0] = header;
     if let Some((at, checksum)) = seal {
-        (words[at.state], words[at.checksum]) = (State::Written.encode(), checksum);
+        (words[at.state], words[at.checksum]) = (State::Written.encode(0), checksum);
         len += 2;
     }
     if shape.is_large() {

@@ -6,12 +6,14 @@
 //! ```text
 //! bit 0                                     64
 //!     | checksum                            |
-//!     | state | number                      |      0: written, in no slot yet; number 0
-//!     0       2                                    1: live, the number of its birth
+//!     | state | tag | number                |      0: written, in no slot yet; all zero
+//!     0       2     18                             1: live, the number of its birth
 //!                                                  2: retired, the epoch of its retirement
 //! ```
 //!
-//! The state is one word, so a page that reached the disk at any moment has one of its values. An
+//! The state is one word, so a page that reached the disk at any moment has one of its values; or it
+//! has a word of another record, or of a gap, that lies there by now while the rest of this one is
+//! intact. The tag, which follows from lengths, type and place, tells such a word apart. An
 //! integer is not covered by the checksum, so it shares the page of the state: where the page ends
 //! behind the state, the checksum comes last of the three. The
 //! checksum covers all that does not change as long as the record lies where it lies: the place, the
@@ -28,9 +30,12 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Bytes of a seal.
 pub const SEAL_BYTES: u64 = 16;
 
+const TAG_SHIFT: u32 = 2;
+const NUMBER_SHIFT: u32 = 18;
+const TAG_MASK: u64 = (1 << NUMBER_SHIFT) - (1 << TAG_SHIFT);
+
 /// The bits of a checksum that cover the front alone.
 const FRONT_MASK: u64 = 0xffff;
-const STATE_BITS: u32 = 2;
 const WRITTEN: u64 = 0;
 const LIVE: u64 = 1;
 const RETIRED: u64 = 2;
@@ -77,26 +82,32 @@ pub enum State {
 }
 
 impl State {
-    /// Unpacks the first word of a seal.
+    /// Unpacks the word of a state, whatever its tag.
     #[inline(always)]
     pub fn decode(word: u64) -> State {
-        let number = word >> STATE_BITS;
-        match word & ((1 << STATE_BITS) - 1) {
+        let number = word >> NUMBER_SHIFT;
+        match word & ((1 << TAG_SHIFT) - 1) {
             LIVE => State::Live { born: number },
             RETIRED => State::Retired { epoch: number },
             _ => State::Written,
         }
     }
 
-    /// Packs it.
+    /// Packs it, of a record with this front.
     #[inline(always)]
-    pub fn encode(self) -> u64 {
-        match self {
-            State::Written => WRITTEN,
-            State::Live { born } => born << STATE_BITS | LIVE,
-            State::Retired { epoch } => epoch << STATE_BITS | RETIRED,
-        }
+    pub fn encode(self, front: u64) -> u64 {
+        let (number, state) = match self {
+            State::Written => return WRITTEN,
+            State::Live { born } => (born, LIVE),
+            State::Retired { epoch } => (epoch, RETIRED),
+        };
+        number << NUMBER_SHIFT | tag(front) | state
     }
+}
+
+/// Of the front of a record, what its checksum does not show.
+fn tag(front: u64) -> u64 {
+    front >> 16 << TAG_SHIFT & TAG_MASK
 }
 
 /// The hash of what a record's header says and of where it lies.
@@ -108,10 +119,10 @@ pub fn front(facts: [u64; 4], secret: u64) -> u64 {
     xxh3_64_with_seed(&bytes, secret)
 }
 
-/// Whether a checksum may be that of a record with this front.
+/// Whether checksum and state may be those of a record with this front.
 #[inline(always)]
-pub fn has_front(checksum: u64, front: u64) -> bool {
-    (checksum ^ front) & FRONT_MASK == 0
+pub fn has_front(checksum: u64, state: u64, front: u64) -> bool {
+    (checksum ^ front) & FRONT_MASK == 0 && state & TAG_MASK == tag(front)
 }
 
 /// The checksum of a record: `content` gives the hash of the value with a seed.
@@ -126,9 +137,9 @@ mod tests {
 
     #[test]
     fn states_survive_packing() {
-        let states = [State::Written, State::Live { born: 7 }, State::Retired { epoch: 1 << 61 }];
+        let states = [State::Written, State::Live { born: 7 }, State::Retired { epoch: 1 << 45 }];
         for state in states {
-            assert_eq!(State::decode(state.encode()), state);
+            assert_eq!(State::decode(state.encode(0x1234_5678_9abc)), state);
         }
         assert_eq!(State::decode(3), State::Written);
     }
@@ -149,7 +160,11 @@ mod tests {
             checksum(front(facts, secret), hash, |seed| xxh3_64_with_seed(value, seed))
         };
         let right = of([4, 5, 0, 99], 7, 1, b"value");
-        assert!(has_front(right, front([4, 5, 0, 99], 7)));
+        let ours = front([4, 5, 0, 99], 7);
+        let live = State::Live { born: 3 }.encode(ours);
+        assert!(has_front(right, live, ours));
+        // The header of a gap, or of a record, where the state was.
+        assert!(!has_front(right, 0x4_0000_0065, ours) && !has_front(right, 0x8_0010_0005, ours));
         let others = [
             of([5, 4, 0, 99], 7, 1, b"value"),
             of([4, 5, 1, 99], 7, 1, b"value"),
@@ -159,6 +174,6 @@ mod tests {
             of([4, 5, 0, 99], 7, 1, b"other"),
         ];
         assert!(others.iter().all(|&other| other != right));
-        assert!(others[..4].iter().all(|&other| !has_front(other, front([4, 5, 0, 99], 7))));
+        assert!(others[..4].iter().all(|&other| !has_front(other, live, ours)));
     }
 }
