@@ -65,6 +65,16 @@ fn say(panic: &(dyn std::any::Any + Send)) {
     unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
 }
 
+/// What the kernel says of a process that does not come back: its state, and the system call that it
+/// is in.
+pub fn whereabouts(pid: i32) -> String {
+    let read = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}"));
+    let state = read("status").unwrap_or_default();
+    let state = state.lines().find(|line| line.starts_with("State:")).unwrap_or("gone").to_string();
+    let rest = ["syscall", "wchan"].map(|what| read(what).unwrap_or_default());
+    format!("{state}, {}, {}", rest[0].trim(), rest[1].trim())
+}
+
 /// Waits for the end of a child.
 pub fn wait(child: i32) -> End {
     let mut status = 0;

@@ -223,7 +223,11 @@ impl<'m> Crew<'m> {
             self.tick()?;
             if now() - begun > REST_NS_MAX {
                 let awake = (0..self.seats.len()).filter(|&seat| !self.rests(seat));
-                let what = awake.map(|seat| format!("\n  seat {seat}: {:?}", self.last(seat)));
+                let what = awake.map(|seat| {
+                    let (last, where_it_is) =
+                        (self.last(seat), process::whereabouts(self.seats[seat].pid));
+                    format!("\n  seat {seat}: {last:?}, {where_it_is}")
+                });
                 return Err(format!("a call does not come back:{}", what.collect::<String>()));
             }
         }
