@@ -35,9 +35,14 @@ impl Signals {
         Signals(Board::of(1 + seats))
     }
 
-    /// The round that is on; 0: all shall rest.
-    pub fn round(&self) -> u64 {
-        self.0.get(0)
+    /// The last round that began, and whether it is still on: else all shall rest.
+    pub fn round(&self) -> (u64, bool) {
+        let word = self.0.get(0);
+        (word / 2, word % 2 == 1)
+    }
+
+    fn set_round(&self, round: u64, is_on: bool) {
+        self.0.set(0, 2 * round + u64::from(is_on));
     }
 
     /// The process in a seat rests after a round.
@@ -93,7 +98,7 @@ impl<'m> Crew<'m> {
         report: &mut Report,
     ) -> Result<(Vec<Vec<Entry>>, Disturbances), String> {
         self.round = round;
-        self.signals.0.set(0, round);
+        self.signals.set_round(round, true);
         for seat in self.seats.len()..self.plan.seats() {
             let started = self.start(seat, 0);
             self.seats.push(started);
@@ -216,7 +221,7 @@ impl<'m> Crew<'m> {
 
     /// Brings all to rest; who does not come waits for a lock that nobody gives back.
     fn rest(&mut self) -> Result<(), String> {
-        self.signals.0.set(0, 0);
+        self.signals.set_round(self.round, false);
         (0..self.seats.len()).for_each(|seat| self.go_on(seat));
         let begun = now();
         while !self.all_rest() {

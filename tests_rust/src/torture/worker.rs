@@ -73,14 +73,24 @@ impl Worker<'_> {
             unsafe {
                 libc::alarm(WATCHDOG_SECONDS);
             }
-            while self.signals.round() == self.round && self.index + self.room() < ENTRIES {
+            while self.signals.round() == (self.round, true) && self.index + self.room() < ENTRIES {
                 self.act(&mut hands);
             }
-            self.signals.rest(self.seat, self.round);
-            while [0, self.round].contains(&self.signals.round()) {
-                sleep(Duration::from_micros(500));
+            (self.round, self.index) = (self.next_round(), 0);
+        }
+    }
+
+    /// Rests until a new round is on. One that came and went while nobody ran this process is over
+    /// for it as well.
+    fn next_round(&self) -> u64 {
+        self.signals.rest(self.seat, self.round);
+        loop {
+            match self.signals.round() {
+                (round, true) if round != self.round => return round,
+                (round, false) => self.signals.rest(self.seat, round),
+                _ => {}
             }
-            (self.round, self.index) = (self.signals.round(), 0);
+            sleep(Duration::from_micros(500));
         }
     }
 
