@@ -257,11 +257,13 @@ impl<'m> Walk<'m> {
         let (top, _) = run::tops(&intent, place);
         let (mut dead, mut free, mut page) = (0, 0, 0);
         let mut head = (place.load(Field::Head) as u32).checked_sub(1);
+        let mut fit = Some(unpair(place.load(Field::Rotors)).0).filter(|fit| *fit < top);
         self.waiting();
         while page < top {
             let run = run::at(&intent, place, page);
             let offset = place.descriptor_offset(page);
             head = head.filter(|head| *head != page);
+            fit = fit.filter(|fit| *fit != page);
             match run {
                 Run::Log { pages, live, used, .. } => {
                     let expected = self.live.remove(&page).unwrap_or(0);
@@ -311,6 +313,11 @@ impl<'m> Walk<'m> {
         {
             let what = format!("fresh blocks come from page {page}, where no run starts");
             self.report(place.field_offset(Field::Head), what);
+        }
+        // What lies there may be left of a run of long ago.
+        if let Some(page) = fit {
+            let what = format!("free runs are searched from page {page} on, where no run starts");
+            self.report(place.field_offset(Field::Rotors), what);
         }
         // Runs that keys refer to and no other run leads to: it is longer than it should be.
         let first = self.live.keys().chain(&self.large).min().copied();
