@@ -217,9 +217,9 @@ class Map {
   /// rebuilt.
   [[nodiscard]] Result<Repaired> Repair() const;
   /// Makes everything that was acknowledged before the call, by any process, survive a crash of the
-  /// machine. Others go on meanwhile; what they do may survive or not. From the first call on, the
-  /// memory of deleted and replaced values is used again only after the next one: a map that is
-  /// changed a lot and synced seldom grows. Waits for other calls, for each shard's lock in turn,
+  /// machine. Others go on meanwhile; what they do may survive or not. What was there at a call,
+  /// and is deleted or replaced, keeps its memory until the next one: a map that changes as a whole
+  /// between two of them takes twice as much. Waits for other calls, for each shard's lock in turn,
   /// and for the disk. Errors: kNotDurable (see Options::durable); kReadOnly; kBusy; kSystem when
   /// the disk refuses, after which nothing more than before is known to survive; a later call tries
   /// all of it again.

@@ -22,9 +22,9 @@ use shf_base::geometry::PAGE_BYTES;
 
 impl Map {
     /// Makes everything that was acknowledged before the call, by any process, survive a crash of
-    /// the machine. Others go on meanwhile; what they do may survive or not. A deleted or replaced
-    /// record's memory is used again only after the next sync: a map that is changed a lot and
-    /// synced seldom grows.
+    /// the machine. Others go on meanwhile; what they do may survive or not. What was there at a
+    /// sync, and is deleted or replaced, keeps its memory until the next one: a map that changes as a
+    /// whole between two of them takes twice as much.
     ///
     /// Waits for other calls of `sync`, and for the lock of each shard in turn; then for the disk.
     ///
