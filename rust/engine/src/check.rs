@@ -257,7 +257,7 @@ impl<'m> Walk<'m> {
         let (top, _) = run::tops(&intent, place);
         let (mut dead, mut free, mut page) = (0, 0, 0);
         let mut head = (place.load(Field::Head) as u32).checked_sub(1);
-        let mut fit = Some(unpair(place.load(Field::Rotors)).0).filter(|fit| *fit < top);
+        let mut fit = Some(unpair(place.load(Field::Rotors)).0).filter(|fit| *fit != top);
         self.waiting();
         while page < top {
             let run = run::at(&intent, place, page);
@@ -395,7 +395,11 @@ impl<'m> Walk<'m> {
     fn epochs(&mut self) {
         let (place, epochs) = (self.place, self.place.epochs());
         let field = |field| place.load(field);
+        // No map comes near these numbers; beyond them, others would begin anew.
+        let most = 1 << 45;
         let rising = [
+            ("births", field(Field::Born), Field::Born, most),
+            ("freed runs", field(Field::Retired), Field::Retired, most),
             ("epoch", epochs.durable(), Field::Epoch, field(Field::Epoch)),
             ("epoch", field(Field::Epoch), Field::Epoch, epochs.begun().max(epochs.durable())),
             ("born", field(Field::BornBefore), Field::Born, field(Field::Born)),

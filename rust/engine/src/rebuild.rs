@@ -131,7 +131,7 @@ fn begin_quarantine(place: Place<'_>, salvage: &Salvage<'_>, crashed: bool) {
         State::Live { born } => Some(born),
         _ => None,
     };
-    let born = salvage.live.iter().filter_map(born).max().unwrap_or(0);
+    let born = salvage.live.iter().filter_map(born).max().unwrap_or(0).min(1 << 44);
     let (epochs, epoch) = (place.epochs(), place.load(Field::Epoch));
     let epoch = match crashed {
         true => epochs.durable().saturating_sub(1),
@@ -159,7 +159,8 @@ fn describe(place: Place<'_>, salvage: &Salvage<'_>) {
         Record::write_gap(place, reference, units);
     }
     // In a durable map, free runs may hold what has to stay until the next sync.
-    let retired = place.load(Field::Retired).max(place.load(Field::Reused)).wrapping_add(1);
+    let retired = place.load(Field::Retired).max(place.load(Field::Reused));
+    let retired = if retired < 1 << 44 { retired + 1 } else { 1 };
     place.store(Field::Retired, retired);
     let set = |page: u32, run: Run| {
         if let Some(word) = place.word(place.descriptor_offset(page)) {
