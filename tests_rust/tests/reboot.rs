@@ -1,5 +1,5 @@
-//! Durability: what was synced survives a crash of the machine, at whatever moment, whatever of the rest got
-//! to the disk.
+//! Durability: what was synced survives a crash of the machine, at whatever moment, whatever of the
+//! rest got to the disk.
 //!
 //! `shf_tests::reboot` says how crashes are simulated. `SHF_SEED`, `SHF_ROUNDS` and `SHF_ROUND` choose
 //! other and more rounds; `SHF_KEEP=<folder>` keeps the file of a failure.
