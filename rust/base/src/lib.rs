@@ -25,6 +25,7 @@ mod lock_word;
 pub mod slot;
 pub mod robust_mutex;
 pub mod epochs;
+pub mod grace;
 pub mod storage;
 mod place;
 mod attach;
