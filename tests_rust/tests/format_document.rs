@@ -121,11 +121,13 @@ fn the_words_of_a_shard_header_are_the_documents() {
     let fields = [Root, Limits, Pending, Keys, Dead, Splits, Repairs, Moved, Tables, Head, Tops];
     let more = [FreePages, Rotors, Evacuation, Retired, Reused, Sweep];
     let durable = [Epoch, Born, BornBefore, FreedBefore, Freed, DeadBefore];
+    let holes = [Holes, Unsettled, Rested, Resting, RestBegan, Walked];
     table.extend(
         fields
             .iter()
             .chain(&more)
             .chain(&durable)
+            .chain(&holes)
             .map(|field| (*field as u64, format!("{field:?}"))),
     );
     table.sort();

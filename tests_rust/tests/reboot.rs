@@ -5,6 +5,7 @@
 //! other and more rounds; `SHF_KEEP=<folder>` keeps the file of a failure.
 #![cfg(all(feature = "crash-points", not(any(miri, loom))))]
 
+use shf_base::grace;
 use shf_tests::Random;
 use shf_tests::reboot::conductor::{any_treatment, create, recover};
 use shf_tests::reboot::crash::new_file;
@@ -60,6 +61,8 @@ impl Tally {
 }
 
 fn options(random: &mut Random) -> shf_engine::Options {
+    // Pages go back to the file system as soon as they may be used again.
+    grace::set_rest(0);
     let shards = 1 << random.below(3);
     let max_bytes = (1 << 20) << random.below(4);
     engine::options(shards, max_bytes, random.next())

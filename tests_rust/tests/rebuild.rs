@@ -7,6 +7,7 @@
 use shf_base::crash;
 use shf_base::format::LOCK_OFFSET;
 use shf_base::geometry::{PAGE_BYTES, RINGS_BYTES};
+use shf_base::grace;
 use shf_engine::place::{Field, LEVEL_ENTRIES, unpair};
 use shf_engine::{Map, OpError};
 use shf_tests::board::Board;
@@ -41,8 +42,10 @@ fn contents(map: &Map) -> Contents {
 }
 
 impl Scene {
-    /// One shard with small, large and integer records, some replaced and some deleted.
+    /// One shard with small, large and integer records, some replaced and some deleted, and holes where
+    /// others were.
     fn new(what: &str) -> Scene {
+        grace::set_rest(0);
         let file = MapFile::new(what);
         let map = file.create_with(1, MAX_BYTES);
         let mut random = Random::from_env(8);
@@ -60,9 +63,13 @@ impl Scene {
             map.add(format!("sum {large}").as_bytes(), large as i64).unwrap();
         }
         map.delete(&[3; 300]).unwrap();
+        (0..20u64).for_each(|key| _ = map.put(&[key as u8; 5], &[1; 40_000]).unwrap());
+        (0..19u64).for_each(|key| _ = map.delete(&[key as u8; 5]).unwrap());
+        map.delete(b"none").unwrap();
         assert_sound(&map);
         let (image, contents) = (Image::of(file.folder(), file.name()), contents(&map));
         assert!(map.stats().splits > 3 && map.stats().dead_bytes > 0);
+        assert!(image.word(map.geometry().shard_header(0) + Field::Holes as u64) > 20);
         Scene { file, map, image, contents }
     }
 

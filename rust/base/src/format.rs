@@ -22,7 +22,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
 /// Reads as something else on a machine of the other byte order.
 pub const BYTE_ORDER_MARK: u64 = 0x0102_0304_0506_0708;
 /// The version of the format that this library writes and reads.
-pub const VERSION: u64 = 4;
+pub const VERSION: u64 = 5;
 /// Words that the checksum covers.
 const CHECKED_WORDS: usize = 15;
 /// Bytes of the immutable part, checksum included.

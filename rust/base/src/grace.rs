@@ -10,11 +10,8 @@
 //! namespaces, and one that is the same everywhere, but can be set. What both say is right unless
 //! both fail at once.
 
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
-
 /// The rest, in milliseconds.
-static REST_MS: AtomicU32 = AtomicU32::new(1000);
+const REST_MS: u32 = 1000;
 /// What is longer than this was not measured by the same clock: half of what 32 bits count.
 const LONGEST_MS: u32 = u32::MAX / 2;
 
@@ -53,7 +50,7 @@ impl Moment {
 
     /// What a rest has come to now that began at this moment.
     pub fn rest(self, now: Moment) -> Rest {
-        let rest = REST_MS.load(Relaxed);
+        let rest = rest_ms();
         let fixed = (now.0 as u32).wrapping_sub(self.0 as u32);
         let common = ((now.0 >> 32) as u32).wrapping_sub((self.0 >> 32) as u32);
         match fixed.max(common) {
@@ -64,10 +61,23 @@ impl Moment {
     }
 }
 
-/// For tests of this process and its children: memory rests for so many milliseconds.
-#[cfg(any(feature = "crash-points", feature = "fuzzing"))]
+#[cfg(feature = "crash-points")]
+thread_local! {
+    static REST_OF_TEST_MS: std::cell::Cell<u32> = const { std::cell::Cell::new(REST_MS) };
+}
+
+/// For what this thread frees, and its children: memory rests for so many milliseconds.
+#[cfg(feature = "crash-points")]
 pub fn set_rest(milliseconds: u32) {
-    REST_MS.store(milliseconds, Relaxed);
+    REST_OF_TEST_MS.set(milliseconds);
+}
+
+#[inline(always)]
+fn rest_ms() -> u32 {
+    #[cfg(feature = "crash-points")]
+    return REST_OF_TEST_MS.get();
+    #[cfg(not(feature = "crash-points"))]
+    REST_MS
 }
 
 #[allow(unsafe_code)]

@@ -52,7 +52,7 @@ impl Storage {
     }
 
     /// As `commit`, of bytes that may be in use already: takes nothing back on failure.
-    pub(crate) fn ensure(&self, offset: u64, len: u64) -> Result<(), OpError> {
+    pub fn ensure(&self, offset: u64, len: u64) -> Result<(), OpError> {
         self.reserve(offset, len)?;
         match self.populate(offset, len) {
             // Or the file was cut short just now, which reserving would tell.
@@ -100,6 +100,11 @@ impl Storage {
         Ok(())
     }
 
+    /// Whether `release` does anything.
+    pub fn can_release(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Makes `len` bytes at `offset` a hole again, both multiples of a page, as far as the file
     /// system can. They read as zero afterwards, or as before. On the heap it does nothing.
     pub fn release(&self, offset: u64, len: u64) {
@@ -137,19 +142,28 @@ impl Storage {
         }
     }
 
-    /// How far the bytes are real from `start` on, and from where on up to `end`, as far as the file
-    /// system can tell; `None` on the heap, and where it cannot tell.
-    pub fn real_edges(&self, start: u64, end: u64) -> Option<(u64, u64)> {
-        let file = self.file.as_ref()?.descriptor().ok()?;
-        let head = seek(file, SeekFrom::Hole(start)).ok()?.min(end);
-        let (mut at, mut tail) = (head, end);
-        while at < end {
-            // ENXIO: nothing but a hole up to the end of the file.
-            let Ok(data) = seek(file, SeekFrom::Data(at)) else { break };
-            at = seek(file, SeekFrom::Hole(data)).ok()?;
-            tail = if at >= end { data.min(end) } else { end };
-        }
-        Some((head, tail))
+    /// The parts of a range that are real, in order and with holes between them: offset and end, both
+    /// multiples of a page if those of the range are. Of pages that are real in part, none; all of
+    /// it on the heap, and where the file system cannot tell.
+    pub fn real_parts(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, u64)> + use<'_> {
+        let file = self.file.as_ref().and_then(|file| file.descriptor().ok());
+        let mut at = start;
+        std::iter::from_fn(move || {
+            while at < end {
+                let (data, hole) = match file.map(|file| next_part(file, at)) {
+                    None | Some(Err(_)) => (at, end),
+                    Some(Ok(None)) => (end, end),
+                    Some(Ok(Some(part))) => part,
+                };
+                let from = data.next_multiple_of(PAGE_BYTES).min(end);
+                let to = if hole >= end { end } else { hole / PAGE_BYTES * PAGE_BYTES };
+                at = hole.max(at + 1);
+                if from < to {
+                    return Some((from, to));
+                }
+            }
+            None
+        })
     }
 
     /// Refuses a file that a stranger cut short: there, pages beyond its end would be made real that
@@ -179,6 +193,15 @@ impl Storage {
 
 fn no_space(needed_bytes: u64) -> OpError {
     OpError::NoSpace { needed_bytes, max_bytes: 0 }
+}
+
+/// The next bytes from `at` on that are no hole, and their end; `None`: nothing but a hole follows.
+fn next_part(file: BorrowedFd<'_>, at: u64) -> Result<Option<(u64, u64)>, Errno> {
+    match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => Ok(Some((data, seek(file, SeekFrom::Hole(data))?))),
+        Err(Errno::NXIO) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether nothing of the range is a hole, as far as the file system can tell.

@@ -16,6 +16,7 @@
 
 use crate::class;
 use crate::growth::Memory;
+use crate::holes;
 use crate::intent::Intent;
 use crate::place::{Field, Place, pair, unpair};
 use crate::quarantine;
@@ -84,7 +85,7 @@ fn allocate_large<'m>(
     shape: Shape,
 ) -> Result<u32, OpError> {
     let pages = shape.pages() as u32;
-    let (page, _) = run::take(intent, memory, pages, pages)?;
+    let (page, _) = holes::take(intent, memory, pages, pages)?;
     run::set(intent, memory.place, page, Run::Large { pages });
     Ok(memory.place.page_unit(page))
 }
@@ -127,13 +128,19 @@ fn allocate_small<'m>(
 /// Whether so much of the record memory is dead that using it again is worth some effort.
 #[inline(always)]
 pub fn much_is_dead(place: Place<'_>) -> bool {
+    is_dead(place, DEAD_FRACTION)
+}
+
+/// Whether more than one `fraction`th of the used record memory is dead.
+#[inline(always)]
+pub fn is_dead(place: Place<'_>, fraction: u64) -> bool {
     let dead = quarantine::dead_units(place);
     if dead < DEAD_UNITS_MIN {
         return false;
     }
     let (top, _) = unpair(place.load(Field::Tops));
     let used = u64::from(top).saturating_sub(place.load(Field::FreePages)) * PAGE_UNITS;
-    dead > used / DEAD_FRACTION
+    dead > used / fraction
 }
 
 /// Opens a log run and allocates its first block.
@@ -141,10 +148,11 @@ pub fn much_is_dead(place: Place<'_>) -> bool {
 fn start_log<'m>(intent: &mut Intent<'m>, memory: Memory<'m>, units: u32) -> Result<u32, OpError> {
     let place = memory.place;
     let (top, _) = run::tops(intent, place);
+    let used = u64::from(top).saturating_sub(intent.field(Field::FreePages)) as u32;
     let comfortable = (units * LOG_BLOCKS_MIN).div_ceil(PAGE_UNITS as u32);
-    let pages = (top / LOG_FRACTION).max(comfortable).clamp(1, LOG_PAGES_MAX);
+    let pages = (used / LOG_FRACTION).max(comfortable).clamp(1, LOG_PAGES_MAX);
     let least = units.div_ceil(PAGE_UNITS as u32);
-    let (page, pages) = run::take(intent, memory, least.min(pages), pages)?;
+    let (page, pages) = holes::take(intent, memory, least.min(pages), pages)?;
     run::open_log(intent, place, page, pages, units);
     switch_head(intent, place, page);
     Ok(place.page_unit(page))
@@ -201,7 +209,7 @@ fn retire_large(
     let page = place.unit_page(reference);
     match page.map(|page| (page, run::at(intent, place, page))) {
         Some((page, Run::Large { pages })) => {
-            run::free_large(intent, place, page, pages, held);
+            run::free(intent, place, page, pages, held);
             Ok(())
         }
         _ => Err(place.corrupt(place.unit_offset(reference), "large record without its run")),
@@ -216,5 +224,5 @@ pub fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32
         intent.set_field(Field::Evacuation, pair(0, 0));
     }
     let kept = matches!(run::at(intent, place, page), Run::Log { kept: true, .. });
-    run::free_log(intent, place, page, pages, kept);
+    run::free(intent, place, page, pages, kept);
 }

@@ -255,7 +255,7 @@ impl<'m> Walk<'m> {
         let place = self.place;
         let intent = Intent::begin(place);
         let (top, _) = run::tops(&intent, place);
-        let (mut dead, mut free, mut page) = (0, 0, 0);
+        let (mut dead, mut free, mut holes, mut page) = (0, 0, 0, 0);
         let mut head = (place.load(Field::Head) as u32).checked_sub(1);
         let mut fit = Some(unpair(place.load(Field::Rotors)).0).filter(|fit| *fit != top);
         self.waiting();
@@ -297,6 +297,10 @@ impl<'m> Walk<'m> {
                     }
                 }
                 Run::Free { pages, .. } => free += u64::from(pages),
+                Run::Hole { pages, .. } => {
+                    free += u64::from(pages);
+                    holes += u64::from(pages);
+                }
                 Run::Inside { .. } => {
                     self.report(offset, format!("page {page}: no run starts here"));
                     return;
@@ -307,6 +311,7 @@ impl<'m> Walk<'m> {
         self.expect("pages of all runs", page.into(), top.into(), Field::Tops);
         self.expect("dead units", dead, place.load(Field::Dead), Field::Dead);
         self.expect("free pages", free, place.load(Field::FreePages), Field::FreePages);
+        self.expect("holes", holes, place.load(Field::Holes), Field::Holes);
         // What is no run any more may still be named; but fresh blocks come from any log run there.
         if let Some(page) =
             head.filter(|page| matches!(run::at(&intent, place, *page), Run::Log { .. }))
@@ -378,7 +383,12 @@ impl<'m> Walk<'m> {
         self.expect("tables", self.tables, place.load(Field::Tables), Field::Tables);
         let (records, index) = unpair(place.load(Field::Limits));
         let ledger = place.ledger(place.shard()).load(Acquire);
-        self.expect("ledger", growth::ledger(records, index), ledger, Field::Limits);
+        self.expect(
+            "ledger",
+            growth::ledger(records, index, place.load(Field::Holes)),
+            ledger,
+            Field::Limits,
+        );
         if place.is_durable() {
             self.epochs();
         }

@@ -1,4 +1,4 @@
-//! Bounded compaction: emptying sparse log runs, a few records with each put.
+//! Bounded compaction: emptying sparse log runs, a few records with each put or delete.
 //!
 //! When much of the record memory is dead (`arena::much_is_dead`), the sparsest of some log runs
 //! becomes the victim: its blocks leave the rings, and each put moves the next few live records out
@@ -9,6 +9,7 @@
 use crate::arena;
 use crate::block::{self, Block};
 use crate::growth::Memory;
+use crate::holes;
 use crate::intent::Intent;
 use crate::link;
 use crate::place::{Field, Place, pair, unpair};
@@ -19,6 +20,8 @@ use shf_base::geometry::PAGE_UNITS;
 
 /// A run is worth emptying when more than this fraction of it is dead.
 const SPARSE_FRACTION: u32 = 16;
+/// Deletes empty runs when more than this fraction of the memory is dead.
+const DELETE_DEAD_FRACTION: u64 = 3;
 /// Runs that the choice of a victim looks at.
 const CANDIDATES: usize = 128;
 /// Blocks of the victim that one step looks at.
@@ -26,14 +29,29 @@ const BLOCKS_PER_STEP: usize = 32;
 /// Live records that one step moves.
 const MOVES_PER_STEP: usize = 8;
 
+/// What takes steps of compaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A put: it needs memory itself.
+    Put,
+    /// A delete, which has made memory dead that nobody may ever ask for: it may wait for others to
+    /// die beside it, until there are few records to be moved for each that is dead.
+    Delete,
+}
+
 /// One step, if there is anything to do. The caller holds the lock and nothing is pending.
 #[inline(always)]
-pub fn step(memory: Memory<'_>) -> Result<(), OpError> {
+pub fn step(memory: Memory<'_>, by: By) {
     let place = memory.place;
-    if place.load(Field::Evacuation) != 0 || arena::much_is_dead(place) {
-        work(memory)?;
+    let much = match by {
+        By::Put => place.load(Field::Evacuation) != 0 || arena::much_is_dead(place),
+        By::Delete => arena::is_dead(place, DELETE_DEAD_FRACTION),
+    };
+    if much && work(memory).is_err() {
+        // No space to move a record to, or a damaged one: not this mutation's business.
+        place.store(Field::Evacuation, 0);
     }
-    Ok(())
+    holes::step(memory);
 }
 
 #[cold]
@@ -42,7 +60,7 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
     let (victim, mut done) = unpair(place.load(Field::Evacuation));
     let Some(page) = victim.checked_sub(1) else {
         // Without room to move records to, blocks are of more use in their rings.
-        if place.load(Field::FreePages) > 0 || memory.may_grow() {
+        if place.load(Field::FreePages) > place.load(Field::Holes) || memory.may_grow() {
             choose(place);
         }
         return Ok(());

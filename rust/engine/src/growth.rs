@@ -113,9 +113,22 @@ impl Memory<'_> {
             OpError::NoSpace { .. } => self.no_space(least - now),
             other => other,
         })?;
-        self.place.ledger(self.place.shard()).store(ledger(records, index), Release);
+        let ledger = ledger(records, index, self.place.load(Field::Holes));
+        self.place.ledger(self.place.shard()).store(ledger, Release);
         self.place.store(Field::Limits, pair(records, index));
         Ok(())
+    }
+
+    /// Sets the ledger to what is committed when so many pages below the limits are holes.
+    pub fn count(self, holes: u64) {
+        let (records, index) = self.place.limits();
+        let ledger = ledger(records, index, holes);
+        self.place.ledger(self.place.shard()).store(ledger, Release);
+    }
+
+    /// `NoSpace` where the maximum leaves no room for `more` pages.
+    pub fn afford(self, more: u32) -> Result<(), OpError> {
+        if self.affordable(more) { Ok(()) } else { Err(self.no_space(more)) }
     }
 
     /// Whether `more` pages, with the descriptors and rings that may come with them, fit in.
@@ -134,7 +147,7 @@ impl Memory<'_> {
     /// For repair: sets the ledger right and gives back what lies beyond the limits.
     pub fn settle(self) {
         let (records, index) = self.place.limits();
-        self.place.ledger(self.place.shard()).store(ledger(records, index), Release);
+        self.count(self.place.load(Field::Holes));
         let all = self.place.geometry().pages();
         let beyond = all.saturating_sub(u64::from(records) + u64::from(index));
         self.storage.release(self.place.record_page(records), beyond * PAGE_BYTES);
@@ -175,10 +188,11 @@ pub fn committed_bytes(place: Place<'_>) -> u64 {
     place.geometry().front_real_bytes().saturating_add(pages.saturating_mul(PAGE_BYTES))
 }
 
-/// Committed pages of a shard: rings and descriptors, records, index.
-pub fn ledger(records: u32, index: u32) -> u64 {
+/// Committed pages of a shard: rings and descriptors, records but for the holes, index.
+pub fn ledger(records: u32, index: u32, holes: u64) -> u64 {
     let rings = if records == 0 { 0 } else { RINGS_BYTES / PAGE_BYTES };
-    rings + u64::from(descriptor_pages(records)) + u64::from(records) + u64::from(index)
+    let records_real = u64::from(records).saturating_sub(holes);
+    rings + u64::from(descriptor_pages(records)) + records_real + u64::from(index)
 }
 
 fn descriptor_pages(records: u32) -> u32 {

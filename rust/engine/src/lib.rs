@@ -22,6 +22,7 @@ pub mod directory;
 pub mod locate;
 pub mod growth;
 pub mod run;
+pub mod holes;
 pub mod block;
 pub mod ring;
 pub mod sweep;

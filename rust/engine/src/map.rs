@@ -280,7 +280,9 @@ impl Map {
             committed_bytes: growth::committed_bytes(self.place(0)),
             max_bytes: self.facts.max_bytes,
             dead_bytes: sum(Field::Dead).wrapping_mul(8),
-            free_bytes: sum(Field::FreePages).wrapping_mul(PAGE_BYTES),
+            free_bytes: sum(Field::FreePages)
+                .wrapping_sub(sum(Field::Holes))
+                .wrapping_mul(PAGE_BYTES),
             tables: sum(Field::Tables),
             splits: sum(Field::Splits),
             repairs: sum(Field::Repairs),

@@ -10,6 +10,7 @@
 //! 3712  head, tops, free pages, rotors, evacuation, retired, reused, sweep
 //! 3776  splits, repairs, moved records, tables
 //! 3840  of durable maps: epoch, born, born before, freed, freed before, dead before
+//! 3968  holes, unsettled, rested, resting, rest began, walked
 //! ```
 //!
 //! What nearly every mutation stores to lies together, in two or three cache lines: between two
@@ -61,7 +62,7 @@ pub enum Field {
     Rotors = MEMORY_OFFSET + 24,
     /// Page of the run being evacuated plus one, and units done in the upper half; 0: none.
     Evacuation = MEMORY_OFFSET + 32,
-    /// Large runs freed since creation; in a durable map, all runs.
+    /// Runs freed since creation.
     Retired = MEMORY_OFFSET + 40,
     /// The largest number that a run used again got when it was freed.
     Reused = MEMORY_OFFSET + 48,
@@ -79,6 +80,18 @@ pub enum Field {
     FreedBefore = DURABILITY_OFFSET + 32,
     /// Dead units that need not be kept for a crash of the machine once the epoch is durable.
     DeadBefore = DURABILITY_OFFSET + 40,
+    /// Pages of free runs that are holes.
+    Holes = HOLES_OFFSET,
+    /// Page plus one, and number, of pages among which holes may be real; 0: none.
+    Unsettled = HOLES_OFFSET + 8,
+    /// Runs freed with this number or a lower one have rested (`shf_base::grace`).
+    Rested = HOLES_OFFSET + 16,
+    /// `Retired` when the present rest began.
+    Resting = HOLES_OFFSET + 24,
+    /// When the present rest began; 0: never.
+    RestBegan = HOLES_OFFSET + 32,
+    /// Pages that the search for rested runs has passed since the last rest was over.
+    Walked = HOLES_OFFSET + 40,
 }
 
 const LEVEL_OFFSET: u64 = 16;
@@ -92,7 +105,9 @@ const _: () = assert!(INTENT_OFFSET + INTENT_ENTRIES * 16 <= MEMORY_OFFSET);
 const COUNTERS_OFFSET: u64 = MEMORY_OFFSET + 64;
 /// What only durable maps have.
 const DURABILITY_OFFSET: u64 = COUNTERS_OFFSET + 64;
-const _: () = assert!(DURABILITY_OFFSET + 64 <= SHARD_HEADER_BYTES);
+/// How memory goes back to the file system.
+const HOLES_OFFSET: u64 = DURABILITY_OFFSET + 128;
+const _: () = assert!(HOLES_OFFSET + 64 <= SHARD_HEADER_BYTES);
 
 /// One shard's part of a region. Cheap to copy.
 #[derive(Clone, Copy)]

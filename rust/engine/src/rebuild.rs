@@ -53,12 +53,12 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
     }
     set_limits(memory, crashed)?;
     let mut salvage = match crashed {
-        true => sealed::search(place, place.epochs().durable())?,
+        true => sealed::search(memory, place.epochs().durable())?,
         false => salvage::search(place)?,
     };
     guard.set_suspect();
     salvage.disown();
-    describe(place, &salvage);
+    describe(memory, &salvage)?;
     if place.is_durable() {
         begin_quarantine(place, &salvage, crashed);
     }
@@ -91,7 +91,8 @@ pub fn is_crashed(place: Place<'_>) -> bool {
 }
 
 /// Sets the limits to what is real, where the file system can tell. After a crash of the machine the
-/// limits stand, and what never reached the disk, and is a hole by now, is made real again.
+/// limits stand. What never reached the disk, and is a hole by now, is made real again, but for record
+/// pages: see `describe`.
 fn set_limits(memory: Memory<'_>, crashed: bool) -> Result<(), OpError> {
     let place = memory.place;
     let fit = |(records, index): (u32, u32)| {
@@ -103,25 +104,34 @@ fn set_limits(memory: Memory<'_>, crashed: bool) -> Result<(), OpError> {
         return Err(place.corrupt(place.field_offset(Field::Limits), "limits beyond the window"));
     }
     place.store(Field::Limits, pair(limits.0, limits.1));
-    if stands {
-        for (offset, len) in growth::committed_areas(place) {
-            memory.storage.reserve(offset, len)?;
-        }
+    let [front, _, index] = growth::committed_areas(place);
+    for (offset, len) in [front, index] {
+        memory.storage.reserve(offset, len)?;
     }
     memory.settle();
     Ok(())
 }
 
-/// Record and index pages that are real, or what the header says where nobody can tell.
+/// Record and index pages up to the last real ones. Between record pages there may be holes, between
+/// index pages there are none. Where the last record page is the neighbour of the last index page,
+/// only the header can tell them apart.
 fn real_limits(memory: Memory<'_>) -> (u32, u32) {
     let place = memory.place;
     let (start, end) = (place.record_page(0), place.window() + place.geometry().window_bytes());
-    match memory.storage.real_edges(start, end) {
-        Some((head, tail)) if head < tail => {
-            (((head - start) / PAGE_BYTES) as u32, ((end - tail) / PAGE_BYTES) as u32)
+    let (records, index) = place.limits();
+    let (mut head, mut tail) = (start, end);
+    for (from, to) in memory.storage.real_parts(start, end) {
+        if to == end {
+            tail = from;
+        } else {
+            head = to;
         }
-        _ => place.limits(),
     }
+    let full = u64::from(records) + u64::from(index) == place.geometry().pages();
+    if full && tail < place.record_page(records) {
+        return (records, index);
+    }
+    (pages_of(head - start), pages_of(end - tail))
 }
 
 /// Puts all that is not live into quarantine, but what is retired after a crash of the machine, which
@@ -153,8 +163,10 @@ fn end_quarantine(place: Place<'_>) {
     place.store(Field::Epoch, epochs.begun().max(epochs.durable()));
 }
 
-/// Describes the record memory as it was found.
-fn describe(place: Place<'_>, salvage: &Salvage<'_>) {
+/// Describes the record memory as it was found. Free pages that are holes become runs that are holes;
+/// among others there may be some after a crash of the machine, and these are made real.
+fn describe(memory: Memory<'_>, salvage: &Salvage<'_>) -> Result<(), OpError> {
+    let (place, storage) = (memory.place, memory.storage);
     for &(reference, units) in &salvage.gaps {
         Record::write_gap(place, reference, units);
     }
@@ -167,30 +179,57 @@ fn describe(place: Place<'_>, salvage: &Salvage<'_>) {
             word.store(run.encode(), Release);
         }
     };
-    let (mut dead, mut free, mut top) = (0, 0, 0);
+    let (mut dead, mut free, mut holes, mut top) = (0, 0, 0, 0);
     for &(page, run) in &salvage.runs {
-        let run = match run {
+        let (start, pages) = (place.record_page(page), run.pages());
+        let end = start + u64::from(pages) * PAGE_BYTES;
+        top = page + pages;
+        if !matches!(run, Run::Free { .. } | Run::Hole { .. }) {
+            storage.reserve(start, end - start)?;
+        }
+        match run {
             Run::Log { pages, live, used, .. } => {
                 (1..pages).for_each(|back| set(page + back, Run::Inside { back }));
                 dead += u64::from(used - live);
-                Run::Log { pages, live, used, kept: place.is_durable() }
+                set(page, Run::Log { pages, live, used, kept: place.is_durable() });
             }
-            Run::Free { pages, .. } => {
+            Run::Free { .. } | Run::Hole { .. } => {
                 free += u64::from(pages);
-                Run::Free { pages, freed: retired, kept: place.is_durable() }
+                let mut at = start;
+                let mut hole = |from: u64, to: u64| {
+                    let (page, pages) = (page + pages_of(from - start), pages_of(to - from));
+                    if pages > 0 {
+                        holes += u64::from(pages);
+                        set(page, Run::Hole { pages, freed: retired });
+                        storage.release(from, to - from);
+                    }
+                };
+                for (from, to) in storage.real_parts(start, end) {
+                    hole(at, from);
+                    let (page, pages) = (page + pages_of(from - start), pages_of(to - from));
+                    set(page, Run::Free { pages, freed: retired, kept: place.is_durable() });
+                    at = to;
+                }
+                hole(at, end);
             }
-            other => other,
-        };
-        set(page, run);
-        top = page + run.pages();
+            other => set(page, other),
+        }
     }
     ring::clear(place);
-    for field in [Field::Head, Field::Rotors, Field::Evacuation, Field::Sweep] {
+    let forgotten = [Field::Head, Field::Rotors, Field::Evacuation, Field::Sweep];
+    let rest = [Field::Unsettled, Field::Rested, Field::Resting, Field::RestBegan, Field::Walked];
+    for field in forgotten.into_iter().chain(rest) {
         place.store(field, 0);
     }
     place.store(Field::Dead, dead);
     place.store(Field::FreePages, free);
+    place.store(Field::Holes, holes);
     place.store(Field::Tops, pair(top, unpair(place.load(Field::Tops)).1));
+    Ok(())
+}
+
+fn pages_of(bytes: u64) -> u32 {
+    (bytes / PAGE_BYTES) as u32
 }
 
 /// Makes the index one without tables.

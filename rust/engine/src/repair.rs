@@ -7,6 +7,7 @@
 //! made again from the start by the next locker, with the same result.
 
 use crate::growth::Memory;
+use crate::holes;
 use crate::intent;
 use crate::place::Field;
 use crate::rebuild;
@@ -23,6 +24,7 @@ pub fn repair(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
     intent::replay(memory.place)?;
     ring::clear(memory.place);
     memory.settle();
+    holes::settle(memory);
     memory.place.store(Field::Repairs, memory.place.load(Field::Repairs).wrapping_add(1));
     guard.clear_suspect();
     Ok(())

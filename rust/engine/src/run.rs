@@ -8,13 +8,13 @@
 //!     | 1  | pages  | live units | used units | kept |   log: blocks of small records, in order
 //!     | 2  | pages  |                               large: one record
 //!     | 3  | pages  | number of its freeing  |      free; bit 23: it may have to be kept
+//!     |    |        |                        |      bit 63: a hole, given back to the file system
 //!     | 0  | pages back to the first |              inside of a log run; 0: never used
 //! ```
 //!
-//! `retired` counts the large runs freed, in a durable map all runs. A run that is used again raises `reused` to the number
-//! that its freeing had, before its first byte changes: a reader that noted `retired`, then saw its
-//! slot unchanged, and after its copy finds `reused` no larger, copied bytes that nobody had
-//! reused.
+//! `retired` counts the runs freed. A run that is used again raises `reused` to the number that its
+//! freeing had, before its first byte changes: a reader that noted `retired`, then saw its slot
+//! unchanged, and after its copy finds `reused` no larger, copied bytes that nobody had reused.
 
 use crate::growth::Memory;
 use crate::intent::Intent;
@@ -23,9 +23,7 @@ use crate::quarantine;
 use shf_base::error::OpError;
 
 /// Runs that one search looks at.
-const SEARCH_RUNS: usize = 256;
-/// Searches before a map that may not grow answers that there is no space.
-const LAST_SEARCHES: usize = 64;
+pub const SEARCH_RUNS: usize = 256;
 
 /// What a page descriptor says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +54,17 @@ pub enum Run {
     Free {
         /// Pages of the run.
         pages: u32,
-        /// The number of its freeing, 40 bits.
+        /// The number of its freeing, 39 bits.
         freed: u64,
         /// Whether something in it may have to be kept for a crash of the machine.
         kept: bool,
+    },
+    /// Free, and given back to the file system (`holes`): touching it may be SIGBUS.
+    Hole {
+        /// Pages of the run.
+        pages: u32,
+        /// The number of its freeing, 39 bits.
+        freed: u64,
     },
 }
 
@@ -69,6 +74,9 @@ const UNITS_MASK: u64 = (1 << 14) - 1;
 const LOG_KEPT: u64 = 1 << 52;
 /// That of a free run: the highest bit of a number of pages, which no window needs.
 const KEPT: u32 = 1 << 21;
+/// The bit of a free run that says that it is a hole, and the bits of its number below.
+const HOLE: u64 = 1 << 63;
+const FREED_MASK: u64 = (1 << 39) - 1;
 
 impl Run {
     /// Unpacks a descriptor.
@@ -80,7 +88,14 @@ impl Run {
             0 => Run::Inside { back: pages },
             1 => Run::Log { pages, live: units(24), used: units(38), kept: word & LOG_KEPT != 0 },
             2 => Run::Large { pages },
-            _ => Run::Free { pages: pages & !KEPT, freed: word >> 24, kept: pages & KEPT != 0 },
+            _ => {
+                let (pages, kept) = (pages & !KEPT, pages & KEPT != 0);
+                let freed = word >> 24 & FREED_MASK;
+                match word & HOLE {
+                    0 => Run::Free { pages, freed, kept },
+                    _ => Run::Hole { pages, freed },
+                }
+            }
         }
     }
 
@@ -96,7 +111,10 @@ impl Run {
             Run::Large { pages } => 2 | u64::from(pages) << 2,
             Run::Free { pages, freed, kept } => {
                 let pages = if kept { pages | KEPT } else { pages };
-                3 | u64::from(pages) << 2 | freed << 24
+                3 | u64::from(pages) << 2 | (freed & FREED_MASK) << 24
+            }
+            Run::Hole { pages, freed } => {
+                3 | u64::from(pages) << 2 | (freed & FREED_MASK) << 24 | HOLE
             }
         }
     }
@@ -111,7 +129,10 @@ impl Run {
     pub fn pages(self) -> u32 {
         match self {
             Run::Inside { .. } => 0,
-            Run::Log { pages, .. } | Run::Large { pages } | Run::Free { pages, .. } => pages,
+            Run::Log { pages, .. }
+            | Run::Large { pages }
+            | Run::Free { pages, .. }
+            | Run::Hole { pages, .. } => pages,
         }
     }
 }
@@ -156,61 +177,69 @@ pub fn log_of(
     }
 }
 
-/// Takes contiguous pages: as many as a free run has, from `least` to `most`, found by next fit, or
-/// else `most` fresh ones from the top, or else `least`. Returns the first and how many.
-pub fn take<'m>(
-    intent: &mut Intent<'m>,
-    memory: Memory<'m>,
-    least: u32,
-    most: u32,
-) -> Result<(u32, u32), OpError> {
-    let place = memory.place;
-    if let Some(taken) = take_free(intent, place, least, most) {
-        return Ok(taken);
-    }
-    let (top, index) = tops(intent, place);
-    let need = |pages: u32| memory.need_records(top.saturating_add(pages)).map(|()| pages);
-    let pages = match need(most) {
-        Err(OpError::NoSpace { .. }) if least < most => need(least),
-        other => other,
-    };
-    match pages {
-        Ok(pages) => {
-            intent.set_field(Field::Tops, pair(top + pages, index));
-            Ok((top, pages))
-        }
-        // The map may not grow: now a longer search is worth it.
-        Err(OpError::NoSpace { needed_bytes, max_bytes }) => (0..LAST_SEARCHES)
-            .find_map(|_| take_free(intent, place, least, most))
-            .ok_or(OpError::NoSpace { needed_bytes, max_bytes }),
-        Err(other) => Err(other),
-    }
+/// What a search found: free pages in a row.
+pub struct Found {
+    /// The first.
+    pub page: u32,
+    /// How many of them to take.
+    pub pages: u32,
+    /// How many of these are holes.
+    pub holes: u32,
+    /// The latest freeing among them.
+    freed: u64,
+    /// What is left of the last run.
+    rest: Option<Run>,
 }
 
-/// Takes pages of free runs, if the next search finds enough in a row.
+/// Takes pages of free runs that are no holes, if the next search finds enough in a row: the first
+/// one and how many.
 pub fn take_free(
     intent: &mut Intent<'_>,
     place: Place<'_>,
     least: u32,
     most: u32,
 ) -> Option<(u32, u32)> {
-    let free = intent.field(Field::FreePages);
-    if free < u64::from(least) {
-        return None;
-    }
-    let (start, len, freed) = search(intent, place, least, most)?;
-    let pages = len.min(most);
+    let found = search(intent, place, (least, most), false)?;
+    Some(take_found(intent, place, found))
+}
+
+/// Takes what a search found: the first page and how many. Holes among it MUST be real by now.
+pub fn take_found(intent: &mut Intent<'_>, place: Place<'_>, found: Found) -> (u32, u32) {
+    let Found { page, pages, holes, freed, rest } = found;
     if freed > place.load(Field::Reused) {
         place.store(Field::Reused, freed);
     }
-    if len > pages {
-        let rest = Run::Free { pages: len - pages, freed, kept: false };
-        set(intent, place, start + pages, rest);
+    if let Some(rest) = rest {
+        set(intent, place, page + pages, rest);
     }
     let (_, sparse) = unpair(intent.field(Field::Rotors));
-    intent.set_field(Field::FreePages, free - u64::from(pages).min(free));
-    intent.set_field(Field::Rotors, pair(start + pages, sparse));
-    Some((start, pages))
+    lower(intent, Field::FreePages, pages);
+    if holes > 0 {
+        lower(intent, Field::Holes, holes);
+    }
+    intent.set_field(Field::Rotors, pair(page + pages, sparse));
+    (page, pages)
+}
+
+fn lower(intent: &mut Intent<'_>, field: Field, by: u32) {
+    intent.set_field(field, intent.field(field).saturating_sub(by.into()));
+}
+
+/// Takes fresh pages from the top, `most` or else `least`: the first one and how many.
+pub fn take_fresh<'m>(
+    intent: &mut Intent<'m>,
+    memory: Memory<'m>,
+    least: u32,
+    most: u32,
+) -> Result<(u32, u32), OpError> {
+    let (top, index) = tops(intent, memory.place);
+    let need = |pages: u32| memory.need_records(top.saturating_add(pages)).map(|()| pages);
+    let pages = match need(most) {
+        Err(OpError::NoSpace { .. }) if least < most => need(least),
+        other => other,
+    }?;
+    intent.set_field(Field::Tops, pair(top + pages, index));
+    Ok((top, pages))
 }
 
 /// Will make taken pages a log run whose first `units` units are live.
@@ -229,31 +258,46 @@ pub fn tops(intent: &Intent<'_>, place: Place<'_>) -> (u32, u32) {
     (top.min(records), index.min(index_pages))
 }
 
-/// At least `least` free pages in a row, found by next fit; neighbouring free runs count as one up
-/// to `most`. First page, number, and the latest freeing among them.
-fn search(intent: &Intent<'_>, place: Place<'_>, least: u32, most: u32) -> Option<(u32, u32, u64)> {
+/// At least `least` free pages in a row, found by next fit; neighbouring free runs, and `with_holes`
+/// also holes, count as one up to `most`.
+pub fn search(
+    intent: &Intent<'_>,
+    place: Place<'_>,
+    (least, most): (u32, u32),
+    with_holes: bool,
+) -> Option<Found> {
+    if intent.field(Field::FreePages) < u64::from(least) {
+        return None;
+    }
     let (top, _) = tops(intent, place);
     let (rotor, sparse) = unpair(intent.field(Field::Rotors));
     let mut page = if rotor < top { rotor } else { 0 };
-    let (mut start, mut len, mut latest) = (page, 0, 0);
+    let mut found = Found { page, pages: 0, holes: 0, freed: 0, rest: None };
     for _ in 0..SEARCH_RUNS {
         let run = at(intent, place, page);
-        let mut ends = true;
-        if let Run::Free { pages, freed, .. } = run
-            && !run.is_held(place)
-        {
-            latest = if len == 0 { freed } else { latest.max(freed) };
-            start = if len == 0 { page } else { start };
-            len += pages;
-            ends = false;
+        let free = match run {
+            Run::Free { freed, .. } if !run.is_held(place) => Some(freed),
+            Run::Hole { freed, .. } if with_holes => Some(freed),
+            _ => None,
+        };
+        if let Some(freed) = free {
+            if found.pages == 0 {
+                found = Found { page, pages: 0, holes: 0, freed: 0, rest: None };
+            }
+            found.freed = found.freed.max(freed);
+            found.pages += run.pages();
+            if matches!(run, Run::Hole { .. }) {
+                found.holes += run.pages();
+            }
         }
         page += run.pages();
-        ends |= page >= top;
-        if (len >= most || ends && len >= least) && start + len <= top {
-            return Some((start, len, latest));
+        let ends = free.is_none() || page >= top;
+        let enough = found.pages >= most || ends && found.pages >= least;
+        if enough && found.page + found.pages <= top {
+            return Some(found.at_most(most, run));
         }
         if ends {
-            len = 0;
+            found.pages = 0;
         }
         // At the end, or where no run starts, the walk begins anew.
         if page >= top || run.pages() == 0 {
@@ -265,28 +309,32 @@ fn search(intent: &Intent<'_>, place: Place<'_>, least: u32, most: u32) -> Optio
     None
 }
 
-/// Will free a log run in which nothing is live. Its number is that of the last large run freed:
-/// readers of small records rely on versions, so it need not be told apart. In a durable map it gets
-/// a number of its own, and a record in it may have to be kept.
-pub fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, kept: bool) {
-    if place.is_durable() {
-        return free_large(intent, place, page, pages, kept);
+impl Found {
+    /// Leaves what is more than `most` in the last run.
+    fn at_most(mut self, most: u32, last: Run) -> Found {
+        let more = self.pages.saturating_sub(most);
+        if more > 0 {
+            let freed = self.freed;
+            self.pages = most;
+            self.rest = Some(match last {
+                Run::Hole { .. } => {
+                    self.holes -= more;
+                    Run::Hole { pages: more, freed }
+                }
+                _ => Run::Free { pages: more, freed, kept: false },
+            });
+        }
+        self
     }
-    let freed = intent.field(Field::Retired);
-    free(intent, place, page, Run::Free { pages, freed, kept: false });
 }
 
-/// Will free a large run. MUST be entered into the intent after the slot and the version that take
+/// Will free a run. MUST be entered into the intent after the slot and the version that take
 /// the record away: a reader that finds the slot unchanged after it loaded `retired` relies on the
-/// run getting a larger number. `kept`: the record may have to be kept for a crash of the machine.
-pub fn free_large(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, kept: bool) {
+/// run getting a larger number. `kept`: a record in it may have to be kept for a crash of the machine.
+pub fn free(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, kept: bool) {
     let freed = intent.field(Field::Retired).wrapping_add(1);
     intent.set_field(Field::Retired, freed);
-    free(intent, place, page, Run::Free { pages, freed, kept });
-}
-
-fn free(intent: &mut Intent<'_>, place: Place<'_>, page: u32, run: Run) {
-    set(intent, place, page, run);
-    let free = intent.field(Field::FreePages).wrapping_add(run.pages().into());
+    set(intent, place, page, Run::Free { pages, freed, kept });
+    let free = intent.field(Field::FreePages).wrapping_add(pages.into());
     intent.set_field(Field::FreePages, free);
 }

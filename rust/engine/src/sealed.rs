@@ -15,6 +15,7 @@
 //! checksum covers lengths and place alone, and cannot be made without the map's secret.
 
 use crate::class;
+use crate::growth::Memory;
 use crate::place::Place;
 use crate::record::Record;
 use crate::salvage::{Salvage, push};
@@ -26,15 +27,24 @@ use shf_base::geometry::{PAGE_UNITS, UNIT_BYTES};
 /// retired late.
 type Rank = (bool, u64);
 
-/// Searches a shard. `durable` is the epoch of the last sync, 0: there was none. The caller holds
+/// Searches the pages of a shard that are real. `durable` is the epoch of the last sync, 0: there was none. The caller holds
 /// the lock. The live records of the result come in an order in which the first one of each key is
 /// its newest.
-pub fn search(place: Place<'_>, durable: u64) -> Result<Salvage<'_>, OpError> {
+pub fn search(memory: Memory<'_>, durable: u64) -> Result<Salvage<'_>, OpError> {
+    let place = memory.place;
     let mut salvage = Salvage::new(place);
     let (pages, _) = place.limits();
     let (mut at, end) = (place.page_unit(0), place.page_unit(pages));
+    let (window, unit) = (place.window(), |offset: u64| (offset / UNIT_BYTES) as u32);
+    let mut parts = memory.storage.real_parts(place.record_page(0), place.record_page(pages));
+    let mut part_end = at;
     let mut ranked: Vec<(Rank, u32)> = Vec::new();
     while at < end {
+        if at >= part_end {
+            let Some((from, to)) = parts.next() else { break };
+            (at, part_end) = (at.max(unit(from - window)), unit(to - window));
+            continue;
+        }
         let Some((record, state)) = seen_since(place, at, durable) else {
             at += 1;
             continue;

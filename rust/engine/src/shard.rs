@@ -9,9 +9,10 @@
 
 use crate::arena;
 use crate::check::{self, Violation};
-use crate::compaction;
+use crate::compaction::{self, By};
 use crate::growth::Memory;
 use crate::hash::Hash;
+use crate::holes;
 use crate::intent::Intent;
 use crate::link::{self, Slot};
 use crate::locate::{self, Located, Position};
@@ -153,6 +154,7 @@ impl<'m> Locked<'m> {
         match locate::key(self.memory.place, hash, key)? {
             Located::Found(position, word, record) => {
                 self.erase(position, word, record)?;
+                compaction::step(self.memory, By::Delete);
                 Ok(true)
             }
             _ => Ok(false),
@@ -173,6 +175,7 @@ impl<'m> Locked<'m> {
             self.erase(Position { entry, bucket, slot, distance, head }, word, record)?;
             erased += 1;
         }
+        holes::step(self.memory);
         Ok(erased)
     }
 
@@ -190,10 +193,7 @@ impl<'m> Locked<'m> {
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
-        if compaction::step(self.memory).is_err() {
-            // No space to move a record to, or a damaged one: not this put's business.
-            self.memory.place.store(Field::Evacuation, 0);
-        }
+        compaction::step(self.memory, By::Put);
         match self.put_once(hash, shape, key, value) {
             Err(OpError::NoSpace { needed_bytes, max_bytes }) => {
                 let full = OpError::NoSpace { needed_bytes, max_bytes };

@@ -292,7 +292,7 @@ impl<'m> Squeeze<'m> {
                 let run = Run::Log { pages: keep, live, used: down, kept };
                 run::set(&mut intent, place, page, run);
                 if keep < pages {
-                    run::free_log(&mut intent, place, page + keep, pages - keep, kept);
+                    run::free(&mut intent, place, page + keep, pages - keep, kept);
                 }
                 let dead = intent.field(Field::Dead).saturating_sub(u64::from(used - down));
                 intent.set_field(Field::Dead, dead);

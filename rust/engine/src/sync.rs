@@ -46,12 +46,12 @@ impl Map {
             let areas = growth::committed_areas(locked.place());
             drop(locked);
             if unsure {
-                self.touch(&areas)?;
+                self.touch(&areas);
             }
         }
         if unsure {
             let (ledger, end) = (self.geometry().ledger(0), self.geometry().front_bytes());
-            self.touch(&[(0, PAGE_BYTES), (ledger, end - ledger)])?;
+            self.touch(&[(0, PAGE_BYTES), (ledger, end - ledger)]);
         }
         // Before, so that who is killed between a failure and its note leaves the note.
         epochs.set_failed(true);
@@ -63,12 +63,12 @@ impl Map {
         Ok(())
     }
 
-    /// Has all of some areas written again. They are real, unless somebody forged the limits.
-    fn touch(&self, areas: &[(u64, u64)]) -> Result<(), OpError> {
+    /// Has all of some areas written again, as far as they are real.
+    fn touch(&self, areas: &[(u64, u64)]) {
         for &(offset, len) in areas {
-            self.storage.reserve(offset, len)?;
-            self.storage.touch(offset, len);
+            for (from, to) in self.storage.real_parts(offset, offset + len) {
+                self.storage.touch(from, to - from);
+            }
         }
-        Ok(())
     }
 }

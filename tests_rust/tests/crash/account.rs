@@ -90,6 +90,7 @@ pub struct Counters {
     pub splits: u64,
     pub moved: u64,
     pub free_pages: u64,
+    pub holes: u64,
     /// Committed pages.
     pub record_limit: u32,
     pub index_limit: u32,
@@ -109,6 +110,7 @@ impl Counters {
             splits: place.load(Field::Splits),
             moved: place.load(Field::Moved),
             free_pages: place.load(Field::FreePages),
+            holes: place.load(Field::Holes),
             record_limit,
             index_limit,
             index_pages: unpair(place.load(Field::Tops)).1,

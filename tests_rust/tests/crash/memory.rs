@@ -4,6 +4,7 @@ use crate::KEY;
 use crate::account::Counters;
 use crate::experiment::{Experiment, MAX_BYTES};
 use crate::operation::{Operation, churn, fill, fill_with_key};
+use shf_base::grace;
 use shf_base::open::Opened;
 use shf_engine::Map;
 use shf_tests::Random;
@@ -115,6 +116,58 @@ fn a_squeeze_survives_death_at_every_step() {
 fn a_squeeze_for_a_large_value_survives_death_at_every_step() {
     // Goal: as above, for a run of pages.
     squeeze("squeeze-large", 20_000, 10);
+}
+
+/// Longer than any test.
+const HOUR_MS: u32 = 3_600_000;
+
+/// Fills a map with values of `len` bytes, and deletes all but a few keys. What these leave rests for
+/// `rest_ms`, and no longer at all from then on.
+fn shrunk(len: usize, rest_ms: u32) -> impl Fn(&Map) {
+    move |map| {
+        grace::set_rest(rest_ms);
+        let keys = 0..(300_000 / len as u64);
+        for key in keys.clone() {
+            map.put(&key.to_le_bytes(), &vec![key as u8; len]).unwrap();
+        }
+        for key in keys.filter(|key| key % 40 != 0) {
+            map.delete(&key.to_le_bytes()).unwrap();
+        }
+        grace::set_rest(0);
+    }
+}
+
+#[test]
+fn giving_pages_back_survives_death_at_every_step() {
+    // Goal: P2 between the descriptor, the ledger and the file system. Method: the first put, in a map
+    // that has shrunk, that makes a hole, or cuts one off a run that is longer than a step gives back.
+    let hit = |before: &Counters, after: &Counters| after.holes > before.holes;
+    let again = |len| move |_: &Opened, _: u64| Operation::Put(vec![0; 8], vec![7; len]);
+    Experiment::search("hole", MAX_BYTES, shrunk(1000, HOUR_MS), again(1000), hit).run(20);
+    Experiment::search("hole-large", MAX_BYTES, shrunk(90_000, HOUR_MS), again(90_000), hit)
+        .run(20);
+}
+
+#[test]
+fn giving_pages_back_by_a_delete_survives_death_at_every_step() {
+    // Goal: as above, for a delete.
+    let delete = |_: &Opened, step: u64| Operation::Delete((40 * step).to_le_bytes().to_vec());
+    let hit = |before: &Counters, after: &Counters| after.holes > before.holes;
+    Experiment::search("hole-delete", MAX_BYTES, shrunk(1000, HOUR_MS), delete, hit).run(20);
+}
+
+#[test]
+fn taking_a_hole_survives_death_at_every_step() {
+    // Goal: P2 for pages that become real again. Method: the first put into a map with holes that
+    // takes some of them; a small record, and a large one that takes several with what lies between.
+    let hit = |before: &Counters, after: &Counters| after.holes < before.holes;
+    let small =
+        |_: &Opened, step: u64| Operation::Put((1000 + step).to_le_bytes().to_vec(), vec![7; 500]);
+    Experiment::search("fill-hole", MAX_BYTES, shrunk(1000, 0), small, hit).run(30);
+    let large = |_: &Opened, step: u64| {
+        Operation::Put((1000 + step).to_le_bytes().to_vec(), vec![7; 70_000])
+    };
+    Experiment::search("fill-holes", MAX_BYTES, shrunk(1000, 0), large, hit).run(30);
 }
 
 #[test]
