@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes sure that this machine has what the build needs: installs it through apt where that is
 # allowed, and otherwise says what to install. Arguments are further Debian packages; those after
-# --optional serve tests that are left out without them; that is said then, and is no failure.
+# --optional serve tests and measurements that are left out without them; that is said, and is no
+# failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -66,7 +67,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 if [ ${#optional[@]} -gt 0 ]; then
   install "${optional[@]}" ||
-    echo "$obstacle; tests that need these Debian packages are left out: ${optional[*]}" >&2
+    echo "$obstacle; what needs these Debian packages is left out: ${optional[*]}" >&2
 fi
 
 cmake_wanted=3.25

@@ -10,10 +10,10 @@ Peer RustPeer(const std::string& store, const std::string& name, const std::stri
   Way way;
   way.name = name;
   way.configuration = configuration;
-  way.latency = true;
   Peer peer;
-  peer.ways = {way};
   peer.kind = name.find(kOurs) == 0 ? Kind::kShared : Kind::kThreads;
+  way.latency = peer.kind == Kind::kThreads;
+  peer.ways = {way};
   peer.rust_store = store;
   if (program.empty()) {
     peer.missing = "the Rust program that measures it was not built";

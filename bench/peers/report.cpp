@@ -43,19 +43,24 @@ class Table {
   }
   void Print() {
     PrintTitle();
+    std::string wins;  // of peers over us
     for (const std::string& peer : peers_) {
       std::printf("%-*s", kNameWidth, peer.c_str());
-      for (const std::string& workload : workloads_) PrintCell(peer, workload);
+      std::string won;
+      for (const std::string& workload : workloads_) {
+        if (PrintCell(peer, workload)) won += (won.empty() ? "" : ", ") + workload;
+      }
+      if (!won.empty()) wins += "  wins: " + peer + ": " + won + "\n";
       std::printf("\n");
     }
-    if (!wins_.empty()) std::printf("wins (<): %s\n", wins_.c_str());
+    std::printf("%s", wins.c_str());
   }
 
  private:
   void PrintTitle() const {
     std::printf(
-        "\n%s: %llu keys, values of %llu bytes, %u process%s or thread%s; %s, and a peer's "
-        "share of ours\n%-*s",
+        "\n%s: %llu keys, values of %llu bytes, %u process%s or thread%s; %s, and each "
+        "over ours\n%-*s",
         scene_.section.c_str(), static_cast<unsigned long long>(scene_.keys),
         static_cast<unsigned long long>(scene_.value_bytes), scene_.processes,
         scene_.processes == 1 ? "" : "es", scene_.processes == 1 ? "" : "s", Units().c_str(),
@@ -80,22 +85,24 @@ class Table {
     }
     return nullptr;
   }
-  void PrintCell(const std::string& peer, const std::string& workload) {
+  // True: the peer is better than our map.
+  bool PrintCell(const std::string& peer, const std::string& workload) {
     const Row* const row = Find(peer, workload);
     if (row == nullptr) {
       std::printf(" %*s", kFigureWidth + kRatioWidth, "-");
-      return;
+      return false;
     }
     const Row* const ours = Find(kOurs, workload);
     char ratio[32] = "";
+    bool wins = false;
     const double median = row->Median();
     if (ours != nullptr && ours != row && ours->Median() > 0) {
       const bool better = row->unit == kMops ? median > ours->Median() : median < ours->Median();
-      const bool wins = better && !IsOurs(peer) && peer != kMachine && IsContest(workload);
+      wins = better && !IsOurs(peer) && peer != kMachine && IsContest(workload);
       std::snprintf(ratio, sizeof(ratio), "%.2f%s", median / ours->Median(), wins ? "<" : " ");
-      if (wins) wins_ += (wins_.empty() ? "" : "; ") + peer + ": " + workload;
     }
     std::printf(" %*s%*s", kFigureWidth, Number(median).c_str(), kRatioWidth, ratio);
+    return wins;
   }
   // What the machine did beside it is nobody's merit.
   static bool IsContest(const std::string& workload) { return workload.find("beside") != 0; }
@@ -104,7 +111,6 @@ class Table {
   std::vector<const Row*> rows_;
   std::vector<std::string> peers_;
   std::vector<std::string> workloads_;
-  std::string wins_;
 };
 
 }  // namespace

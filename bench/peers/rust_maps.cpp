@@ -36,13 +36,15 @@ struct Text {
 
 }  // namespace
 
-std::vector<std::string> RustArguments(const Peer& peer, const Workload& work, unsigned threads) {
+std::vector<std::string> RustArguments(const Peer& peer, const Workload& work,
+                                       const Options& options, unsigned threads) {
   return {"--store",       peer.rust_store,
           "--keys",        std::to_string(work.keys),
           "--value-bytes", std::to_string(work.value_bytes),
           "--operations",  std::to_string(work.operations),
           "--seed",        std::to_string(work.seed),
-          "--threads",     std::to_string(threads)};
+          "--threads",     std::to_string(threads),
+          "--folder",      options.folder};
 }
 
 std::string RunRustProgram(const Options& options, const std::vector<std::string>& arguments,
@@ -96,7 +98,8 @@ void MeasureRustThroughput(const Plan& plan, const Peer& peer, Context* context)
   for (const Phase phase : plan.phases) {
     phases += (phases.empty() ? "" : ",") + std::string(kRustPhases[phase]);
   }
-  std::vector<std::string> arguments = RustArguments(peer, plan.work, plan.processes);
+  std::vector<std::string> arguments =
+      RustArguments(peer, plan.work, context->options, plan.processes);
   arguments.insert(arguments.end(), {"--phases", phases});
   const nlohmann::json answer = AskRustProgram(context->options, arguments);
   if (answer.is_null()) return context->Fail(peer.name(), plan.section);

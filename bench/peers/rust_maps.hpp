@@ -19,7 +19,8 @@
 namespace bench {
 
 // The options of the program for a workload.
-std::vector<std::string> RustArguments(const Peer& peer, const Workload& work, unsigned threads);
+std::vector<std::string> RustArguments(const Peer& peer, const Workload& work,
+                                       const Options& options, unsigned threads);
 
 // Becomes the parent of the program in this process and returns what it wrote; sets *error when it
 // failed. The program chooses among the processors that are allowed.

@@ -98,6 +98,7 @@ struct Way {
   std::string missing;                   // why it cannot be measured; empty: it can
   bool puts = true;                      // whether it has puts of its own
   bool latency = false;                  // whether the latency of its single puts is measured
+  bool four_processes = false;  // whether it is measured with more of them than processors too
 };
 
 // Where a store lives.
@@ -109,7 +110,6 @@ struct Peer {
   std::string version;
   std::string missing;                   // the same of all ways
   bool opens_read_only = false;          // whether OpenReadOnly() is something else than Open()
-  bool four_processes = false;           // whether it is measured with more than processors too
   bool grows = false;                    // whether the section "growth" has it,
   uint64_t grows_keys_max = UINT64_MAX;  // and up to how many keys
   std::string rust_store;                // what the Rust program calls it; then `make` is empty

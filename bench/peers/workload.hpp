@@ -32,7 +32,7 @@ struct Workload {
   uint64_t keys = 10'000'000;
   uint64_t value_bytes = 100;
   uint64_t seed = 1;
-  uint64_t operations = 2'000'000;  // of all processes together, in each phase but the first
+  uint64_t operations = 1'500'000;  // of all processes together, in each phase but the first
 
   uint64_t bytes_least() const { return value_bytes / 2; }
   uint64_t bytes_most() const { return value_bytes + value_bytes / 2; }

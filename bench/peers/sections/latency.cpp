@@ -27,6 +27,7 @@ constexpr std::array<const char*, kMax + 1> kRustNames = {"p50", "p99", "p999", 
 constexpr uint64_t kLongGap = 1'000'000;  // nanoseconds
 
 struct Latencies {
+  Barrier barrier;
   std::atomic<bool> ended{false};
   std::array<uint64_t, kFigures> nanoseconds = {};  // 0: not measured
   uint64_t long_gaps = 0;                           // of the one beside
@@ -45,7 +46,7 @@ long InvoluntarySwitches() {
 
 void Spin(Latencies* out) {
   uint64_t last = Nanoseconds();
-  while (!out->ended.load(std::memory_order_relaxed)) {
+  while (!out->ended.load(std::memory_order_relaxed) && !out->barrier.broken()) {
     const uint64_t now = Nanoseconds();
     const uint64_t gap = now - last;
     last = now;
@@ -81,8 +82,8 @@ std::string PutAll(const Workload& work, const Way& way, Store* store, Latencies
 
 std::string AskRust(const Workload& work, const Peer& peer, const Options& options,
                     const cpu_set_t& allowed, Latencies* out) {
-  std::vector<std::string> arguments = RustArguments(peer, work, 1);
-  arguments.insert(arguments.end(), {"--phases", "put", "--latency"});
+  std::vector<std::string> arguments = RustArguments(peer, work, options, 1);
+  arguments.push_back("--latency");
   std::string error;
   const std::string text = RunRustProgram(options, arguments, allowed, &error);
   if (!error.empty()) return error;
@@ -97,9 +98,7 @@ std::string AskRust(const Workload& work, const Peer& peer, const Options& optio
 
 // One way of one peer.
 void Measure(const Peer& peer, const Way& way, const std::string& run, Context* context) {
-  Workload work = context->options.work;
-  // A way so slow that it is measured with fewer operations gets fewer keys too.
-  if (way.operations_max < work.keys / 10) work.keys /= 10;
+  const Workload& work = context->options.work;
   const std::string section = kSectionNames[kLatency];
   context->Begin(section + ", " + std::to_string(work.keys) + " keys" + run + ": " + way.name);
   std::unique_ptr<Place> place;
@@ -110,7 +109,8 @@ void Measure(const Peer& peer, const Way& way, const std::string& run, Context* 
   const cpu_set_t allowed = AllowedProcessors();
   const Shared<Latencies> result;
   const unsigned processes = CPU_COUNT(&allowed) > 1 ? 2 : 1;
-  const bool good = RunProcesses(processes, nullptr, [&](unsigned n) -> std::string {
+  const bool good = RunProcesses(processes, &result->barrier, [&](unsigned n) -> std::string {
+    if (!result->barrier.Wait(processes)) return "";
     if (n == 1) return Spin(&*result), "";
     const std::string error = place == nullptr
                                   ? AskRust(work, peer, context->options, allowed, &*result)
@@ -136,7 +136,9 @@ void MeasureLatency(Context* context) {
   for (unsigned run = 0; run < options.runs; ++run) {
     for (const Peer& peer : context->peers) {
       for (const Way& way : peer.ways) {
-        if (!way.latency || !options.Wants(way.name) || interrupted) continue;
+        // A way so slow that it is measured with fewer operations is not measured again.
+        const bool again = run > 0 && way.operations_max < options.work.keys;
+        if (!way.latency || !options.Wants(way.name) || again || interrupted) continue;
         Measure(peer, way,
                 ", run " + std::to_string(run + 1) + " of " + std::to_string(options.runs),
                 context);

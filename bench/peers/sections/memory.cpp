@@ -94,8 +94,9 @@ class Churn {
 };
 
 void AskRust(const Peer& peer, const Scene& scene, Context* context) {
-  std::vector<std::string> arguments = RustArguments(peer, context->options.work, 1);
-  arguments.insert(arguments.end(), {"--phases", "put", "--memory"});
+  std::vector<std::string> arguments =
+      RustArguments(peer, context->options.work, context->options, 1);
+  arguments.push_back("--memory");
   const nlohmann::json answer = AskRustProgram(context->options, arguments);
   if (answer.is_null()) return context->Fail(peer.name(), scene.section);
   TakeVersion(peer, answer, context);
@@ -131,11 +132,13 @@ void MeasureMemory(Context* context) {
   const Workload& work = context->options.work;
   const Scene scene = {kSectionNames[kMemory], work.keys, work.value_bytes, 1};
   for (const Peer& peer : context->peers) {
-    if (interrupted || !context->options.Wants(peer.name())) continue;
+    // Our map takes the same memory whoever calls it.
+    const bool again = !peer.rust_store.empty() && peer.kind != Kind::kThreads;
+    if (interrupted || again || !context->options.Wants(peer.name())) continue;
     context->Begin(scene.section + ": " + peer.name());
     if (peer.rust_store.empty()) {
       Measure(peer, scene, context);
-    } else if (peer.kind == Kind::kThreads) {
+    } else {
       AskRust(peer, scene, context);
     }
   }

@@ -62,8 +62,10 @@ void MeasureWider(Context* context) {
   }
   plan.work.value_bytes = context->options.work.value_bytes;
   plan.processes = kOversubscribed;
-  for (const Peer& peer : context->peers) {
-    if (peer.four_processes) Measure(plan, peer, "", context);
+  for (Peer peer : context->peers) {
+    const auto is_not = [](const Way& way) { return !way.four_processes; };
+    peer.ways.erase(std::remove_if(peer.ways.begin(), peer.ways.end(), is_not), peer.ways.end());
+    if (!peer.ways.empty()) Measure(plan, peer, "", context);
   }
 }
 

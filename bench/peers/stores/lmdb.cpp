@@ -131,6 +131,7 @@ Peer LmdbPeer() {
   many.name = "LMDB, 1000 puts a transaction";
   many.configuration = common + " Puts are collected, and 1000 written in one transaction.";
   many.put_batch = 1000;
+  many.four_processes = true;
   Way one;
   one.name = "LMDB, one put a transaction";
   one.configuration = common +
@@ -140,7 +141,6 @@ Peer LmdbPeer() {
   one.latency = true;
   Peer peer;
   peer.ways = {many, one};
-  peer.four_processes = true;
 #ifdef SHF_BENCH_LMDB
   peer.version = std::to_string(MDB_VERSION_MAJOR) + "." + std::to_string(MDB_VERSION_MINOR) + "." +
                  std::to_string(MDB_VERSION_PATCH);

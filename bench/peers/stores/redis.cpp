@@ -144,8 +144,8 @@ Peer RedisPeer() {
   single.configuration =
       common +
       " Each command waits for its answer. The table is loaded by pipelines; the "
-      "puts that are timed are the last 200,000 keys, or a tenth of them.";
-  single.operations_max = 200'000;
+      "puts that are timed are the last 100,000 keys, or a tenth of them.";
+  single.operations_max = 100'000;
   Peer peer;
   peer.ways = {pipelined, single};
   peer.kind = Kind::kServer;

@@ -118,17 +118,18 @@ Peer ShfPeer() {
       "the caller. Memory is committed_bytes of GetStats(), which is compared with the blocks that "
       "the file system counts.";
   single.latency = true;
+  single.four_processes = true;
   Way many;
   many.name = std::string(kOurs) + ", many by 32";
   many.configuration = "As SharedHashFile, with gets by GetMany of 32 keys; puts are left out.";
   many.get_batch = kMany;
   many.puts = false;
+  many.four_processes = true;
   if (!Many::kThere) many.missing = "this version of the library has no GetMany";
   Peer peer;
   peer.ways = {single, many};
   peer.version = SHF_BENCH_VERSION;
   peer.opens_read_only = true;
-  peer.four_processes = true;
   peer.grows = true;
   peer.make = [](const Workload& work, const std::string& folder) {
     return std::make_unique<ShfStore>(work, folder);
