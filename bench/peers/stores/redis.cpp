@@ -152,7 +152,11 @@ Peer RedisPeer() {
 #ifdef SHF_BENCH_REDIS
   peer.version = "hiredis " + std::to_string(HIREDIS_MAJOR) + "." + std::to_string(HIREDIS_MINOR) +
                  "." + std::to_string(HIREDIS_PATCH);
-  if (RedisServer::Program().empty()) peer.missing = "the package redis-server is not installed";
+  if (RedisServer::Program().empty()) {
+    peer.missing = "the package redis-server is not installed";
+  } else {
+    peer.version = RedisServer::Version() + ", " + peer.version;
+  }
   peer.make = [](const Workload&, const std::string&) { return std::make_unique<RedisStore>(); };
 #else
   peer.missing = "it was built without the package libhiredis-dev";

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <initializer_list>
 
@@ -58,6 +59,15 @@ std::string RedisServer::Program() {
     if (access(path, X_OK) == 0) return path;
   }
   return "";
+}
+
+std::string RedisServer::Version() {
+  std::FILE* const output = popen((Program() + " --version").c_str(), "r");
+  if (output == nullptr) return "";
+  char version[32] = "";
+  const int read = std::fscanf(output, "Redis server v=%31s", version);
+  pclose(output);
+  return read == 1 ? version : "";
 }
 
 std::string RedisServer::Start(const std::string& folder) {

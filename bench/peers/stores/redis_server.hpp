@@ -12,6 +12,8 @@ class RedisServer {
  public:
   // The path of the server's program; empty: there is none.
   static std::string Program();
+  // What that program says its version is; empty: it does not say.
+  static std::string Version();
 
   RedisServer() = default;
   // Ends the server, if this process started it.
