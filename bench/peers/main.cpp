@@ -11,6 +11,7 @@
 #include "context.hpp"
 #include "get_loop.hpp"
 #include "machine.hpp"
+#include "machine_limit.hpp"
 #include "report.hpp"
 
 namespace bench {
@@ -72,6 +73,11 @@ int Run(const Options& options) {
   Context context;
   context.options = options;
   ChoosePeers(&context);
+  const bool any = !context.peers.empty() || !context.results.skipped().empty();
+  if (!any && !options.Wants(kMachine)) {
+    std::fprintf(stderr, "bench: no peer has a name with what --peer says\n");
+    return 1;
+  }
   constexpr void (*kMeasure[kSections])(Context*) = {MeasureCore,   MeasureLimit,  MeasureLatency,
                                                      MeasureMemory, MeasureAttach, MeasureWider,
                                                      MeasureGrowth};

@@ -35,7 +35,8 @@ endfunction()
 shf_bench_peer(lmdb lmdb.h liblmdb-dev lmdb)
 shf_bench_peer(boost boost/interprocess/managed_mapped_file.hpp libboost-dev "")
 shf_bench_peer(redis hiredis/hiredis.h libhiredis-dev hiredis)
-shf_bench_peer(tbb tbb/concurrent_hash_map.h libtbb-dev tbb)
+# An older TBB than oneTBB has no such header.
+shf_bench_peer(tbb tbb/version.h libtbb-dev tbb)
 if(SHF_BENCH_RUST_MAPS_PROGRAM)
   target_compile_definitions(shf_bench_peers PRIVATE
     SHF_BENCH_RUST_MAPS="${SHF_BENCH_RUST_MAPS_PROGRAM}")

@@ -99,7 +99,8 @@ class Table {
     if (ours != nullptr && ours != row && ours->Median() > 0) {
       const bool better = row->unit == kMops ? median > ours->Median() : median < ours->Median();
       wins = better && !IsOurs(peer) && peer != kMachine && IsContest(workload);
-      std::snprintf(ratio, sizeof(ratio), "%.2f%s", median / ours->Median(), wins ? "<" : " ");
+      const double share = median / ours->Median();
+      std::snprintf(ratio, sizeof(ratio), "%.*f%s", share < 100 ? 2 : 0, share, wins ? "<" : " ");
     }
     std::printf(" %*s%*s", kFigureWidth, Number(median).c_str(), kRatioWidth, ratio);
     return wins;

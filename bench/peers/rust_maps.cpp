@@ -65,7 +65,9 @@ std::string RunRustProgram(const Options& options, const std::vector<std::string
   close(ends[0]);
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
-    *error = options.rust_maps + " failed with status " + std::to_string(status);
+    *error = options.rust_maps + " failed" +
+             (WIFEXITED(status) ? ", status " + std::to_string(WEXITSTATUS(status))
+                                : ", signal " + std::to_string(WTERMSIG(status)));
   }
   return text;
 }

@@ -56,7 +56,8 @@ class Member {
     }
     if (!Load()) return Error();
     if (plan_.with_memory && n_ == 0) meeting_->memory_bytes = store->Measure(session.get()).bytes;
-    if (!Meet()) return Error();
+    const std::string unmet = Meet(session.get());
+    if (!unmet.empty()) return unmet;
     for (const Phase phase : plan_.phases) {
       if (phase == kPut) continue;
       for (size_t w = 0; w < workers_.size(); ++w) {
@@ -89,12 +90,13 @@ class Member {
   }
   // A process has touched only the pages that it wrote: it meets those of the others before it is
   // timed.
-  bool Meet() {
-    if (!meeting_->barrier.Wait(plan_.processes)) return false;
-    if (peer_.kind == Kind::kShared && plan_.processes > 1) {
-      workers_[0]->Gets(plan_.work.keys / kMeetingParts);
-    }
-    return true;
+  std::string Meet(Session* session) {
+    if (!meeting_->barrier.Wait(plan_.processes)) return "another process failed";
+    if (peer_.kind != Kind::kShared || plan_.processes == 1) return "";
+    // With random numbers of its own: those of the workers are the same for all stores.
+    Worker worker(plan_.work, peer_.ways.front(), session, ~plan_.work.seed - n_);
+    worker.Gets(plan_.work.keys / kMeetingParts);
+    return worker.error();
   }
   bool Work(Phase phase, size_t w) {
     const Way& way = peer_.ways[w];
