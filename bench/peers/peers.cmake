@@ -38,6 +38,7 @@ shf_bench_peer(redis hiredis/hiredis.h libhiredis-dev hiredis)
 # An older TBB than oneTBB has no such header.
 shf_bench_peer(tbb tbb/version.h libtbb-dev tbb)
 if(SHF_BENCH_RUST_MAPS_PROGRAM)
+  add_dependencies(shf_bench_peers shf_bench_rust_maps)
   target_compile_definitions(shf_bench_peers PRIVATE
     SHF_BENCH_RUST_MAPS="${SHF_BENCH_RUST_MAPS_PROGRAM}")
 endif()

@@ -162,7 +162,8 @@ Peer BoostPeer() {
   Peer peer;
   peer.ways = {way};
 #ifdef SHF_BENCH_BOOST
-  peer.version = BOOST_LIB_VERSION;
+  peer.version =
+      std::to_string(BOOST_VERSION / 100000) + "." + std::to_string(BOOST_VERSION / 100 % 1000);
   peer.make = [](const Workload& work, const std::string& folder) {
     return std::make_unique<BoostStore>(work, folder);
   };
