@@ -6,12 +6,15 @@
 #   make torture [SECONDS=60]           kills and stops processes on a map at random, and judges
 #   make fuzz [SECONDS=60]              damages maps as libFuzzer chooses (nightly, cargo-fuzz)
 #   make bench [ARGS=--help]            measures what processes reach on one map
-#   make bench-peers [ARGS=--help]      measures beside tbb::concurrent_hash_map
+#   make bench-peers [ARGS=--help]      measures beside LMDB, Boost.Interprocess, Redis, TBB and others
 #   make coverage                       lists the lines of the Rust half that no test runs
 #   make docs                           makes the reference of the C++ and the Rust interface
 .PHONY: demo test test-deaths torture bench bench-peers fuzz coverage docs
 
 BENCH_PACKAGES = libcli11-dev nlohmann-json3-dev
+# Those that cannot be had are skipped. Debian starts a Redis server when it installs one; it is not
+# the one that is measured, and while nobody uses it, it takes next to nothing.
+PEER_PACKAGES = liblmdb-dev libboost-dev redis-server libhiredis-dev libtbb-dev
 # What the checks of packages, of installed libraries and of the reference need.
 CHECK_PACKAGES = clang doxygen dpkg-dev file pkg-config
 SECONDS = 60
@@ -43,7 +46,7 @@ bench:
 	build/release/bench/shf_bench $(ARGS)
 
 bench-peers:
-	@cmake/install-missing.sh $(BENCH_PACKAGES) libtbb-dev
+	@cmake/install-missing.sh $(BENCH_PACKAGES) --optional $(PEER_PACKAGES)
 	cmake --preset release
 	cmake --build --preset release --target shf_bench_peers
 	build/release/bench/shf_bench_peers $(ARGS)

@@ -52,7 +52,7 @@ foreach(program IN ITEMS "${BENCH}" "${PEERS}")
 endforeach()
 
 # What only turns out at the end is told too.
-foreach(command IN ITEMS "${BENCH};--processes;1" "${PEERS};--runs;1;--only;empty")
+foreach(command IN ITEMS "${BENCH};--processes;1" "${PEERS};--runs;1;--section;limit")
   execute_process(COMMAND ${command} --keys 1000 --json /dev/full RESULT_VARIABLE ended
                   OUTPUT_QUIET ERROR_VARIABLE found)
   if(NOT ended EQUAL 1 OR NOT found MATCHES "cannot write /dev/full")

@@ -77,6 +77,7 @@ class Barrier {
     return true;
   }
   void Break() { broken_.store(true); }
+  bool broken() const { return broken_.load(); }
 
  private:
   static constexpr unsigned kBusyTurns = 1000;

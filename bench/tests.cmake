@@ -9,4 +9,7 @@ add_test(NAME bench.wrong-options-get-the-usage
           "-DPEERS=$<TARGET_FILE:shf_bench_peers>"
           "-DFILE=${CMAKE_CURRENT_BINARY_DIR}/refused.json"
           -P "${CMAKE_CURRENT_SOURCE_DIR}/check_usage.cmake")
-add_test(NAME bench.peers-run COMMAND shf_bench_peers --keys 2000 --runs 1 --processes 2)
+add_test(NAME bench.peers-run
+  COMMAND "${CMAKE_COMMAND}" "-DPEERS=$<TARGET_FILE:shf_bench_peers>"
+          "-DFILE=${CMAKE_CURRENT_BINARY_DIR}/peers.json"
+          -P "${CMAKE_CURRENT_SOURCE_DIR}/check_peers.cmake")

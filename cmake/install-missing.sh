@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes sure that this machine has what the build needs: installs it through apt where that is
 # allowed, and otherwise says what to install. Arguments are further Debian packages; those after
-# --optional serve tests that are left out without them; that is said then, and is no failure.
+# --optional serve tests and measurements that are left out without them; that is said, and is no
+# failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -64,9 +65,24 @@ if [ ${#missing[@]} -gt 0 ]; then
   install "${missing[@]}" ||
     fail "$obstacle; please install these Debian packages, or what they contain: ${missing[*]}"
 fi
-if [ ${#optional[@]} -gt 0 ]; then
-  install "${optional[@]}" ||
-    echo "$obstacle; tests that need these Debian packages are left out: ${optional[*]}" >&2
+
+# apt refuses all where it does not know one: installs those that it knows, if that is fewer.
+install_known() {
+  local known=() package
+  for package in "$@"; do
+    ! apt-cache show "$package" >/dev/null 2>&1 || known+=("$package")
+  done
+  [ ${#known[@]} -gt 0 ] && [ ${#known[@]} -lt $# ] && install "${known[@]}"
+}
+
+if [ ${#optional[@]} -gt 0 ] && ! install "${optional[@]}"; then
+  reason=$obstacle
+  install_known "${optional[@]}" || true
+  left=()
+  for package in "${optional[@]}"; do
+    if lacks "$package"; then left+=("$package"); fi
+  done
+  echo "$reason; what needs these Debian packages is left out: ${left[*]}" >&2
 fi
 
 cmake_wanted=3.25

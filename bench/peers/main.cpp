@@ -1,120 +1,93 @@
-// Measures shf::Map, beside tbb::concurrent_hash_map where that is there; --help says how.
+// Measures shf::Map beside other stores and beside the memory of the machine; --help says how.
+#include <sys/statvfs.h>
 
 #include <algorithm>
-#include <optional>
+#include <cstdio>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "command_line.hpp"
+#include "context.hpp"
+#include "get_loop.hpp"
 #include "machine.hpp"
+#include "machine_limit.hpp"
 #include "report.hpp"
 
 namespace bench {
 namespace {
 
-#ifdef SHF_BENCH_TBB
-constexpr bool kHaveTbb = true;
-#else
-constexpr bool kHaveTbb = false;
-#endif
+constexpr uint64_t kGrowthKeysParts = 10;  // of the keys of the largest table in that section
+constexpr uint64_t kGrowthBytesEach = 64;
 
-// Reads a command line. A number is what the program should end with.
-std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
-  CLI::App app("Measures shf::Map, beside tbb::concurrent_hash_map where that is there.");
-  Workload& work = options->work;
-  AddOption(&app, "--keys", &work.keys, "How many keys")
-      ->check(CLI::Range(uint64_t{1000}, uint64_t{1'000'000'000}));
-  AddOption(&app, "--value-bytes", &work.value_bytes,
-            "Bytes of a value; resizing takes half of it to half more")
-      ->check(CLI::Range(uint64_t{16}, uint64_t{1} << 20));
-  AddOption(&app, "--runs", &options->runs, "The table shows medians of so many")
-      ->check(CLI::Range(1U, 99U));
-  AddOption(&app, "--processes", &options->processes, "Processes of the scaling")
-      ->check(CLI::Range(1U, kProcessesMax));
-  AddOption(&app, "--seed", &work.seed, "The same seed makes the same keys and order");
-  AddOption(&app, "--folder", &options->folder, "Where the map's file goes")
-      ->check(CLI::ExistingDirectory);
-  AddOption(&app, "--json", &options->json, "Also writes every run's figures to this file");
-  std::vector<std::string> only;
-  const std::vector<std::string> names(kSectionNames.begin(), kSectionNames.end());
-  app.add_option("--only", only, "Only this section; may be repeated")->check(CLI::IsMember(names));
-  app.add_flag_callback(
-      "--no-tbb", [&] { options->tbb = false; }, "Without tbb::concurrent_hash_map");
-  std::string tbb_key = "string";
-  AddOption(&app, "--tbb-key", &tbb_key,
-            "string: std::string, as for any bytes; array: a fixed 16-byte key, its best case")
-      ->check(CLI::IsMember(std::vector<std::string>{"string", "array"}));
-  app.add_option("--get-loop", options->get_loop,
-                 "Instead of measuring: so many gets that hit and as many that miss, between two\n"
-                 "marks on standard error, through a writable and a read-only handle; to run\n"
-                 "under strace or perf");
-  return ParseCommandLine(&app, argc, argv, [&] {
-    for (unsigned section = 0; section < kSections; ++section) {
-      const auto named = std::find(only.begin(), only.end(), kSectionNames[section]);
-      options->wanted[section] = only.empty() || named != only.end();
-    }
-    options->tbb_array_key = tbb_key == "array";
-    options->tbb = options->tbb && kHaveTbb;
-    CheckWritable("--json", options->json);
-  });
+// What the largest table takes. TBB needs the most: its strings keep the capacity of the longest
+// value that they ever had, or twice that.
+uint64_t BytesNeeded(const Options& options) {
+  const Workload& work = options.work;
+  uint64_t bytes = work.keys * (2 * work.bytes_most() + kKeyBytes + 112);
+  if (options.wanted[kGrowth]) {
+    bytes = std::max(bytes, work.keys * kGrowthKeysParts * kGrowthBytesEach);
+  }
+  return bytes;
 }
 
-// TBB needs the most: its strings keep the capacity of the longest value that they ever had, or
-// twice that.
-bool Fits(const Options& options) {
-  return FitsIntoMemory(options.work.keys * (2 * options.work.bytes_most() + kKeyBytes + 112));
+// Whether the file system of the folder has that much left; otherwise says so.
+bool FitsIntoFolder(const std::string& folder, uint64_t bytes) {
+  struct statvfs free;
+  if (statvfs(folder.c_str(), &free) != 0) return true;
+  const uint64_t free_bytes = static_cast<uint64_t>(free.f_bavail) * free.f_frsize;
+  if (bytes <= free_bytes) return true;
+  std::fprintf(stderr, "bench: needs about %llu MiB in %s, %llu MiB are free\n",
+               static_cast<unsigned long long>(bytes >> 20), folder.c_str(),
+               static_cast<unsigned long long>(free_bytes >> 20));
+  return false;
 }
 
-bool WantsThroughput(const Options& options) {
-  const auto end = options.wanted.begin() + kMemory + 1;
-  return std::find(options.wanted.begin(), end, true) != end;
-}
-
-// The stores take turns, so that a change of the machine's mood meets all of them. Memory depends
-// on the workload and hardly on chance: it is measured in the first run only.
-template <typename TbbStore>
-bool MeasureStores(const Options& options, Figures* figures) {
-  for (unsigned run = 0; run < options.runs; ++run) {
-    const bool with_memory = options.wanted[kMemory] && run == 0;
-    if (WantsThroughput(options)) {
-      if (!MeasureThroughput<ShfStore>(options, with_memory, &figures->shf)) return false;
-      if (options.tbb && !MeasureThroughput<TbbStore>(options, with_memory, &figures->tbb)) {
-        return false;
+// Keeps the peers that are asked for and can be measured; says what cannot.
+void ChoosePeers(Context* context) {
+  const Options& options = context->options;
+  for (Peer& peer : AllPeers(options)) {
+    std::vector<Way> ways;
+    for (const Way& way : peer.ways) {
+      const std::string& missing = peer.missing.empty() ? way.missing : peer.missing;
+      if (missing.empty()) {
+        ways.push_back(way);
+      } else if (options.Wants(way.name)) {
+        context->results.Skip(way.name, missing);
+        std::printf("skipped: %s: %s\n", way.name.c_str(), missing.c_str());
       }
     }
-    if (options.wanted[kLatency]) {
-      if (!MeasureLatency<ShfStore>(options, &figures->shf)) return false;
-      if (options.tbb && !MeasureLatency<TbbStore>(options, &figures->tbb)) return false;
-    }
-    if (options.wanted[kScaling]) {
-      if (!MeasureTogether(options, 1, &figures->one.emplace_back())) return false;
-      if (!MeasureTogether(options, options.processes, &figures->many.emplace_back())) return false;
-    }
+    const auto wanted = [&](const Way& way) { return options.Wants(way.name); };
+    if (std::none_of(ways.begin(), ways.end(), wanted)) continue;
+    peer.ways = std::move(ways);
+    context->peers.push_back(std::move(peer));
   }
-  return true;
-}
-
-bool Measure(const Options& options, Figures* figures) {
-  if (options.wanted[kEmpty]) {
-    figures->empty_bytes = MeasureEmpty(options);
-    if (figures->empty_bytes == 0) return false;
-  }
-#ifdef SHF_BENCH_TBB
-  if (options.tbb_array_key) return MeasureStores<TbbStore<ArrayKey>>(options, figures);
-  return MeasureStores<TbbStore<StringKey>>(options, figures);
-#else
-  return MeasureStores<ShfStore>(options, figures);  // options.tbb is false
-#endif
+  std::fflush(stdout);
 }
 
 int Run(const Options& options) {
-  if (!Fits(options)) return 1;
+  const uint64_t bytes = BytesNeeded(options);
+  if (!FitsIntoMemory(bytes) || !FitsIntoFolder(options.folder, bytes)) return 1;
   if (options.get_loop > 0) return RunGetLoop(options) ? 0 : 1;
   PrintHeading(options);
-  Figures figures;
-  if (!Measure(options, &figures)) return 1;
-  PrintTable(options, figures);
-  return WriteJson(options, figures) ? 0 : 1;
+  Context context;
+  context.options = options;
+  ChoosePeers(&context);
+  const bool any = !context.peers.empty() || !context.results.skipped().empty();
+  if (!any && !options.Wants(kMachine)) {
+    std::fprintf(stderr, "bench: no peer has a name with what --peer says\n");
+    return 1;
+  }
+  constexpr void (*kMeasure[kSections])(Context*) = {MeasureCore,   MeasureLimit,  MeasureLatency,
+                                                     MeasureMemory, MeasureAttach, MeasureWider,
+                                                     MeasureGrowth};
+  for (unsigned section = 0; section < kSections; ++section) {
+    if (options.wanted[section] && !interrupted) kMeasure[section](&context);
+  }
+  context.Begin("the end");
+  PrintTables(context);
+  const bool written = WriteJson(context);
+  return written && !context.failed && !interrupted ? 0 : 1;
 }
 
 }  // namespace

@@ -1,20 +1,16 @@
-// What the benchmark does to a store: the keys, the values, and the phases.
+// What every store is given: the keys and the values, and the names of what is done with them.
 //
 // Keys and values are made on the fly from an index, so that no array of keys competes for the
-// caches, and every store pays the same for them. A store is a class with
-//
-//   bool Put(const Key& key, std::string_view value);           // false: failed
-//   bool Get(const Key& key, char* buffer, size_t* bytes);      // false: not there; copies
-//
-// Each value begins with the index of its key; a get that answers with another one ends the run.
-#ifndef SHF_BENCH_WORKLOAD_HPP_
-#define SHF_BENCH_WORKLOAD_HPP_
+// caches, and every store pays the same for them. A value begins with the index of its key.
+#ifndef SHF_BENCH_PEERS_WORKLOAD_HPP_
+#define SHF_BENCH_PEERS_WORKLOAD_HPP_
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,14 +20,23 @@ namespace bench {
 
 constexpr size_t kKeyBytes = 16;
 
+// What is timed, in the order in which it is done.
+enum Phase : unsigned { kPut, kGet, kZipf, kMiss, kMix, kUpdate, kResize, kPhases };
+constexpr std::array<const char*, kPhases> kPhaseNames = {
+    "PUT fresh", "GET uniform",      "GET zipf 0.99",     "GET miss",
+    "MIX 98/2",  "UPDATE same size", "UPDATE 50 to 150 %"};
+constexpr double kSkew = 0.99;
+
 // What the options decide about the work.
 struct Workload {
   uint64_t keys = 10'000'000;
   uint64_t value_bytes = 100;
   uint64_t seed = 1;
+  uint64_t operations = 1'500'000;  // of all processes together, in each phase but the first
 
   uint64_t bytes_least() const { return value_bytes / 2; }
   uint64_t bytes_most() const { return value_bytes + value_bytes / 2; }
+  uint64_t payload_bytes() const { return keys * (kKeyBytes + value_bytes); }
 };
 
 struct Key {
@@ -52,130 +57,33 @@ inline Key MissingKeyAt(const Workload& work, uint64_t index) {
   return KeyAt(work, index | (uint64_t{1} << 39));
 }
 
-// Values of any size up to the workload's largest, in one buffer.
-class Values {
- public:
-  explicit Values(const Workload& work) : buffer_(work.bytes_most()) {
-    for (size_t i = 0; i < buffer_.size(); ++i) buffer_[i] = static_cast<char>('a' + i % 26);
-  }
-  // Good until the next call.
-  std::string_view At(uint64_t index, uint64_t bytes) {
-    std::memcpy(buffer_.data(), &index, sizeof(index));
-    return std::string_view(buffer_.data(), bytes);
-  }
-
- private:
-  std::vector<char> buffer_;
-};
-
+// The size that a key's value has after a round of replacing.
 inline uint64_t SizeOf(const Workload& work, uint64_t index, uint64_t round) {
   return work.bytes_least() + Mix(index * 8 + round) % (work.bytes_most() - work.bytes_least() + 1);
 }
 
-// One process at work on one store. Each phase returns how many operations it did; error() says
-// what went wrong, and is empty while nothing did.
-template <typename Store>
-class Worker {
+// Some values of any size up to the workload's largest, in buffers that are used over and over.
+class Values {
  public:
-  Worker(const Workload& work, Store& store, uint64_t random_seed)
-      : work_(work),
-        store_(store),
-        random_(random_seed),
-        values_(work),
-        found_(work.bytes_most()) {}
-
-  const std::string& error() const { return error_; }
-
-  // Inserts the keys from first on.
-  uint64_t PutFresh(uint64_t first, uint64_t end) {
-    for (uint64_t index = first; index < end; ++index) Put(index, work_.value_bytes);
-    return end - first;
+  Values(const Workload& work, unsigned count)
+      : stride_(work.bytes_most() + sizeof(uint64_t)), buffer_(stride_ * count) {
+    for (size_t i = 0; i < buffer_.size(); ++i) buffer_[i] = static_cast<char>('a' + i % 26);
   }
-  // Gets that hit, in uniform random order.
-  uint64_t GetHits(uint64_t count) {
-    for (uint64_t i = 0; i < count; ++i) Get(RandomIndex());
-    return count;
+  // The n-th one; good until the next call with the same n.
+  std::string_view At(unsigned n, uint64_t index, uint64_t bytes) {
+    char* const value = buffer_.data() + n * stride_;
+    std::memcpy(value, &index, sizeof(index));
+    return std::string_view(value, bytes);
   }
-  uint64_t GetMisses(uint64_t count) {
-    for (uint64_t i = 0; i < count; ++i) {
-      size_t bytes = 0;
-      if (store_.Get(MissingKeyAt(work_, RandomIndex()), found_.data(), &bytes)) {
-        Fail("a get found a key that was never put", i);
-      }
-    }
-    return count;
-  }
-  // 98% gets that hit, 2% puts of the same size, over all keys.
-  uint64_t Mixed(uint64_t count) {
-    for (uint64_t i = 0; i < count; ++i) {
-      const uint64_t index = RandomIndex();
-      if (random_.Below(50) == 0) {
-        Put(index, work_.value_bytes);
-      } else {
-        Get(index);
-      }
-    }
-    return count;
-  }
-  // Replaces values by others of the same size, in uniform random order.
-  uint64_t Update(uint64_t count) {
-    for (uint64_t i = 0; i < count; ++i) Put(RandomIndex(), work_.value_bytes);
-    return count;
-  }
-  // Replaces values by others of half to one and a half of the size.
-  uint64_t Resize(uint64_t count) {
-    const uint64_t sizes = work_.bytes_most() - work_.bytes_least() + 1;
-    for (uint64_t i = 0; i < count; ++i) {
-      const uint64_t index = RandomIndex();
-      Put(index, work_.bytes_least() + random_.Below(sizes));
-    }
-    return count;
-  }
-  // Replaces everything `rounds` times, each time in another order and with other sizes. Returns
-  // the bytes of keys and values that are in the store afterwards.
-  uint64_t ReplaceAll(unsigned rounds) {
-    uint64_t payload = 0;
-    for (unsigned round = 0; round < rounds; ++round) {
-      const Shuffle order(work_.keys, work_.seed * 8 + round);
-      payload = work_.keys * kKeyBytes;
-      for (uint64_t i = 0; i < work_.keys; ++i) {
-        const uint64_t index = order.At(i);
-        const uint64_t bytes = SizeOf(work_, index, round);
-        Put(index, bytes);
-        payload += bytes;
-      }
-    }
-    return payload;
-  }
-
-  void Put(uint64_t index, uint64_t bytes) {
-    if (!store_.Put(KeyAt(work_, index), values_.At(index, bytes))) Fail("put failed", index);
-  }
-  void Get(uint64_t index) {
-    size_t bytes = 0;
-    uint64_t stamp = 0;
-    if (!store_.Get(KeyAt(work_, index), found_.data(), &bytes)) {
-      Fail("a get missed", index);
-      return;
-    }
-    std::memcpy(&stamp, found_.data(), sizeof(stamp));
-    if (stamp != index || bytes < work_.bytes_least()) Fail("a get answered wrongly", index);
+  // Whether a found value can be the one of this index. Values below 8 bytes have a part of it.
+  static bool IsOf(const Workload& work, uint64_t index, std::string_view found) {
+    return found.size() >= work.bytes_least() && found.size() <= work.bytes_most() &&
+           std::memcmp(found.data(), &index, std::min(found.size(), sizeof(index))) == 0;
   }
 
  private:
-  uint64_t RandomIndex() { return random_.Below(work_.keys); }
-  [[gnu::cold, gnu::noinline]] void Fail(const char* what, uint64_t index) {
-    if (!error_.empty()) return;
-    error_ = std::string(what) + " at " + std::to_string(index);
-    if (!store_.error().empty()) error_ += ": " + store_.error();
-  }
-
-  const Workload work_;
-  Store& store_;
-  Random random_;
-  Values values_;
-  std::vector<char> found_;
-  std::string error_;
+  const size_t stride_;
+  std::vector<char> buffer_;
 };
 
 // Seconds on the system's monotonic clock, the same in all processes.
@@ -185,4 +93,4 @@ inline double Now() {
 
 }  // namespace bench
 
-#endif  // SHF_BENCH_WORKLOAD_HPP_
+#endif  // SHF_BENCH_PEERS_WORKLOAD_HPP_

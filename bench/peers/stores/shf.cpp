@@ -1,0 +1,140 @@
+// Our own map, in a file of its own with default options: it grows from empty.
+#include <string>
+#include <utility>
+
+#include "../peers.hpp"
+#include "../temporary_folder.hpp"
+#include "shf/map.hpp"
+
+namespace bench {
+namespace {
+
+constexpr char kMapName[] = "map";
+
+// The one place that uses Map::GetMany. `if constexpr` by a detector, so that this builds with a
+// map that has none.
+template <typename Map, typename Visit, typename = void>
+struct ManyOf {
+  static constexpr bool kThere = false;
+  static shf::Result<size_t> Get(const Map&, const std::string_view*, size_t, Visit) { return 0; }
+};
+template <typename Map, typename Visit>
+struct ManyOf<
+    Map, Visit,
+    std::void_t<decltype(std::declval<const Map&>().GetMany(
+        static_cast<const std::string_view*>(nullptr), size_t{0}, std::declval<Visit>()))>> {
+  static constexpr bool kThere = true;
+  static shf::Result<size_t> Get(const Map& map, const std::string_view* keys, size_t count,
+                                 Visit visit) {
+    return map.GetMany(keys, count, visit);
+  }
+};
+
+struct Visit {
+  Visitor* visitor;
+  void operator()(size_t n, std::string_view value) const { visitor->Found(n, value); }
+};
+using Many = ManyOf<shf::Map, Visit>;
+constexpr unsigned kMany = 32;
+
+class ShfSession : public Session {
+ public:
+  ShfSession(shf::Map map, uint64_t value_bytes_max)
+      : map_(std::move(map)), value_bytes_max_(value_bytes_max) {}
+
+  bool Put(const Key& key, std::string_view value) override {
+    const shf::Result<shf::Placed> placed = map_.Put(key.view(), value);
+    return placed.ok() || Fail(placed.text());
+  }
+  bool Get(const Key& key, char* buffer, size_t* bytes) override {
+    const shf::Result<size_t> found = map_.Get(key.view(), buffer, value_bytes_max_);
+    if (!found.ok()) return found.absent() ? false : Fail(found.text());
+    *bytes = *found;
+    return true;
+  }
+  bool Delete(const Key& key) override {
+    const shf::Result<bool> deleted = map_.Delete(key.view());
+    return deleted.ok() || Fail(deleted.text());
+  }
+  bool GetMany(const Key* keys, size_t count, Visitor* visitor) override {
+    std::string_view views[kMany];
+    for (size_t n = 0; n < count; ++n) views[n] = keys[n].view();
+    const shf::Result<size_t> found = Many::Get(map_, views, count, Visit{visitor});
+    return found.ok() || Fail(found.text());
+  }
+  const shf::Map& map() const { return map_; }
+
+ private:
+  const shf::Map map_;
+  const uint64_t value_bytes_max_;
+};
+
+class ShfStore : public Store {
+ public:
+  ShfStore(const Workload& work, std::string folder)
+      : value_bytes_max_(work.bytes_most()), folder_(std::move(folder)) {}
+
+  // Lets go of the map at once: only those that Open() it have it open.
+  bool Create() override {
+    const shf::Result<shf::Map> created = shf::Map::Create(folder_, kMapName);
+    return created.ok() || Fail(created.text());
+  }
+  std::unique_ptr<Session> Open() override { return Take(shf::Map::Open(folder_, kMapName)); }
+  std::unique_ptr<Session> OpenReadOnly() override {
+    return Take(shf::Map::OpenReadOnly(folder_, kMapName));
+  }
+  Memory Measure(Session* session) override {
+    const shf::Result<shf::Stats> stats = static_cast<ShfSession*>(session)->map().GetStats();
+    Memory memory;
+    if (stats.ok()) memory.bytes = stats->committed_bytes;
+    const uint64_t file = FileBytes(folder_ + "/" + kMapName + ".shf");
+    if (file != memory.bytes) {
+      memory.also = "the file system counts " + std::to_string(file) + " bytes, the map " +
+                    std::to_string(memory.bytes);
+    }
+    return memory;
+  }
+
+ private:
+  std::unique_ptr<Session> Take(shf::Result<shf::Map> opened) {
+    if (!opened.ok()) {
+      Fail(opened.text());
+      return nullptr;
+    }
+    return std::make_unique<ShfSession>(std::move(opened).value(), value_bytes_max_);
+  }
+
+  const uint64_t value_bytes_max_;
+  const std::string folder_;
+};
+
+}  // namespace
+
+Peer ShfPeer() {
+  Way single;
+  single.name = kOurs;
+  single.configuration =
+      "Default options. A process opens the map for itself; a get copies the value to a buffer of "
+      "the caller. Memory is committed_bytes of GetStats(), which is compared with the blocks that "
+      "the file system counts.";
+  single.latency = true;
+  single.four_processes = true;
+  Way many;
+  many.name = std::string(kOurs) + ", many by 32";
+  many.configuration = "As SharedHashFile, with gets by GetMany of 32 keys; puts are left out.";
+  many.get_batch = kMany;
+  many.puts = false;
+  many.four_processes = true;
+  if (!Many::kThere) many.missing = "this version of the library has no GetMany";
+  Peer peer;
+  peer.ways = {single, many};
+  peer.version = SHF_BENCH_VERSION;
+  peer.opens_read_only = true;
+  peer.grows = true;
+  peer.make = [](const Workload& work, const std::string& folder) {
+    return std::make_unique<ShfStore>(work, folder);
+  };
+  return peer;
+}
+
+}  // namespace bench
