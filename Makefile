@@ -7,9 +7,10 @@
 #   make fuzz [SECONDS=60]              damages maps as libFuzzer chooses (nightly, cargo-fuzz)
 #   make bench [ARGS=--help]            measures what processes reach on one map
 #   make bench-peers [ARGS=--help]      measures beside LMDB, Boost.Interprocess, Redis, TBB and others
+#   make bench-report JSON="A B"        makes docs/benchmarks.md and its charts from such figures
 #   make coverage                       lists the lines of the Rust half that no test runs
 #   make docs                           makes the reference of the C++ and the Rust interface
-.PHONY: demo test test-deaths torture bench bench-peers fuzz coverage docs
+.PHONY: demo test test-deaths torture bench bench-peers bench-report fuzz coverage docs
 
 BENCH_PACKAGES = libcli11-dev nlohmann-json3-dev
 # Those that cannot be had are skipped. Debian starts a Redis server when it installs one; it is not
@@ -50,6 +51,11 @@ bench-peers:
 	cmake --preset release
 	cmake --build --preset release --target shf_bench_peers
 	build/release/bench/shf_bench_peers $(ARGS)
+
+bench-report:
+	@$(WITH_CARGO) cargo run --locked --release --manifest-path bench/Cargo.toml \
+	  --package shf-bench-report --target-dir build/bench-report -- \
+	  $(JSON) --out docs/benchmarks.md --charts docs/benchmarks --targets
 
 # Guard pages watch the map; the address sanitizer would see private memory only, and cost most of the
 # rounds.

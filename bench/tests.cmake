@@ -1,4 +1,5 @@
 # The benchmarks work: short runs, with their JSON, and refusals with the usage.
+include("${PROJECT_SOURCE_DIR}/cmake/RustTests.cmake")
 add_test(NAME bench.short-runs-measure-all-phases
   COMMAND "${CMAKE_COMMAND}" "-DBENCH=$<TARGET_FILE:shf_bench>"
           "-DFILE=${CMAKE_CURRENT_BINARY_DIR}/short.json" "-DVERSION=${PROJECT_VERSION}"
@@ -13,3 +14,8 @@ add_test(NAME bench.peers-run
   COMMAND "${CMAKE_COMMAND}" "-DPEERS=$<TARGET_FILE:shf_bench_peers>"
           "-DFILE=${CMAKE_CURRENT_BINARY_DIR}/peers.json"
           -P "${CMAKE_CURRENT_SOURCE_DIR}/check_peers.cmake")
+
+# The Rust programs: each store does what is measured, and known figures make a known page.
+shf_add_cargo_test(bench.rust SECONDS 60 COMMAND test --locked
+  --manifest-path "${CMAKE_CURRENT_SOURCE_DIR}/Cargo.toml"
+  --package shf-bench-random --package shf-bench-maps --package shf-bench-report)

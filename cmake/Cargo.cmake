@@ -76,10 +76,27 @@ message(STATUS "Rust ${SHF_RUSTC_VERSION} for ${SHF_RUST_TRIPLE}: ${SHF_CARGO}")
 # Makes the target <name>, which builds the static library lib<name>.a of a package, and sets
 # <NAME>_ARCHIVE and <NAME>_INCLUDE_DIR, the folder of the C++ headers that cxx generates. HEADERS
 # are those below that folder: a build knows only changes of files that are named as outputs.
+function(shf_add_rust_library name)
+  shf_add_rust_package(${name} "lib${name}.a" ${ARGN})
+  string(TOUPPER "${name}" NAME)
+  set(${NAME}_ARCHIVE "${output}" PARENT_SCOPE)
+  set(${NAME}_INCLUDE_DIR "${include_dir}" PARENT_SCOPE)
+endfunction()
+
+# shf_add_rust_program(<name> PACKAGE <package> MANIFEST <Cargo.toml>)
+#
+# Makes the target <name>, which builds the program of that name, and sets <NAME>_PROGRAM.
+function(shf_add_rust_program name)
+  shf_add_rust_package(${name} "${name}" ${ARGN})
+  string(TOUPPER "${name}" NAME)
+  set(${NAME}_PROGRAM "${output}" PARENT_SCOPE)
+endfunction()
+
+# What both do, for the file <file> in cargo's folder of this profile; sets output and include_dir.
 # What Sanitizers.cmake and Coverage.cmake set applies: SHF_RUST_TOOLCHAIN, SHF_RUST_ARGUMENTS,
 # SHF_RUST_FLAGS, SHF_RUST_ENVIRONMENT and SHF_CXX_FLAGS; and so does what Paths.cmake sets.
-function(shf_add_rust_library name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "PACKAGE;MANIFEST" "HEADERS")
+function(shf_add_rust_package name file)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "PACKAGE;MANIFEST" "HEADERS")
   # Each configuration has its own target folder, since the headers lie at one place in it.
   set(build_dir "${PROJECT_BINARY_DIR}")
   if(SHF_MULTI_CONFIG)
@@ -91,11 +108,11 @@ function(shf_add_rust_library name)
     string(APPEND target_dir -without-paths)
   endif()
   set(output_dir "${target_dir}/${SHF_RUST_TRIPLE}/$<IF:$<CONFIG:Debug>,debug,release>")
-  set(archive "${output_dir}/lib${name}.a")
+  set(output "${output_dir}/${file}")
   list(TRANSFORM arg_HEADERS PREPEND "${target_dir}/cxxbridge/")
 
   get_filename_component(folder "${arg_MANIFEST}" DIRECTORY)
-  file(GLOB manifests "${folder}/rust/*/Cargo.toml" "${folder}/tests_rust/Cargo.toml")
+  file(GLOB manifests "${PROJECT_SOURCE_DIR}/rust/*/Cargo.toml" "${folder}/*/Cargo.toml")
   list(APPEND manifests "${arg_MANIFEST}" "${folder}/Cargo.lock")
   # A new member of the workspace is a change of its manifest, which lists the manifests anew.
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${arg_MANIFEST}")
@@ -123,6 +140,12 @@ function(shf_add_rust_library name)
     list(APPEND environment
          "RUSTC=$<IF:$<CONFIG:Debug>,${SHF_RUSTC},${SHF_RUSTC_WITHOUT_PATHS}>")
   endif()
+  # Programs are linked, which a build for another machine needs to be told about.
+  if(SHF_RUST_TARGET)
+    string(TOUPPER "CARGO_TARGET_${SHF_RUST_TARGET}_LINKER" linker)
+    string(REPLACE "-" "_" linker "${linker}")
+    list(APPEND environment "${linker}=${CMAKE_CXX_COMPILER}")
+  endif()
   set(command "${SHF_CARGO}" ${SHF_RUST_TOOLCHAIN} build --locked ${SHF_RUST_ARGUMENTS}
       --manifest-path "${arg_MANIFEST}" --package "${arg_PACKAGE}"
       --profile "$<IF:$<CONFIG:Debug>,dev,release>"
@@ -133,21 +156,21 @@ function(shf_add_rust_library name)
   file(GENERATE OUTPUT "${settings}"
        CONTENT "rustc ${SHF_RUSTC_VERSION}\n$<JOIN:${environment};${command},\n>\n")
 
-  # Cargo leaves the archive alone when only a time stamp changed; it is touched so that cargo is
+  string(REPLACE ".a.d" ".d" depfile "${file}.d")
+  # Cargo leaves its output alone when only a time stamp changed; it is touched so that cargo is
   # not asked again and again.
   add_custom_command(
-    OUTPUT "${archive}"
+    OUTPUT "${output}"
     BYPRODUCTS ${arg_HEADERS}
     COMMAND "${CMAKE_COMMAND}" -E env ${environment} ${command}
-    COMMAND "${CMAKE_COMMAND}" -E touch "${archive}"
+    COMMAND "${CMAKE_COMMAND}" -E touch "${output}"
     DEPENDS ${manifests} "${settings}"
-    DEPFILE "${output_dir}/lib${name}.d"
+    DEPFILE "${output_dir}/${depfile}"
     WORKING_DIRECTORY "${folder}"
     COMMENT "Building the Rust package ${arg_PACKAGE}"
     USES_TERMINAL VERBATIM)
-  add_custom_target(${name} DEPENDS "${archive}")
+  add_custom_target(${name} DEPENDS "${output}")
 
-  string(TOUPPER "${name}" NAME)
-  set(${NAME}_ARCHIVE "${archive}" PARENT_SCOPE)
-  set(${NAME}_INCLUDE_DIR "${target_dir}/cxxbridge" PARENT_SCOPE)
+  set(output "${output}" PARENT_SCOPE)
+  set(include_dir "${target_dir}/cxxbridge" PARENT_SCOPE)
 endfunction()

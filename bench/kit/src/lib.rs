@@ -1,10 +1,8 @@
-//! What the benchmark takes from well-kept Rust libraries: latency histograms (`hdrhistogram`) and
-//! skewed random numbers (`rand_distr`).
+//! What the benchmark's C++ takes from Rust: latency histograms (`hdrhistogram`) and skewed random
+//! numbers (`rand_distr`).
 
 use hdrhistogram::Histogram as Hdr;
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-use rand_distr::{Distribution, Zipf};
+use shf_bench_random::zipf_numbers;
 
 /// Significant decimal digits of a recorded duration.
 const DIGITS: u8 = 2;
@@ -75,13 +73,4 @@ impl Histogram {
     fn quantile(&self, share: f64) -> u64 {
         self.0.value_at_quantile(share)
     }
-}
-
-fn zipf_numbers(bound: u64, exponent: f64, seed: u64, count: usize) -> Vec<u64> {
-    if bound == 0 || !(exponent > 0.0 && exponent < 20.0) {
-        return Vec::new();
-    }
-    let Ok(zipf) = Zipf::new(bound as f64, exponent) else { return Vec::new() };
-    let mut random = SmallRng::seed_from_u64(seed);
-    (0..count).map(|_| (zipf.sample(&mut random) as u64).clamp(1, bound) - 1).collect()
 }
