@@ -278,8 +278,7 @@ Result<void> Map::CheckKeys(const std::string_view* keys, size_t count) const {
   return {};
 }
 
-Result<void> Map::GetGroup(const std::string_view* keys, size_t count,
-                           bridge::Group* group) const {
+Result<void> Map::GetGroup(const std::string_view* keys, size_t count, bridge::Group* group) const {
   bridge::GroupFiller filler(group);
   // A visitor may have detached this object meanwhile.
   if (!impl_) return NotAttached();
@@ -339,8 +338,7 @@ Result<size_t> Map::PutMany(const KeyValue* pairs, size_t count, Placed* placed)
       views[i] = {View(pairs[next + i].key), View(pairs[next + i].value)};
     }
     size_t done = 0;
-    const bridge::Outcome outcome =
-        impl_->map->put_many({views, some}, {answers, some}, done);
+    const bridge::Outcome outcome = impl_->map->put_many({views, some}, {answers, some}, done);
     for (size_t i = 0; placed != nullptr && i < done; ++i) {
       placed[next + i] = {answers[i].replaced, answers[i].position};
     }

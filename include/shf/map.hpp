@@ -13,11 +13,11 @@
 /// asynchronous cancellation must not be on.
 /// Processes: any number may have the same map open, with any mix of reading and writing. A handle
 /// inherited through fork() works in the child.
-/// Errors: nothing here throws, prints or ends the process, but for what a visitor of GetMany() itself
-/// throws. Each call returns a Result that tells
-/// success, absence and errors apart; a discarded one is a compiler warning.
-/// Memory: keys and values are any bytes, 0 bytes included, and may be empty; views are only read
-/// during the call. A null view of a length other than 0 is kInvalidArgument.
+/// Errors: nothing here throws, prints or ends the process, but for what a visitor of GetMany()
+/// itself throws. Each call returns a Result that tells success, absence and errors apart; a
+/// discarded one is a compiler warning. Memory: keys and values are any bytes, 0 bytes included,
+/// and may be empty; views are only read during the call. A null view of a length other than 0 is
+/// kInvalidArgument.
 #ifndef SHF_MAP_HPP_
 #define SHF_MAP_HPP_
 
@@ -205,7 +205,8 @@ class Map {
   /// then, so visit may use the map. What it returns is ignored; what it throws passes through, and
   /// ends the batch. Allocates only where the values of 32 keys have more than 8 KiB together, and
   /// for the text of an error. Errors: a key that cannot be is kInvalidArgument or kTooLarge before
-  /// anything is done; kBusy and kOutOfMemory as a single Get(), after the keys before were visited.
+  /// anything is done; kBusy and kOutOfMemory as a single Get(), after the keys before were
+  /// visited.
   template <typename Visit>
   [[nodiscard]] Result<size_t> GetMany(const std::string_view* keys, size_t count,
                                        Visit visit) const {
@@ -234,8 +235,8 @@ class Map {
   [[nodiscard]] Result<size_t> GetMany(const std::string_view* keys, size_t count,
                                        Buffer* buffers) const;
   /// Puts count pairs, in order, so that of equal keys the last one wins; returns how many replaced
-  /// a value. placed is null or has room for count answers, those of single puts. Each put is one of
-  /// its own, under its own lock: others may see some of them, and a death in between leaves the
+  /// a value. placed is null or has room for count answers, those of single puts. Each put is one
+  /// of its own, under its own lock: others may see some of them, and a death in between leaves the
   /// first ones. Faster than single puts where the map is larger than the processor's caches.
   /// Errors: a pair that cannot be is kInvalidArgument or kTooLarge before anything is done;
   /// otherwise as Put(), of the first pair that fails. done() of the result says how many pairs
