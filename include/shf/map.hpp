@@ -199,11 +199,11 @@ class Map {
   /// Gets count keys, in order, and calls visit(size_t index, std::string_view value) for each that
   /// is there; returns how many those were. The answers are those of single gets, one after the
   /// other (the batch is no snapshot), and it is faster than these where the map is larger than the
-  /// processor's caches, since the memory of up to 32 keys is fetched at once.
+  /// processor's caches, since the memory of up to 16 keys is fetched at once.
   ///
   /// The value is a whole one in private memory, good during the call of visit; nothing is locked
   /// then, so visit may use the map. What it returns is ignored; what it throws passes through, and
-  /// ends the batch. Allocates only where the values of 32 keys have more than 8 KiB together, and
+  /// ends the batch. Allocates only where the values of 16 keys have more than 8 KiB together, and
   /// for the text of an error. Errors: a key that cannot be is kInvalidArgument or kTooLarge before
   /// anything is done; kBusy and kOutOfMemory as a single Get(), after the keys before were
   /// visited.

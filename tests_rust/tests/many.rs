@@ -11,7 +11,7 @@ use std::thread;
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Sizes of batches: around that of a group, and many groups.
-const SIZES: [usize; 8] = [0, 1, 2, 31, 32, 33, 64, 1000];
+const SIZES: [usize; 11] = [0, 1, 2, 15, 16, 17, 31, 32, 33, 64, 1000];
 
 fn key(random: &mut Random, keys: u64) -> Vec<u8> {
     let number = random.below(keys);

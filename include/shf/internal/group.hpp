@@ -15,7 +15,7 @@ namespace bridge {
 class Group {
  public:
   // Keys that the engine fetches together.
-  static constexpr size_t kKeys = 32;
+  static constexpr size_t kKeys = 16;
 
   // Keys that were looked for.
   size_t done() const noexcept { return done_; }

@@ -1,20 +1,21 @@
 //! Looking ahead: the memory that operations on several keys will touch is fetched all at once, where
 //! one after the other would wait for each line.
 //!
-//! Stage by stage, each for all keys of a group before the next: the shards' roots and directories, the
-//! home buckets, the records that the tags there point at. Only a hint: it stores nothing, validates
+//! Stage by stage, each for all keys of a group before the next: the home buckets, then the records that
+//! the tags there point at, and the next bucket where keys passed. (Directories are small and stay in the
+//! caches.) Only a hint: it stores nothing, validates
 //! nothing and answers nothing, so that what it saw may be wrong by the time of the operation, or
 //! damaged; the operation itself is the ordinary one. What it reads on its way is checked against the
 //! mapping and the committed limits like everything else.
 
 use crate::directory::{self, Entry};
 use crate::hash::Hash;
-use crate::place::{Field, Place};
+use crate::place::Place;
 use crate::record::Record;
+use crate::table::bucket_at;
 
-/// Keys that are fetched together. Fewer leave the memory idle in between; more gain nothing, as the
-/// processor has no more than about this many lines on their way.
-pub const GROUP: usize = 32;
+/// Keys that are fetched together, as measured (docs/decisions/0012-batches.md).
+pub const GROUP: usize = 16;
 
 /// A key of a group.
 #[derive(Clone, Copy)]
@@ -34,10 +35,6 @@ impl Ahead<'_> {
 /// a hash's shard.
 #[inline(always)]
 pub fn fetch<'m>(group: &[Ahead<'_>], place: impl Fn(Hash) -> Place<'m>) {
-    for ahead in group {
-        let place = place(ahead.hash);
-        place.region().prefetch(place.field_offset(Field::Root));
-    }
     let mut entries: [Option<Entry<'m>>; GROUP] = [None; GROUP];
     for (ahead, entry) in group.iter().zip(&mut entries) {
         let place = place(ahead.hash);
@@ -49,7 +46,11 @@ pub fn fetch<'m>(group: &[Ahead<'_>], place: impl Fn(Hash) -> Place<'m>) {
     for (ahead, entry) in group.iter().zip(entries) {
         let Some(Entry { table, .. }) = entry else { continue };
         let (place, bucket) = (place(ahead.hash), ahead.hash.bucket());
-        for slot in table.head(bucket).matching(ahead.hash.tag()) {
+        let head = table.head(bucket);
+        if head.overflow() > 0 {
+            place.region().prefetch(table.low_offset(bucket_at(bucket, 1)));
+        }
+        for slot in head.matching(ahead.hash.tag()) {
             let word = table.slot(bucket, slot);
             Record::prefetch(&place, place.slot_format().reference(word));
         }

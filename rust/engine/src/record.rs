@@ -54,7 +54,7 @@ pub const PAYLOAD_BYTES_MAX: u64 = 1 << 32;
 
 /// What `Record::prefetch` fetches at most. Larger records are left to the processor, which sees by
 /// then that they are read from front to back.
-const PREFETCH_BYTES: usize = 192;
+const PREFETCH_BYTES: usize = 128;
 const LINE_BYTES: usize = 64;
 
 /// The type of a value.
