@@ -1,6 +1,7 @@
 // shf::Map over the bridge: checks what only C++ can get wrong, and turns outcomes into results.
 #include "shf/map.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <new>
 #include <stdexcept>
@@ -16,6 +17,8 @@ using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes, const bridge::Opti
 // Values up to this size reach a string by way of the stack, which needs no filling before. Larger
 // ones are copied once, straight into the string.
 constexpr size_t kStackBytes = 512;
+// The values of a group of keys get so much memory together, or that of the largest one.
+constexpr size_t kGroupBytes = size_t{256} << 10;
 // Within the small string optimization: this answer must not allocate.
 constexpr const char* kShortBufferText = "short buffer";
 
@@ -117,6 +120,42 @@ std::vector<Violation> Violations(const rust::Vec<bridge::Violation>& found) {
 }
 
 }  // namespace
+
+namespace bridge {
+
+// How the values get into a group.
+class GroupFiller {
+ public:
+  explicit GroupFiller(Group* group) : group_(*group) { group_.done_ = 0; }
+
+  size_t wanted_bytes() const { return group_.wanted_bytes_; }
+
+  // Gives the group the bytes that it wants. False: there is no memory.
+  bool Grow() {
+    if (group_.wanted_bytes_ <= group_.bytes_) return true;
+    group_.heap_.reset(new (std::nothrow) char[group_.wanted_bytes_]);
+    group_.data_ = group_.heap_ ? group_.heap_.get() : group_.stack_;
+    group_.bytes_ = group_.heap_ ? group_.wanted_bytes_ : Group::kStackBytes;
+    return group_.heap_ != nullptr;
+  }
+
+  // Gets the first of the keys, as many as there is room for.
+  Outcome Fill(const bridge::Map& map, rust::Slice<const Key> keys) {
+    const rust::Slice<uint8_t> room(reinterpret_cast<uint8_t*>(group_.data_), group_.bytes_);
+    const Outcome outcome = map.get_some(keys, room, {group_.sizes_, keys.size()}, group_.done_);
+    if (IsOk(outcome) && !outcome.flag) {
+      // Groups of values that are not small should be whole ones as well.
+      const size_t twice = std::min(group_.bytes_ * 2, kGroupBytes);
+      group_.wanted_bytes_ = std::max<size_t>({group_.bytes_, twice, outcome.value});
+    }
+    return outcome;
+  }
+
+ private:
+  Group& group_;
+};
+
+}  // namespace bridge
 
 struct Map::Impl {
   explicit Impl(rust::Box<bridge::Map> handle) : map(std::move(handle)) {}
@@ -228,6 +267,89 @@ Result<size_t> Map::Get(std::string_view key, char* buffer, size_t buffer_bytes)
   const rust::Slice<uint8_t> room(reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
   const bridge::Outcome outcome = impl_->map->get_into(View(key), room);
   return Answer(outcome, static_cast<size_t>(outcome.value));
+}
+
+Result<void> Map::CheckKeys(const std::string_view* keys, size_t count) const {
+  if (!impl_) return NotAttached();
+  if (keys == nullptr && count != 0) return NullError("keys");
+  for (size_t i = 0; i < count; ++i) {
+    if (Impossible(keys[i])) return ImpossibleError("key", keys[i]);
+  }
+  return {};
+}
+
+Result<void> Map::GetGroup(const std::string_view* keys, size_t count, bridge::Group* group) const {
+  bridge::GroupFiller filler(group);
+  // A visitor may have detached this object meanwhile.
+  if (!impl_) return NotAttached();
+  bridge::Key views[bridge::Group::kKeys];
+  count = std::min(count, bridge::Group::kKeys);
+  for (size_t i = 0; i < count; ++i) views[i].bytes = View(keys[i]);
+  do {
+    if (!filler.Grow()) return OutOfMemory(filler.wanted_bytes());
+    const bridge::Outcome outcome = filler.Fill(*impl_->map, {views, count});
+    if (!IsOk(outcome)) return ErrorOf(outcome);
+  } while (group->done() == 0);
+  return {};
+}
+
+Result<size_t> Map::GetMany(const std::string_view* keys, size_t count, Buffer* buffers) const {
+  const Result<void> valid = CheckKeys(keys, count);
+  if (!valid.ok()) return valid.error();
+  if (buffers == nullptr && count != 0) return NullError("buffers");
+  for (size_t i = 0; i < count; ++i) {
+    const std::string_view into(buffers[i].data, buffers[i].capacity);
+    if (Impossible(into)) return ImpossibleError("buffer", into);
+  }
+  size_t found = 0;
+  for (size_t next = 0; next < count; next += bridge::Group::kKeys) {
+    bridge::Key views[bridge::Group::kKeys];
+    bridge::Buffer rooms[bridge::Group::kKeys];
+    const size_t some = std::min(count - next, bridge::Group::kKeys);
+    for (size_t i = 0; i < some; ++i) {
+      const Buffer& into = buffers[next + i];
+      views[i].bytes = View(keys[next + i]);
+      rooms[i].room = {reinterpret_cast<uint8_t*>(into.data), into.capacity};
+    }
+    const bridge::Outcome outcome = impl_->map->get_each_into({views, some}, {rooms, some});
+    if (!IsOk(outcome)) return ErrorOf(outcome);
+    for (size_t i = 0; i < some; ++i) {
+      buffers[next + i].bytes = rooms[i].bytes;
+      buffers[next + i].status = static_cast<Status>(rooms[i].status);
+    }
+    found += outcome.value;
+  }
+  return found;
+}
+
+Result<size_t> Map::PutMany(const KeyValue* pairs, size_t count, Placed* placed) const {
+  if (!impl_) return NotAttached();
+  if (pairs == nullptr && count != 0) return NullError("pairs");
+  for (size_t i = 0; i < count; ++i) {
+    if (Impossible(pairs[i].key)) return ImpossibleError("key", pairs[i].key);
+    if (Impossible(pairs[i].value)) return ImpossibleError("value", pairs[i].value);
+  }
+  size_t replaced = 0;
+  for (size_t next = 0; next < count; next += bridge::Group::kKeys) {
+    bridge::Pair views[bridge::Group::kKeys];
+    bridge::Placed answers[bridge::Group::kKeys];
+    const size_t some = std::min(count - next, bridge::Group::kKeys);
+    for (size_t i = 0; i < some; ++i) {
+      views[i] = {View(pairs[next + i].key), View(pairs[next + i].value)};
+    }
+    size_t done = 0;
+    const bridge::Outcome outcome = impl_->map->put_many({views, some}, {answers, some}, done);
+    for (size_t i = 0; placed != nullptr && i < done; ++i) {
+      placed[next + i] = {answers[i].replaced, answers[i].position};
+    }
+    if (!IsOk(outcome)) {
+      Error error = ErrorOf(outcome);
+      error.done = next + done;
+      return error;
+    }
+    replaced += outcome.value;
+  }
+  return replaced;
 }
 
 Result<bool> Map::Contains(std::string_view key) const {

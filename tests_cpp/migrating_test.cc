@@ -91,6 +91,14 @@ TEST(Migrating, TheCallsOfAMapDoWhatTheirRowsSay) {
   EXPECT_EQ(map.Add(key, 1).status(), Status::kWrongType);
   EXPECT_EQ(*map.Clear(), 1u);
   EXPECT_EQ(*map.Size(), 0u);
+
+  const shf::KeyValue pairs[] = {{"first", "1"}, {"second", "2"}};
+  EXPECT_EQ(*map.PutMany(pairs), 0u);
+  const std::string_view keys[] = {"second", "third", "first"};
+  std::string used;
+  const auto use = [&](size_t, std::string_view value_of_one) { used += value_of_one; };
+  EXPECT_EQ(*map.GetMany(keys, use), 2u);
+  EXPECT_EQ(used, "21");
 }
 
 TEST(Migrating, AMapAtItsMaximumStaysReadableAndDeletable) {

@@ -13,22 +13,26 @@
 /// asynchronous cancellation must not be on.
 /// Processes: any number may have the same map open, with any mix of reading and writing. A handle
 /// inherited through fork() works in the child.
-/// Errors: nothing here throws, prints or ends the process. Each call returns a Result that tells
-/// success, absence and errors apart; a discarded one is a compiler warning.
-/// Memory: keys and values are any bytes, 0 bytes included, and may be empty; views are only read
-/// during the call. A null view of a length other than 0 is kInvalidArgument.
+/// Errors: nothing here throws, prints or ends the process, but for what a visitor of GetMany()
+/// itself throws. Each call returns a Result that tells success, absence and errors apart; a
+/// discarded one is a compiler warning. Memory: keys and values are any bytes, 0 bytes included,
+/// and may be empty; views are only read during the call. A null view of a length other than 0 is
+/// kInvalidArgument.
 #ifndef SHF_MAP_HPP_
 #define SHF_MAP_HPP_
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "shf/internal/group.hpp"
 #include "shf/result.hpp"
 
 class SharedHashFile;
@@ -109,6 +113,20 @@ struct Placed {
   uint64_t position = 0;  ///< where the key lies; opaque
 };
 
+/// A pair to put. Both views are only read during the call.
+struct KeyValue {
+  std::string_view key;    ///< the key
+  std::string_view value;  ///< its value
+};
+
+/// Memory of the caller that receives the value of one key of a batch.
+struct Buffer {
+  char* data = nullptr;             ///< where the value goes; null with a capacity of 0 only
+  size_t capacity = 0;              ///< bytes there
+  size_t bytes = 0;                 ///< set by the call: the size of the value, or 0 without one
+  Status status = Status::kAbsent;  ///< set by the call: what a single Get() would have answered
+};
+
 /// A handle of an open map. Movable, not copyable; several handles of one map, in one process or
 /// in many, see each other's writes.
 ///
@@ -178,6 +196,58 @@ class Map {
   /// error other than kBufferTooSmall, and for a copy of a key that lies in the buffer. Errors:
   /// kBusy.
   [[nodiscard]] Result<size_t> Get(std::string_view key, char* buffer, size_t buffer_bytes) const;
+  /// Gets count keys, in order, and calls visit(size_t index, std::string_view value) for each that
+  /// is there; returns how many those were. The answers are those of single gets, one after the
+  /// other (the batch is no snapshot), and it is faster than these where the map is larger than the
+  /// processor's caches, since the memory of up to 16 keys is fetched at once.
+  ///
+  /// The value is a whole one in private memory, good during the call of visit; nothing is locked
+  /// then, so visit may use the map. What it returns is ignored; what it throws passes through, and
+  /// ends the batch. Allocates only where the values of 16 keys have more than 8 KiB together, and
+  /// for the text of an error. Errors: a key that cannot be is kInvalidArgument or kTooLarge before
+  /// anything is done; kBusy and kOutOfMemory as a single Get(), after the keys before were
+  /// visited.
+  template <typename Visit>
+  [[nodiscard]] Result<size_t> GetMany(const std::string_view* keys, size_t count,
+                                       Visit visit) const {
+    Result<void> valid = CheckKeys(keys, count);
+    if (!valid.ok()) return valid.error();
+    bridge::Group group;
+    size_t found = 0;
+    for (size_t next = 0; next < count; next += group.done()) {
+      const Result<void> got = GetGroup(keys + next, count - next, &group);
+      found += group.ForEach(next, visit);
+      if (!got.ok()) return got.error();
+    }
+    return found;
+  }
+  /// The same for an array, std::vector or other contiguous container of std::string_view.
+  template <typename Keys, typename Visit,
+            typename = decltype(std::data(std::declval<const Keys&>()))>
+  [[nodiscard]] Result<size_t> GetMany(const Keys& keys, Visit visit) const {
+    return GetMany(std::data(keys), std::size(keys), std::move(visit));
+  }
+  /// Gets count keys, in order, each into the buffer of the same index, as Get() into a buffer
+  /// would; returns how many values were copied. What became of each key is in its buffer's status:
+  /// kOk, kAbsent, kBufferTooSmall (bytes says the size), or an error such as kBusy, which concerns
+  /// that key alone. No key may lie in a buffer. Allocates nothing. Errors of the call: a key or a
+  /// buffer that cannot be is kInvalidArgument or kTooLarge before anything is done.
+  [[nodiscard]] Result<size_t> GetMany(const std::string_view* keys, size_t count,
+                                       Buffer* buffers) const;
+  /// Puts count pairs, in order, so that of equal keys the last one wins; returns how many replaced
+  /// a value. placed is null or has room for count answers, those of single puts. Each put is one
+  /// of its own, under its own lock: others may see some of them, and a death in between leaves the
+  /// first ones. Faster than single puts where the map is larger than the processor's caches.
+  /// Errors: a pair that cannot be is kInvalidArgument or kTooLarge before anything is done;
+  /// otherwise as Put(), of the first pair that fails. done() of the result says how many pairs
+  /// before it were put; those after it were not tried.
+  [[nodiscard]] Result<size_t> PutMany(const KeyValue* pairs, size_t count,
+                                       Placed* placed = nullptr) const;
+  /// The same for an array, std::vector or other contiguous container of KeyValue.
+  template <typename Pairs, typename = decltype(std::data(std::declval<const Pairs&>()))>
+  [[nodiscard]] Result<size_t> PutMany(const Pairs& pairs, Placed* placed = nullptr) const {
+    return PutMany(std::data(pairs), std::size(pairs), placed);
+  }
   /// True: the key is there. Errors: kBusy.
   [[nodiscard]] Result<bool> Contains(std::string_view key) const;
   /// True: the key was there. Needs no memory, so it works in a full map.
@@ -235,6 +305,11 @@ class Map {
   explicit Map(std::unique_ptr<Impl> impl) noexcept;
   // Attached; the key lies outside of the sink. kOutOfMemory: it did not grow.
   Result<size_t> GetTo(std::string_view key, bridge::Sink* sink) const;
+  // Whether a batch of these keys can be looked for.
+  Result<void> CheckKeys(const std::string_view* keys, size_t count) const;
+  // Fills the group with the values of the first of the keys, at least one. An error is that of the
+  // key behind those.
+  Result<void> GetGroup(const std::string_view* keys, size_t count, bridge::Group* group) const;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -44,11 +44,12 @@ enum class Status : uint32_t {
 /// The name of a status, such as "NoSpace"; a static string.
 const char* StatusName(Status status) noexcept;
 
-/// The text and number that come with an outcome other than kOk and kAbsent.
+/// The text and numbers that come with an outcome other than kOk and kAbsent.
 struct Error {
   Status status = Status::kOk;  ///< what kind of failure it is
   std::string text;             ///< says what was expected and what was found
   uint64_t needed_bytes = 0;    ///< with kBufferTooSmall: the size of the value
+  size_t done = 0;              ///< of Map::PutMany(): the pairs before the one that failed
 };
 
 /// A value of type T, or a status. T is default constructible. A plain value: it refers to no map.
@@ -70,7 +71,9 @@ class [[nodiscard]] Result {
   const std::string& text() const noexcept { return error_.text; }
   /// With kBufferTooSmall the size of the value in bytes, else 0.
   uint64_t needed_bytes() const noexcept { return error_.needed_bytes; }
-  /// Status, text and number together. Good as long as the result.
+  /// Of a Map::PutMany() that failed: how many pairs were put before, else 0.
+  size_t done() const noexcept { return error_.done; }
+  /// Status, text and numbers together. Good as long as the result.
   const Error& error() const noexcept { return error_; }
   /// The value, or a default constructed one when there is none. Good as long as the result.
   const T& value() const& noexcept { return value_; }

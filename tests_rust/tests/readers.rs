@@ -71,6 +71,13 @@ impl Scene {
             let found = get(&self.reader, &key.to_le_bytes());
             assert_eq!(found, Some(neighbour(key)), "{when}: neighbour {key}");
         }
+        let keys: Vec<_> = (0..self.neighbours + STRANGERS)
+            .map(|key| if key < self.neighbours { key } else { key + (1 << 40) }.to_le_bytes())
+            .collect();
+        let found = self.reader.get_many(&keys, |index, value| {
+            assert_eq!(value, neighbour(index as u64), "{when}: neighbour {index}, by a batch");
+        });
+        assert_eq!(found, Ok(self.neighbours as usize), "{when}: by a batch");
         for key in 0..STRANGERS {
             let found = self.reader.contains(&(key + (1 << 40)).to_le_bytes());
             assert_eq!(found, Ok(false), "{when}: stranger {key}");

@@ -6,10 +6,12 @@
 //! is made only when C++ asks for it (`take_failure_text`).
 //!
 //! - `map`: the handle that C++ owns and its adapters
+//! - `many`: those for batches
 //! - `guard`: the one place where panics and errors become outcomes and texts
 #![deny(unsafe_code)]
 
 mod guard;
+mod many;
 mod map;
 
 use guard::take_failure_text;
@@ -67,6 +69,33 @@ mod ffi {
         what: String,
     }
 
+    /// A key of a batch.
+    struct Key<'a> {
+        bytes: &'a [u8],
+    }
+
+    /// A key of a batch, and the value to put.
+    struct Pair<'a> {
+        key: &'a [u8],
+        value: &'a [u8],
+    }
+
+    /// `shf::Placed`.
+    #[derive(Clone, Copy)]
+    struct Placed {
+        replaced: bool,
+        position: u64,
+    }
+
+    /// Memory of the caller for the value of a key of a batch, and what became of it.
+    struct Buffer<'a> {
+        room: &'a mut [u8],
+        /// The value's, whether it was copied or is too long.
+        bytes: u64,
+        /// A number of `shf::Status`.
+        status: u32,
+    }
+
     extern "Rust" {
         /// A handle that is attached to a map, or to none.
         type Map;
@@ -88,6 +117,23 @@ mod ffi {
         fn get_into(self: &Map, key: &[u8], into: &mut [u8]) -> Outcome;
         /// `value`: the full size.
         fn get_to(self: &Map, key: &[u8], sink: Pin<&mut Sink>) -> Outcome;
+        /// Copies the values of the first keys one behind the other to `room`; `sizes` gets the bytes
+        /// of each, or `u64::MAX` where the key is not there, and `done` for how many keys, also when
+        /// the next one failed. `flag`: all keys; else `value`: the bytes of the next value, for which
+        /// there was no room any more.
+        fn get_some(
+            self: &Map,
+            keys: &[Key],
+            room: &mut [u8],
+            sizes: &mut [u64],
+            done: &mut usize,
+        ) -> Outcome;
+        /// Gets each key into the buffer of the same index. `value`: how many were copied.
+        fn get_each_into(self: &Map, keys: &[Key], into: &mut [Buffer]) -> Outcome;
+        /// `placed` gets what each put did, and `done` how many were done, also when the next one
+        /// failed. `value`: how many replaced one.
+        fn put_many(self: &Map, pairs: &[Pair], placed: &mut [Placed], done: &mut usize)
+        -> Outcome;
         /// `flag`: there.
         fn contains(self: &Map, key: &[u8]) -> Outcome;
         /// `flag`: was there.

@@ -178,7 +178,7 @@ impl Map {
     }
 
     #[inline(always)]
-    fn engine(&self) -> Result<&EngineMap, Failure> {
+    pub(crate) fn engine(&self) -> Result<&EngineMap, Failure> {
         self.engine.as_deref().ok_or(Failure::NotAttached)
     }
 

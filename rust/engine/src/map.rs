@@ -151,8 +151,18 @@ impl Map {
     /// Inserts the key or replaces its value.
     #[inline]
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
+        self.put_hashed(self.hash(key), key, value)
+    }
+
+    /// As `put`, of a key whose hash is known.
+    #[inline(always)]
+    pub(crate) fn put_hashed(
+        &self,
+        hash: Hash,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Placed, OpError> {
         self.check_size(key, value.len() as u64)?;
-        let hash = self.hash(key);
         self.lock_key(hash)?.put(hash, key, value)
     }
 
@@ -168,7 +178,18 @@ impl Map {
     /// length is; `None`: the key is not there.
     #[inline]
     pub fn get_to(&self, key: &[u8], sink: &mut impl Sink) -> Result<Option<usize>, OpError> {
-        let found = self.read(key, |seen, record| {
+        self.get_hashed(self.hash(key), key, sink)
+    }
+
+    /// As `get_to`, of a key whose hash is known.
+    #[inline(always)]
+    pub(crate) fn get_hashed(
+        &self,
+        hash: Hash,
+        key: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<Option<usize>, OpError> {
+        let found = self.read(hash, key, |seen, record| {
             let len = record.shape.value_len as usize;
             if let Some(room) = sink.room(len) {
                 return seen.copied(record, || record.copy_value(room)).then_some(Ok(len));
@@ -194,7 +215,7 @@ impl Map {
     /// writer changed the key during the call: then it may hold a part of what the key had before.
     #[inline]
     pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
-        let found = self.read(key, |seen, record| {
+        let found = self.read(self.hash(key), key, |seen, record| {
             let len = record.shape.value_len;
             match into.get_mut(..len as usize) {
                 Some(into) => seen.copied(record, || record.copy_value(into)).then_some(Ok(len)),
@@ -214,7 +235,8 @@ impl Map {
     /// Whether the key is there.
     #[inline]
     pub fn contains(&self, key: &[u8]) -> Result<bool, OpError> {
-        Ok(self.read(key, |seen, _| seen.unchanged().then_some(()))?.is_some())
+        let there = self.read(self.hash(key), key, |seen, _| seen.unchanged().then_some(()))?;
+        Ok(there.is_some())
     }
 
     /// Deletes the key; whether it was there.
@@ -359,10 +381,10 @@ impl Map {
     #[inline(always)]
     fn read<T>(
         &self,
+        hash: Hash,
         key: &[u8],
         mut take: impl FnMut(&Seen<'_, '_>, &Record<'_>) -> Option<T>,
     ) -> Result<Option<T>, OpError> {
-        let hash = self.hash(key);
         let place = self.place(hash.shard(self.facts.geometry.shards()));
         let mut found = None;
         let mut keep = |seen: &Seen<'_, '_>, record: &Record<'_>| {
@@ -387,7 +409,7 @@ impl Map {
     }
 
     #[inline(always)]
-    fn hash(&self, key: &[u8]) -> Hash {
+    pub(crate) fn hash(&self, key: &[u8]) -> Hash {
         Hash::of(key, self.facts.secret)
     }
 

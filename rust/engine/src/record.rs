@@ -52,6 +52,11 @@ const PIECE_BYTES: usize = 256;
 /// Key and value together, at most.
 pub const PAYLOAD_BYTES_MAX: u64 = 1 << 32;
 
+/// What `Record::prefetch` fetches at most. Larger records are left to the processor, which sees by
+/// then that they are read from front to back.
+const PREFETCH_BYTES: usize = 128;
+const LINE_BYTES: usize = 64;
+
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -175,6 +180,17 @@ impl<'m> Record<'m> {
             return None;
         }
         Some(Record { shape, key_at: key_at as usize, reference, bytes: bytes.part(0, len)? })
+    }
+
+    /// Starts to fetch the front of what lies at a reference, if it is committed: the header, the key
+    /// and the first bytes of the value. Looks at nothing.
+    #[inline(always)]
+    pub fn prefetch(place: &Place<'_>, reference: u32) {
+        let Some(bytes) = place.record_bytes(reference) else { return };
+        let offset = place.unit_offset(reference);
+        for ahead in (0..bytes.len().min(PREFETCH_BYTES)).step_by(LINE_BYTES) {
+            place.region().prefetch(offset + ahead as u64);
+        }
     }
 
     /// An integer, a large record, or one with a long key.

@@ -16,6 +16,8 @@ pub const KEYS: u64 = 600;
 pub const LARGE: u64 = 4;
 /// Integers.
 pub const INTEGERS: u64 = 8;
+/// Keys of a batch: more than a group.
+const MANY: u64 = 40;
 /// Steps of one input at most.
 const STEPS_MAX: u32 = 300;
 
@@ -188,16 +190,40 @@ impl Run<'_> {
         self.put_value(&key, len);
     }
 
-    /// Puts, or deletes, of one key after the other: until tables split and memory is full.
+    /// Puts, deletes or gets of one key after the other, or of all in one batch: until tables split and
+    /// memory is full.
     fn many(&mut self) {
         let (first, len) = (self.input.below(KEYS), self.input.below(256));
-        let deletes = len.is_multiple_of(4);
-        for number in first..first + 20 {
-            if deletes {
-                self.delete_key(&key(number));
-            } else {
-                self.put_value(&key(number), len);
-            }
+        let keys: Vec<_> = (first..first + MANY).map(key).collect();
+        match len % 4 {
+            0 => keys.iter().for_each(|key| self.delete_key(key)),
+            1 => self.put_many(&keys, &vec![7; len as usize]),
+            2 => self.get_many(&keys),
+            _ => keys.iter().for_each(|key| self.put_value(key, len)),
+        }
+    }
+
+    fn put_many(&mut self, keys: &[[u8; 8]], value: &[u8]) {
+        let pairs: Vec<_> = keys.iter().map(|key| (key, value)).collect();
+        let mut answers = Vec::new();
+        let put = self.writer.put_many(&pairs, |_, placed| answers.push(Ok(placed.replaced)));
+        if let Err(failed) = put {
+            assert_eq!(failed.done, answers.len());
+            answers.push(Err(failed.error));
+        }
+        if let Some(model) = &mut self.model {
+            keys.iter().zip(answers).for_each(|(key, answer)| model.put(key, value, answer));
+        }
+    }
+
+    fn get_many(&mut self, keys: &[[u8; 8]]) {
+        let mut answers = vec![None; keys.len()];
+        let got = self.map().get_many(keys, |index, value| answers[index] = Some(value.to_vec()));
+        if let Some(model) = &self.model {
+            assert_eq!(got, Ok(answers.iter().flatten().count()), "a sound map");
+            keys.iter()
+                .zip(&answers)
+                .for_each(|(key, answer)| model.got(key, Ok(answer.as_deref())));
         }
     }
 

@@ -136,6 +136,8 @@ impl Worker<'_> {
 
     fn get(&mut self, key: Key, hands: &mut Hands) {
         let Hands { key: bytes, value, delay } = hands;
+        let mut other = Vec::new();
+        Key::choose(self.keys, &mut self.random).write(&mut other);
         key.write(bytes);
         let (map, how) = (self.map, self.random.below(8));
         let what = if how == 0 { What::Contains } else { What::Get };
@@ -150,6 +152,14 @@ impl Worker<'_> {
                     Err(OpError::BufferTooSmall { .. }) => Ok(TOO_LONG),
                     Err(error) => Err(error),
                 }
+            }
+            3 => {
+                let mut got = NOTHING;
+                let batch = [other.as_slice(), bytes.as_slice(), b"not there"];
+                let found = map.get_many(&batch, |index, value| {
+                    got = if index == 1 { number(value) } else { got };
+                });
+                found.map(|_| got)
             }
             _ => map.get(bytes, value).map(|found| if found { number(value) } else { NOTHING }),
         });

@@ -270,6 +270,13 @@ impl Experiment {
         if seen == before || seen == after {
             return;
         }
+        if let Operation::PutMany(pairs) = &self.operation {
+            // (Of different keys, each with a new value.)
+            let is_done = |key| seen.get(key) == after.get(key);
+            if !pairs.iter().is_sorted_by_key(|(key, _)| !is_done(key)) {
+                fail("a put of the batch is done before an earlier one");
+            }
+        }
         for key in before.keys().chain(after.keys()) {
             let found = seen.get(key);
             if found != before.get(key) && found != after.get(key) {

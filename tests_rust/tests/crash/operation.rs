@@ -8,6 +8,7 @@ use shf_tests::Random;
 #[derive(Clone, Debug)]
 pub enum Operation {
     Put(Vec<u8>, Vec<u8>),
+    PutMany(Vec<(Vec<u8>, Vec<u8>)>),
     Delete(Vec<u8>),
     Add(Vec<u8>, i64),
     Clear,
@@ -28,6 +29,9 @@ impl Operation {
     pub fn run(&self, map: &Map) -> Result<(), OpError> {
         match self {
             Operation::Put(key, value) => map.put(key, value).map(drop),
+            Operation::PutMany(pairs) => {
+                map.put_many(pairs, |_, _| {}).map(drop).map_err(|failed| failed.error)
+            }
             Operation::Delete(key) => map.delete(key).map(drop),
             Operation::Add(key, delta) => map.add(key, *delta).map(drop),
             Operation::Clear => map.clear().map(drop),
