@@ -91,7 +91,10 @@ nlohmann::json AskRustProgram(const Options& options, const std::vector<std::str
 
 void TakeVersion(const Peer& peer, const nlohmann::json& answer, Context* context) {
   for (Peer& known : context->peers) {
-    if (known.rust_store == peer.rust_store) known.version = answer.value("version", "");
+    if (known.rust_store != peer.rust_store) continue;
+    known.version = answer.value("version", "");
+    Way& way = known.ways.front();
+    way.configuration = answer.value("configuration", way.configuration);
   }
 }
 

@@ -100,6 +100,8 @@ pub enum StoreName {
     Papaya,
     /// `shf_engine::Map`, without the C++ interface
     Shf,
+    /// The same, 32 gets at once
+    ShfMany,
 }
 
 impl std::fmt::Display for StoreName {

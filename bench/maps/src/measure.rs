@@ -17,6 +17,7 @@ pub fn run(options: &Options) -> Result<Value, String> {
         StoreName::Dashmap => measure::<DashStore>(options),
         StoreName::Papaya => measure::<PapayaStore>(options),
         StoreName::Shf => measure::<ShfStore>(options),
+        StoreName::ShfMany => measure::<ShfStore<32>>(options),
     }
 }
 

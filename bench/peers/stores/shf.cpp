@@ -11,30 +11,6 @@ namespace {
 
 constexpr char kMapName[] = "map";
 
-// The one place that uses Map::GetMany. `if constexpr` by a detector, so that this builds with a
-// map that has none.
-template <typename Map, typename Visit, typename = void>
-struct ManyOf {
-  static constexpr bool kThere = false;
-  static shf::Result<size_t> Get(const Map&, const std::string_view*, size_t, Visit) { return 0; }
-};
-template <typename Map, typename Visit>
-struct ManyOf<
-    Map, Visit,
-    std::void_t<decltype(std::declval<const Map&>().GetMany(
-        static_cast<const std::string_view*>(nullptr), size_t{0}, std::declval<Visit>()))>> {
-  static constexpr bool kThere = true;
-  static shf::Result<size_t> Get(const Map& map, const std::string_view* keys, size_t count,
-                                 Visit visit) {
-    return map.GetMany(keys, count, visit);
-  }
-};
-
-struct Visit {
-  Visitor* visitor;
-  void operator()(size_t n, std::string_view value) const { visitor->Found(n, value); }
-};
-using Many = ManyOf<shf::Map, Visit>;
 constexpr unsigned kMany = 32;
 
 class ShfSession : public Session {
@@ -59,7 +35,8 @@ class ShfSession : public Session {
   bool GetMany(const Key* keys, size_t count, Visitor* visitor) override {
     std::string_view views[kMany];
     for (size_t n = 0; n < count; ++n) views[n] = keys[n].view();
-    const shf::Result<size_t> found = Many::Get(map_, views, count, Visit{visitor});
+    const shf::Result<size_t> found = map_.GetMany(
+        views, count, [&](size_t n, std::string_view value) { visitor->Found(n, value); });
     return found.ok() || Fail(found.text());
   }
   const shf::Map& map() const { return map_; }
@@ -125,7 +102,6 @@ Peer ShfPeer() {
   many.get_batch = kMany;
   many.puts = false;
   many.four_processes = true;
-  if (!Many::kThere) many.missing = "this version of the library has no GetMany";
   Peer peer;
   peer.ways = {single, many};
   peer.version = SHF_BENCH_VERSION;

@@ -3,10 +3,9 @@
 //!
 //! Stage by stage, each for all keys of a group before the next: the home buckets, then the records that
 //! the tags there point at, and the next bucket where keys passed. (Directories are small and stay in the
-//! caches.) Only a hint: it stores nothing, validates
-//! nothing and answers nothing, so that what it saw may be wrong by the time of the operation, or
-//! damaged; the operation itself is the ordinary one. What it reads on its way is checked against the
-//! mapping and the committed limits like everything else.
+//! caches.) Only a hint: it stores nothing, validates nothing and answers nothing, so that what it saw
+//! may be wrong by the time of the operation, or damaged; the operation itself is the ordinary one. What
+//! it reads on its way is checked against the mapping and the committed limits like everything else.
 
 use crate::directory::{self, Entry};
 use crate::hash::Hash;
@@ -14,7 +13,7 @@ use crate::place::Place;
 use crate::record::Record;
 use crate::table::bucket_at;
 
-/// Keys that are fetched together, as measured (docs/decisions/0012-batches.md).
+/// Keys that are fetched together, as measured (docs/decisions/0013-batches.md).
 pub const GROUP: usize = 16;
 
 /// A key of a group.

@@ -119,7 +119,9 @@ impl Map {
             count += 1;
         }
         let group = &group[..count];
-        ahead::fetch(group, |hash| self.place(hash.shard(self.geometry().shards())));
+        if count > 1 {
+            ahead::fetch(group, |hash| self.place(hash.shard(self.geometry().shards())));
+        }
         group
     }
 }

@@ -53,4 +53,14 @@ impl<const TOGETHER: usize> Session for &ShfStore<TOGETHER> {
     fn delete(&mut self, key: &Key) -> Result<bool, OpError> {
         self.0.delete(key)
     }
+
+    #[inline]
+    fn get_many(
+        &mut self,
+        keys: &[Key],
+        _scratch: &mut [u8],
+        visit: impl FnMut(usize, &[u8]),
+    ) -> Result<usize, OpError> {
+        self.0.get_many(keys, visit)
+    }
 }
