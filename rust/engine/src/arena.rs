@@ -79,6 +79,15 @@ pub fn prefetch(place: Place<'_>) {
     }
 }
 
+/// Starts to fetch the retired block that a record of `shape` will be written into, if one waits. The
+/// caller holds the lock.
+#[inline(always)]
+pub fn prefetch_retired(place: Place<'_>, shape: Shape) {
+    if !shape.is_large() {
+        ring::prefetch(place, class::of_bytes(shape.bytes()));
+    }
+}
+
 fn allocate_large<'m>(
     intent: &mut Intent<'m>,
     memory: Memory<'m>,

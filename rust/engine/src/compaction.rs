@@ -8,7 +8,9 @@
 
 use crate::arena;
 use crate::block::{self, Block};
+use crate::directory;
 use crate::growth::Memory;
+use crate::hash::Hash;
 use crate::holes;
 use crate::intent::Intent;
 use crate::link;
@@ -22,6 +24,9 @@ use shf_base::geometry::PAGE_UNITS;
 const SPARSE_FRACTION: u32 = 16;
 /// Deletes empty runs when more than this fraction of the memory is dead.
 const DELETE_DEAD_FRACTION: u64 = 3;
+/// When more than the first one's fraction of the memory is dead, one of so many puts takes a step.
+const PAUSES: [(u64, u8); 3] = [(8, 1), (10, 2), (13, 4)];
+const LONGEST_PAUSE: u8 = 8;
 /// Runs that the choice of a victim looks at.
 const CANDIDATES: usize = 128;
 /// Blocks of the victim that one step looks at.
@@ -39,19 +44,29 @@ pub enum By {
     Delete,
 }
 
-/// One step, if there is anything to do. The caller holds the lock and nothing is pending.
+/// One step, if there is anything to do, for the mutation of a key with this hash. The caller holds the
+/// lock and nothing is pending.
 #[inline(always)]
-pub fn step(memory: Memory<'_>, by: By) {
+pub fn step(memory: Memory<'_>, by: By, hash: Hash) {
     let place = memory.place;
     let much = match by {
         By::Put => place.load(Field::Evacuation) != 0 || arena::much_is_dead(place),
         By::Delete => arena::is_dead(place, DELETE_DEAD_FRACTION),
     };
-    if much && work(memory).is_err() {
+    if much && is_due(place, hash) && work(memory).is_err() {
         // No space to move a record to, or a damaged one: not this mutation's business.
         place.store(Field::Evacuation, 0);
     }
     holes::step(memory);
+}
+
+/// Of how many puts, by their hashes, one takes a step: the more is dead, the fewer. So a burst of
+/// changing sizes is not held up by moving what the next ones would have emptied anyway.
+#[cold]
+fn is_due(place: Place<'_>, hash: Hash) -> bool {
+    let often = PAUSES.into_iter().find(|(fraction, _)| arena::is_dead(place, *fraction));
+    let pause = often.map_or(LONGEST_PAUSE, |(_, pause)| pause);
+    hash.tag().is_multiple_of(pause)
 }
 
 #[cold]
@@ -65,6 +80,7 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
         }
         return Ok(());
     };
+    fetch_ahead(place, page, done);
     let mut moves = 0;
     for _ in 0..BLOCKS_PER_STEP {
         let used = match run::at(&Intent::begin(place), place, page) {
@@ -91,6 +107,28 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
         }
     }
     Ok(())
+}
+
+/// Starts to fetch the buckets of the records that the next step moves, all at once: one after the
+/// other, each would wait for the memory.
+fn fetch_ahead(place: Place<'_>, page: u32, mut done: u32) {
+    let Run::Log { used, .. } = run::at(&Intent::begin(place), place, page) else { return };
+    let mut moves = 0;
+    for _ in 0..BLOCKS_PER_STEP {
+        let reference = place.page_unit(page).wrapping_add(done);
+        let block = if done < used { block::at(&place, reference) } else { None };
+        let Some(block) = block else { return };
+        done += block.units;
+        let Some(record) = block.record.filter(|record| record.is_live()) else { continue };
+        let hash = record.hash(place.secret());
+        if let Ok(Some(entry)) = directory::find(&place, hash.directory()) {
+            place.region().prefetch(entry.table.low_offset(hash.bucket()));
+        }
+        moves += 1;
+        if moves == MOVES_PER_STEP {
+            return;
+        }
+    }
 }
 
 /// Moves a record if a slot refers to it.

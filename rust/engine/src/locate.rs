@@ -84,6 +84,10 @@ fn search<'m>(
                     continue;
                 }
                 let reference = format.reference(word);
+                // Whoever holds the lock is about to give the record's memory back.
+                if let Some(page) = place.unit_page(reference) {
+                    place.region().prefetch(place.descriptor_offset(page));
+                }
                 let Some(record) = Record::at(&place, reference) else {
                     let at = entry.table.slot_offset(bucket, slot);
                     return Err(place.corrupt(at, "slot without a record"));

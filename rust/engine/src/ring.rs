@@ -35,6 +35,24 @@ fn entry_offset(ring: u64, entry: u32) -> u64 {
     ring + 8 + u64::from(entry % ENTRIES) * 4
 }
 
+/// Starts to fetch the block that `pop` will probably take, and what describes its run.
+#[inline(always)]
+pub fn prefetch(place: Place<'_>, class: usize) {
+    if !are_real(place) {
+        return;
+    }
+    let ring = place.ring_offset(class);
+    let (first, len) = unpack(place.word(ring).map_or(0, |word| word.load(Relaxed)));
+    if len == 0 {
+        return;
+    }
+    let Some(entry) = place.region().half(entry_offset(ring, first)) else { return };
+    let reference = entry.load(Relaxed);
+    let Some(page) = place.unit_page(reference) else { return };
+    Record::prefetch(&place, reference);
+    place.region().prefetch(place.descriptor_offset(page));
+}
+
 /// Takes the block that waited longest, if there is one, and counts it live.
 #[inline(always)]
 pub fn pop(intent: &mut Intent<'_>, place: Place<'_>, class: usize) -> Option<u32> {

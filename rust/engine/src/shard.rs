@@ -154,7 +154,7 @@ impl<'m> Locked<'m> {
         match locate::key(self.memory.place, hash, key)? {
             Located::Found(position, word, record) => {
                 self.erase(position, word, record)?;
-                compaction::step(self.memory, By::Delete);
+                compaction::step(self.memory, By::Delete, hash);
                 Ok(true)
             }
             _ => Ok(false),
@@ -193,7 +193,8 @@ impl<'m> Locked<'m> {
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
-        compaction::step(self.memory, By::Put);
+        compaction::step(self.memory, By::Put, hash);
+        arena::prefetch_retired(self.memory.place, shape);
         match self.put_once(hash, shape, key, value) {
             Err(OpError::NoSpace { needed_bytes, max_bytes }) => {
                 let full = OpError::NoSpace { needed_bytes, max_bytes };
