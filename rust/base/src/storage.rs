@@ -100,6 +100,11 @@ impl Storage {
         Ok(())
     }
 
+    /// Whether there is a file: on the heap nothing can be given back.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Makes `len` bytes at `offset` a hole again, both multiples of a page, as far as the file
     /// system can. They read as zero afterwards, or as before. On the heap it does nothing.
     pub fn release(&self, offset: u64, len: u64) {

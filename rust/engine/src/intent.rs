@@ -14,7 +14,7 @@
 //! - Every entry lies inside its own shard; an entry that does not is refused at replay.
 
 use crate::place::{Field, INTENT_ENTRIES, Place};
-use crate::split;
+use crate::{merge, split};
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::error::OpError;
 
@@ -23,6 +23,7 @@ const KIND_MASK: u64 = 3;
 const KIND_WORD: u64 = 0;
 const KIND_HALF: u64 = 1;
 const KIND_FINISH_SPLIT: u64 = 2;
+const KIND_ABSORB: u64 = 3;
 
 /// An intent under construction. Dropping it without `commit` forgets it.
 pub struct Intent<'m> {
@@ -75,6 +76,11 @@ impl<'m> Intent<'m> {
     /// Will finish a split: take out of the old table what the new one holds.
     pub fn finish_split(&mut self, pages: u64) {
         self.push(KIND_FINISH_SPLIT, pages);
+    }
+
+    /// Will have one table absorb another one. MUST be the first entry.
+    pub fn absorb(&mut self, pages: u64) {
+        self.push(KIND_ABSORB, pages);
     }
 
     /// Makes all stores, as one step for whoever comes after a death.
@@ -143,6 +149,8 @@ fn apply<const FOUND: bool>(place: Place<'_>, len: u64) -> Result<(), OpError> {
             }
             // Always the last entry: a forged intent does not get to do it again and again.
             KIND_FINISH_SPLIT if entry + 1 == len => split::finish(place, value)?,
+            // And this always the first one.
+            KIND_ABSORB if entry == 0 => merge::absorb(place, value)?,
             _ => return Err(misplaced(place, entry)),
         }
     }

@@ -15,6 +15,7 @@ use crate::hash::Hash;
 use crate::intent::Intent;
 use crate::link::{self, Slot};
 use crate::locate::{self, Located, Position};
+use crate::merge;
 use crate::place::{Field, Place};
 use crate::quarantine;
 use crate::rebuild;
@@ -32,7 +33,8 @@ use std::time::Duration;
 pub struct Placed {
     /// Whether the key had a value before.
     pub replaced: bool,
-    /// Where the key lies: shard, directory bits, bucket and slot, packed. Opaque.
+    /// Where the key lies: shard, directory bits, bucket and slot, packed. Opaque. It stays there until
+    /// it is deleted, or its table is merged.
     pub position: u64,
 }
 
@@ -153,6 +155,7 @@ impl<'m> Locked<'m> {
         match locate::key(self.memory.place, hash, key)? {
             Located::Found(position, word, record) => {
                 self.erase(position, word, record)?;
+                self.shrink();
                 Ok(true)
             }
             _ => Ok(false),
@@ -173,7 +176,15 @@ impl<'m> Locked<'m> {
             self.erase(Position { entry, bucket, slot, distance, head }, word, record)?;
             erased += 1;
         }
+        self.shrink();
         Ok(erased)
+    }
+
+    /// A step of making the index smaller, after an operation that went well.
+    #[inline(always)]
+    fn shrink(&self) {
+        // A damaged index is not this operation's business; an intent that it leaves is found.
+        let _ = merge::step(self.memory);
     }
 
     #[inline(always)]
@@ -194,13 +205,15 @@ impl<'m> Locked<'m> {
             // No space to move a record to, or a damaged one: not this put's business.
             self.memory.place.store(Field::Evacuation, 0);
         }
-        match self.put_once(hash, shape, key, value) {
+        let placed = match self.put_once(hash, shape, key, value) {
             Err(OpError::NoSpace { needed_bytes, max_bytes }) => {
                 let full = OpError::NoSpace { needed_bytes, max_bytes };
-                self.put_squeezed(full, hash, shape, key, value)
+                self.put_squeezed(full, hash, shape, key, value)?
             }
-            done => done,
-        }
+            done => done?,
+        };
+        self.shrink();
+        Ok(placed)
     }
 
     /// A put once more, after making room where the map may not grow.

@@ -8,7 +8,8 @@
 //! What the window does not need of the 30 bits caches hash bits that splits ask for, so that a
 //! split does not touch its records. With s spare bits, a table of local depth d keeps directory
 //! bits e*s .. (e+1)*s in them, where e = d / s; when a split enters the next group, the bits are
-//! computed anew from the keys. Readers ignore the cached bits.
+//! computed anew from the keys, and when a merge goes back to the one before. Readers ignore the cached
+//! bits.
 
 use crate::hash::{DIRECTORY_BITS, Hash};
 
@@ -42,6 +43,13 @@ impl SlotFormat {
     pub fn with_reference(self, slot: u32, reference: u32) -> u32 {
         let mask = ((1u64 << self.reference_bits) - 1) as u32;
         slot & !mask | reference
+    }
+
+    /// The same slot at another distance from home.
+    #[inline(always)]
+    pub fn with_distance(self, slot: u32, distance: usize) -> u32 {
+        let shift = self.reference_bits;
+        slot & !(3 << shift) | (distance as u32 & 3) << shift
     }
 
     /// The record, in units from the start of the window.
