@@ -19,7 +19,8 @@ use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::error::OpError;
 
 /// What an entry stores, in the low bits of its address, which alignment leaves free.
-const KIND_MASK: u64 = 3;
+const KIND_BITS: u32 = 2;
+const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
 const KIND_WORD: u64 = 0;
 const KIND_HALF: u64 = 1;
 const KIND_FINISH_SPLIT: u64 = 2;
@@ -78,9 +79,10 @@ impl<'m> Intent<'m> {
         self.push(KIND_FINISH_SPLIT, pages);
     }
 
-    /// Will have one table absorb another one. MUST be the first entry.
-    pub fn absorb(&mut self, pages: u64) {
-        self.push(KIND_ABSORB, pages);
+    /// Will have one table absorb another one: their pages, and the place of the lower half in the
+    /// directory. MUST be the first entry.
+    pub fn absorb(&mut self, pages: u64, index: u32) {
+        self.push(KIND_ABSORB | u64::from(index) << KIND_BITS, pages);
     }
 
     /// Makes all stores, as one step for whoever comes after a death.
@@ -150,7 +152,7 @@ fn apply<const FOUND: bool>(place: Place<'_>, len: u64) -> Result<(), OpError> {
             // Always the last entry: a forged intent does not get to do it again and again.
             KIND_FINISH_SPLIT if entry + 1 == len => split::finish(place, value)?,
             // And this always the first one.
-            KIND_ABSORB if entry == 0 => merge::absorb(place, value)?,
+            KIND_ABSORB if entry == 0 => merge::absorb(place, value, offset >> KIND_BITS)?,
             _ => return Err(misplaced(place, entry)),
         }
     }

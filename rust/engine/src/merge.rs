@@ -20,8 +20,9 @@
 //! no slot that an earlier key chose. So it chooses the same again, and the source does not change
 //! before it is over. Overflow counts are computed anew from all slots.
 //!
-//! The cost is two pages, and no record except where the merge goes back to an earlier group
-//! of cached hash bits (`slot_word`). It needs no memory, so it works in a full map.
+//! The cost is two pages, and no record. Where the merge goes back to an earlier group of cached hash bits
+//! (`slot_word`), these are the last ones that all keys of a half share, so that its place in the directory
+//! says them. It needs no memory, so it works in a full map.
 //!
 //! When: a table splits when it holds 80 to 90 % of its slots, and two merge when they hold half as many
 //! as one has, and no three neighbouring buckets are nearly full. Between a split and a merge, or a
@@ -38,7 +39,7 @@ use crate::index_pages::{self, table};
 use crate::intent::Intent;
 use crate::place::{Field, Place, pair, unpair};
 use crate::run;
-use crate::split::{self, Hashing};
+use crate::split;
 use crate::table::{BUCKETS, Head, REACH, Table, bucket_at};
 use shf_base::atomic::Ordering::Release;
 use shf_base::error::OpError;
@@ -56,6 +57,9 @@ const LOOK_PLACES: u32 = 64;
 const PAUSE_FRACTION: u64 = 16;
 const PAGE_BITS: u32 = 22;
 const PAGE_MASK: u64 = (1 << PAGE_BITS) - 1;
+const DEPTH_MASK: u32 = 31;
+/// The bit of an intent's entry that says that the source is the lower half.
+const SWAPPED: u64 = 1 << 49;
 
 /// Makes the index smaller, a bounded step, if there is anything to do. The caller holds the lock and
 /// nothing is pending.
@@ -162,7 +166,8 @@ fn merge<'m>(place: Place<'m>, low: Entry<'m>, high: Entry<'m>) -> Result<bool, 
     }
     let depth = low.depth - 1;
     let pages = u64::from(target.page) | u64::from(source.page) << PAGE_BITS;
-    intent.absorb(pages | u64::from(depth) << (2 * PAGE_BITS));
+    let swapped = if swap { SWAPPED } else { 0 };
+    intent.absorb(pages | u64::from(depth) << (2 * PAGE_BITS) | swapped, low.index);
     directory::enter(&mut intent, place, low.index, target.page, depth, &mut |_| {
         Err(place.corrupt(place.level_offset(0), "directory that lost a page"))
     })?;
@@ -180,14 +185,14 @@ fn keys_of(table: Table<'_>) -> u32 {
     (0..BUCKETS).map(|bucket| table.head(bucket).occupied().0.count_ones()).sum()
 }
 
-/// Has one table absorb the keys of another: target and source page, and the depth that the target
-/// will have.
-pub fn absorb(place: Place<'_>, pages: u64) -> Result<(), OpError> {
+/// Has one table absorb the keys of another: target and source page, the depth that the target will
+/// have, and whether the source is the lower half; and that half's place in the directory.
+pub fn absorb(place: Place<'_>, pages: u64, index: u64) -> Result<(), OpError> {
     let target = table(place, (pages & PAGE_MASK) as u32)?;
     let source = table(place, (pages >> PAGE_BITS & PAGE_MASK) as u32)?;
-    let depth = (pages >> (2 * PAGE_BITS)) as u32;
+    let depth = (pages >> (2 * PAGE_BITS)) as u32 & DEPTH_MASK;
     let damaged = |what| Err(place.corrupt(place.field_offset(Field::Pending), what));
-    if depth >= DIRECTORY_BITS || source.page == target.page {
+    if depth >= DIRECTORY_BITS || source.page == target.page || index >> depth != 0 {
         return damaged("merge of tables that cannot be");
     }
     let mut plan = Plan::of(target);
@@ -195,9 +200,9 @@ pub fn absorb(place: Place<'_>, pages: u64) -> Result<(), OpError> {
         return damaged("merge of too many keys");
     }
     if !place.slot_format().keeps_cache(depth) {
-        split::prefetch_records(place, target);
-        split::prefetch_records(place, source);
-        plan.repack(place, depth);
+        let (low, high) = (index as u32, index as u32 | 1 << depth);
+        let (own, added) = if pages & SWAPPED == 0 { (low, high) } else { (high, low) };
+        plan.repack(place, depth, own, added);
     }
     plan.store(place, target);
     Ok(())
@@ -206,6 +211,8 @@ pub fn absorb(place: Place<'_>, pages: u64) -> Result<(), OpError> {
 /// What a table will hold.
 struct Plan {
     heads: [Head; BUCKETS],
+    /// Slots of each bucket whose keys are added, or were before.
+    added: [u16; BUCKETS],
     slots: [[u32; SLOTS]; BUCKETS],
 }
 
@@ -219,7 +226,7 @@ impl Plan {
                 slots[slot] = table.slot(bucket, slot);
             }
         }
-        Plan { heads, slots }
+        Plan { heads, added: [0; BUCKETS], slots }
     }
 
     /// Adds all keys of another table; false: one of them finds no slot.
@@ -246,11 +253,13 @@ impl Plan {
         let home = bucket_at(bucket + BUCKETS, BUCKETS - format.distance(word));
         let buckets = || (0..REACH).map(|distance| (distance, bucket_at(home, distance)));
         let there = |(_, bucket): (usize, usize)| {
-            self.heads[bucket]
-                .matching(tag)
-                .any(|slot| format.reference(self.slots[bucket][slot]) == format.reference(word))
+            let is_it = |slot: &usize| {
+                format.reference(self.slots[bucket][*slot]) == format.reference(word)
+            };
+            self.heads[bucket].matching(tag).find(is_it).map(|slot| (bucket, slot))
         };
-        if buckets().any(there) {
+        if let Some((bucket, slot)) = buckets().find_map(there) {
+            self.added[bucket] |= 1 << slot;
             return true;
         }
         let same = self.heads[bucket].tag(slot) == 0 && format.distance(word) < REACH;
@@ -262,6 +271,7 @@ impl Plan {
             false => buckets().find_map(free),
         };
         let Some((distance, bucket, slot)) = chosen else { return false };
+        self.added[bucket] |= 1 << slot;
         self.heads[bucket] = self.heads[bucket].with_tag(slot, tag);
         self.slots[bucket][slot] = format.with_distance(word, distance);
         true
@@ -276,12 +286,14 @@ impl Plan {
         })
     }
 
-    /// Packs all slots anew for another depth.
-    fn repack(&mut self, place: Place<'_>, depth: u32) {
-        let mut hashing = Hashing::new(place);
-        for (head, slots) in self.heads.iter().zip(&mut self.slots) {
-            for slot in head.occupied() {
-                slots[slot] = hashing.repack(slots[slot], depth);
+    /// Packs all slots anew for another depth, by the directory bits of the table's own keys and of those
+    /// that are added.
+    fn repack(&mut self, place: Place<'_>, depth: u32, own: u32, added: u32) {
+        let format = place.slot_format();
+        for (bucket, slots) in self.slots.iter_mut().enumerate() {
+            for slot in self.heads[bucket].occupied() {
+                let bits = if self.added[bucket] >> slot & 1 == 0 { own } else { added };
+                slots[slot] = format.with_cached(slots[slot], bits, depth);
             }
         }
     }

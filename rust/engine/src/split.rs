@@ -142,7 +142,7 @@ fn fill(place: Place<'_>, entry: Entry<'_>, new: Table<'_>) {
 
 /// Starts to fetch the records of a table whose keys are about to be hashed, all at once: one after
 /// the other, each would wait for the memory.
-pub fn prefetch_records(place: Place<'_>, table: Table<'_>) {
+fn prefetch_records(place: Place<'_>, table: Table<'_>) {
     for bucket in 0..BUCKETS {
         for slot in table.head(bucket).occupied() {
             let reference = place.slot_format().reference(table.slot(bucket, slot));
@@ -169,14 +169,14 @@ pub fn count_overflow(
 
 /// Hashes keys of a table, of no more bytes than its shard has: all slots of a damaged one may
 /// lead to the same huge record.
-pub struct Hashing<'m> {
+struct Hashing<'m> {
     place: Place<'m>,
     bytes_left: u64,
 }
 
 impl<'m> Hashing<'m> {
     /// For one pass over a table; each key may be hashed twice in it.
-    pub fn new(place: Place<'m>) -> Hashing<'m> {
+    fn new(place: Place<'m>) -> Hashing<'m> {
         Hashing { place, bytes_left: 2 * place.records_bytes_max() }
     }
 
@@ -188,7 +188,7 @@ impl<'m> Hashing<'m> {
     }
 
     /// The slot with the cached bits of another depth; as it is where its record makes no sense.
-    pub fn repack(&mut self, word: u32, depth: u32) -> u32 {
+    fn repack(&mut self, word: u32, depth: u32) -> u32 {
         let format = self.place.slot_format();
         match self.hash_of(word) {
             Some(hash) => format.pack(format.reference(word), format.distance(word), hash, depth),
