@@ -35,6 +35,8 @@ use shf_base::grace::{Moment, Rest};
 
 /// Pages that one operation gives back, at most.
 const RELEASED_MAX: u32 = 64;
+/// While pages rest, the clock is looked at once in so many operations, and one.
+const LOOKS_APART: u32 = 31;
 /// What stays committed for the next splits: this fraction of the pages in use.
 const KEPT_FRACTION: u32 = 8;
 
@@ -60,8 +62,8 @@ pub fn take<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result<u32, OpEr
     memory.need_index(top + 1)?;
     intent.set_field(Field::Tops, pair(records, top + 1));
     if place.load(Field::Rest) != 0 {
-        let kept = intent.field(Field::Kept).max(u64::from(top) + 1);
-        intent.set_field(Field::Kept, kept);
+        let (kept, _) = unpair(intent.field(Field::Kept));
+        intent.set_field(Field::Kept, pair(kept.max(top + 1), 0));
     }
     Ok(top)
 }
@@ -168,12 +170,15 @@ fn give_back_rested(memory: Memory<'_>, top: u32, limit: u32) {
     if !memory.storage.has_file() {
         return;
     }
-    let (begun, now) = (place.load(Field::Rest), Moment::now());
+    let (begun, (kept, wait)) = (place.load(Field::Rest), unpair(place.load(Field::Kept)));
+    if begun != 0 && (1..=LOOKS_APART).contains(&wait) {
+        return place.store(Field::Kept, pair(kept, wait - 1));
+    }
+    let now = Moment::now();
     match Moment::from_word(begun).rest(now) {
-        Rest::Going if begun != 0 => {}
+        Rest::Going if begun != 0 => place.store(Field::Kept, pair(kept, LOOKS_APART)),
         Rest::Over if begun != 0 => {
-            let rested = place.load(Field::Kept).min(limit.into()) as u32;
-            let least = rested.max(top + slack(top)).min(limit);
+            let least = kept.max(top + slack(top)).min(limit);
             let target = least.max(limit.saturating_sub(RELEASED_MAX));
             if target < limit {
                 lower_limit(memory, target);

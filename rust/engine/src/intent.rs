@@ -17,6 +17,7 @@ use crate::place::{Field, INTENT_ENTRIES, Place};
 use crate::{merge, split};
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::error::OpError;
+use std::ops::Range;
 
 /// What an entry stores, in the low bits of its address, which alignment leaves free.
 const KIND_BITS: u32 = 2;
@@ -90,7 +91,14 @@ impl<'m> Intent<'m> {
     pub fn commit(self) -> Result<(), OpError> {
         // Release: orders the entries before the count for a repairer on another processor.
         self.place.field(Field::Pending).store(self.len, Release);
-        apply::<false>(self.place, self.len)
+        apply::<false>(self.place, 0..self.len)
+    }
+
+    /// As `commit`, where `absorb` does what the first entry says.
+    pub fn commit_absorbed(self, absorb: impl FnOnce()) -> Result<(), OpError> {
+        self.place.field(Field::Pending).store(self.len, Release);
+        absorb();
+        apply::<false>(self.place, 1..self.len)
     }
 
     #[inline(always)]
@@ -129,15 +137,16 @@ pub fn replay(place: Place<'_>) -> Result<(), OpError> {
     if pending > INTENT_ENTRIES {
         return Err(place.corrupt(place.field_offset(Field::Pending), "pending intent too long"));
     }
-    apply::<true>(place, pending)
+    apply::<true>(place, 0..pending)
 }
 
-/// Stores entries 0..len in order (release: readers load each of them with acquire), then forgets
+/// Stores some entries up to the last in order (release: readers load each of them with acquire), then forgets
 /// them. Entries that were `FOUND`, not made by this call, must lie inside the shard; all are held
 /// within the mapping.
 #[inline(always)]
-fn apply<const FOUND: bool>(place: Place<'_>, len: u64) -> Result<(), OpError> {
-    for entry in 0..len {
+fn apply<const FOUND: bool>(place: Place<'_>, entries: Range<u64>) -> Result<(), OpError> {
+    let len = entries.end;
+    for entry in entries {
         let (to, what) = place.intent_entry(entry);
         let (address, value) = (to.load(Relaxed), what.load(Relaxed));
         let offset = address & !KIND_MASK;

@@ -165,6 +165,7 @@ fn merge<'m>(place: Place<'m>, low: Entry<'m>, high: Entry<'m>) -> Result<bool, 
         return Ok(false);
     }
     let depth = low.depth - 1;
+    plan.repack(place, depth, low.index, swap);
     let pages = u64::from(target.page) | u64::from(source.page) << PAGE_BITS;
     let swapped = if swap { SWAPPED } else { 0 };
     intent.absorb(pages | u64::from(depth) << (2 * PAGE_BITS) | swapped, low.index);
@@ -177,7 +178,7 @@ fn merge<'m>(place: Place<'m>, low: Entry<'m>, high: Entry<'m>) -> Result<bool, 
     intent.set_field(Field::Tables, intent.field(Field::Tables).saturating_sub(1));
     let (turn, _) = unpair(place.load(Field::Turn));
     intent.set_field(Field::Turn, pair(turn, 0));
-    intent.commit()?;
+    intent.commit_absorbed(|| plan.store(place, target))?;
     Ok(true)
 }
 
@@ -185,7 +186,7 @@ fn keys_of(table: Table<'_>) -> u32 {
     (0..BUCKETS).map(|bucket| table.head(bucket).occupied().0.count_ones()).sum()
 }
 
-/// Has one table absorb the keys of another: target and source page, the depth that the target will
+/// For repair: has one table absorb the keys of another: target and source page, the depth that the target will
 /// have, and whether the source is the lower half; and that half's place in the directory.
 pub fn absorb(place: Place<'_>, pages: u64, index: u64) -> Result<(), OpError> {
     let target = table(place, (pages & PAGE_MASK) as u32)?;
@@ -199,11 +200,7 @@ pub fn absorb(place: Place<'_>, pages: u64, index: u64) -> Result<(), OpError> {
     if !plan.add_all(place, source) {
         return damaged("merge of too many keys");
     }
-    if !place.slot_format().keeps_cache(depth) {
-        let (low, high) = (index as u32, index as u32 | 1 << depth);
-        let (own, added) = if pages & SWAPPED == 0 { (low, high) } else { (high, low) };
-        plan.repack(place, depth, own, added);
-    }
+    plan.repack(place, depth, index as u32, pages & SWAPPED != 0);
     plan.store(place, target);
     Ok(())
 }
@@ -286,10 +283,16 @@ impl Plan {
         })
     }
 
-    /// Packs all slots anew for another depth, by the directory bits of the table's own keys and of those
-    /// that are added.
-    fn repack(&mut self, place: Place<'_>, depth: u32, own: u32, added: u32) {
+    /// Packs all slots for the depth that the table will have, if they have to be, by the directory bits of
+    /// the two halves: `swapped` says that the keys that are added are those of the lower one, whose
+    /// place in the directory is `index`.
+    fn repack(&mut self, place: Place<'_>, depth: u32, index: u32, swapped: bool) {
         let format = place.slot_format();
+        if format.keeps_cache(depth) {
+            return;
+        }
+        let (low, high) = (index, index | 1 << depth);
+        let (own, added) = if swapped { (high, low) } else { (low, high) };
         for (bucket, slots) in self.slots.iter_mut().enumerate() {
             for slot in self.heads[bucket].occupied() {
                 let bits = if self.added[bucket] >> slot & 1 == 0 { own } else { added };
