@@ -269,7 +269,8 @@ class Map {
   /// Calls visit(context, key, value) for each key, on private copies and outside of any lock, so
   /// that visit may use the map and even detach this object; stops when visit returns false. visit
   /// must not throw. A key that is there from beginning to end is visited at least once, and
-  /// perhaps once more for each time that its table splits meanwhile. Errors: kBusy, kOutOfMemory.
+  /// perhaps once more for each time that its table splits meanwhile, or tables of its shard merge.
+  /// Errors: kBusy, kOutOfMemory.
   [[nodiscard]] Result<void> ForEach(Visitor visit, void* context) const;
   /// The counters of all shards.
   [[nodiscard]] Result<Stats> GetStats() const;

@@ -41,6 +41,7 @@ pub enum Area {
     Intent,
     Counter,
     Memory,
+    Shrinking,
     Ring,
     Descriptor,
     Head,
@@ -72,6 +73,7 @@ pub const AREAS: &[Area] = &[
     Memory,
     Memory,
     Memory,
+    Shrinking,
     Ring,
     Ring,
     Ring,
@@ -166,6 +168,14 @@ pub trait Target {
                 Field::Holes,
                 Field::Unsettled,
                 Field::Rested,
+            ]),
+            Shrinking => one_of(&[
+                Field::Gap,
+                Field::Vacated,
+                Field::Rest,
+                Field::Kept,
+                Field::Turn,
+                Field::Pause,
             ]),
             Ring if random.below(3) == 0 => word(window + random.below(RINGS_BYTES / 64) * 64),
             Ring => half(window + random.below(RINGS_BYTES / 4) * 4),
@@ -266,11 +276,13 @@ pub trait Target {
             self.store(word(entry + 8), value);
         }
         if random.below(2) == 0 {
-            // To finish a split, of pages that may exist and a depth that may be right.
+            // To finish a split, or to merge, of pages that may exist and a depth that may be right.
             let pages = self.limits(shard).1 + 1;
             let (old, new) = (random.below(pages), random.below(pages));
-            let entry = header + Field::Dead as u64 + 8 + (len - 1) * 16;
-            self.store(word(entry), 2);
+            let merges = random.below(2);
+            let at = if merges == 1 { 0 } else { len - 1 };
+            let entry = header + Field::Dead as u64 + 8 + at * 16;
+            self.store(word(entry), 2 + merges);
             self.store(word(entry + 8), old | new << 22 | random.below(21) << 44);
         }
         self.store(word(header + Field::Pending as u64), len);

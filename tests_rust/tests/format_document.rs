@@ -122,12 +122,14 @@ fn the_words_of_a_shard_header_are_the_documents() {
     let more = [FreePages, Rotors, Evacuation, Retired, Reused, Sweep];
     let durable = [Epoch, Born, BornBefore, FreedBefore, Freed, DeadBefore];
     let holes = [Holes, Unsettled, Rested, Resting, RestBegan, Walked];
+    let index = [Gap, Vacated, Rest, Kept, Turn, Pause];
     table.extend(
         fields
             .iter()
             .chain(&more)
             .chain(&durable)
             .chain(&holes)
+            .chain(&index)
             .map(|field| (*field as u64, format!("{field:?}"))),
     );
     table.sort();
@@ -154,7 +156,8 @@ fn the_worked_example_is_what_the_golden_file_holds() {
     let index_page = |page: u32| end - (u64::from(page) + 1) * 4096;
 
     let (root, level) = (word(header), half(header + 16));
-    let entry_at = index_page(level - 1) + u64::from(hash.directory() & ((1 << root) - 1)) * 4;
+    let bits = root & 0xff;
+    let entry_at = index_page(level - 1) + u64::from(hash.directory() & ((1 << bits) - 1)) * 4;
     let entry = half(entry_at);
     let (page, depth) = ((entry & 0x07ff_ffff) - 1, entry >> 27);
     let bucket = index_page(page) + hash.bucket() as u64 * 64;
@@ -175,7 +178,7 @@ fn the_worked_example_is_what_the_golden_file_holds() {
         format!("shard {shard} header at {header:#x}, window at {start:#x} to {end:#x}"),
         format!("directory bits {:#x}", hash.directory()),
         format!("bucket, tag {}, {:#x}", hash.bucket(), hash.tag()),
-        format!("{header:#x} Root {root} so one directory bit counts: entry 0"),
+        format!("{header:#x} Root {root:#x} one split, so one directory bit counts: entry 0"),
         format!(
             "{:#x} Level 0 {level} directory page: index page {}, at {directory:#x}",
             header + 16,

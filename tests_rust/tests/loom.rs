@@ -317,6 +317,60 @@ fn the_key_whose_put_splits_a_table_is_absent_or_whole() {
     a_split_hides_nothing(2, |last| last);
 }
 
+/// Keys 0..n in two tables: the delete of the last one has them merge.
+fn about_to_merge() -> (Arc<Map>, u64) {
+    let (grown, last) = about_to_split();
+    put(&grown, &last.to_le_bytes(), last as u8);
+    let deletes_until_merge = |map: &Map, least: u64| {
+        let deleted = (least..=last).rev().take_while(|key| {
+            assert_eq!(map.delete(&key.to_le_bytes()), Ok(true));
+            map.stats().tables == 2
+        });
+        last - deleted.count() as u64
+    };
+    let key = deletes_until_merge(&grown, 0);
+    let (map, _) = about_to_split();
+    put(&map, &last.to_le_bytes(), last as u8);
+    assert_eq!(deletes_until_merge(&map, key + 1), key);
+    (map, key)
+}
+
+fn a_merge_hides_nothing(preemptions: usize, key: impl Fn(u64) -> u64) {
+    let (map, last) = about_to_merge();
+    let key = key(last);
+    let executions = model::check(preemptions, move || {
+        let reader = spawn(&map, move |map| get(map, &key.to_le_bytes()));
+        let writer = spawn(&map, move |map| map.delete(&last.to_le_bytes()).unwrap());
+        let (read, deleted) = (reader.join().unwrap(), writer.join().unwrap());
+        assert!(deleted && map.stats().tables == 1, "the delete merged the tables");
+        assert!(read == Some(key as u8) || key >= last && read.is_none(), "{read:?}");
+        assert_eq!(get(&map, &last.to_le_bytes()), None);
+    });
+    println!("{executions} executions");
+}
+
+#[test]
+fn a_key_that_a_merge_moves_is_never_reported_absent() {
+    a_merge_hides_nothing(2, |last| key_with_bit(last, 1));
+}
+
+#[test]
+fn a_key_that_a_merge_leaves_in_place_is_never_reported_absent() {
+    a_merge_hides_nothing(2, |last| key_with_bit(last, 0));
+}
+
+#[test]
+fn a_key_that_is_not_there_is_not_found_beside_a_merge() {
+    let (map, last) = about_to_merge();
+    let executions = model::check(2, move || {
+        let reader = spawn(&map, move |map| get(map, KEY));
+        let writer = spawn(&map, move |map| map.delete(&last.to_le_bytes()).unwrap());
+        let (read, deleted) = (reader.join().unwrap(), writer.join().unwrap());
+        assert!(deleted && read.is_none(), "{read:?}");
+    });
+    println!("{executions} executions");
+}
+
 #[test]
 fn two_puts_of_one_new_key_insert_once_and_replace_once() {
     explore(

@@ -181,3 +181,32 @@ fn readers_go_on_beside_a_split_that_stops_at_any_step() {
     let scene = Scene { file, writer, reader, impatient, image, neighbours, key, before, after };
     scene.run(200, move |map: &Map| map.put(&last.to_le_bytes(), &neighbour(last)).is_ok());
 }
+
+#[test]
+fn readers_go_on_beside_a_merge_that_stops_at_any_step() {
+    // Method: a map of some tables loses keys until a delete has two of them merge, and the last page moved
+    // to where one of them was; that delete's key is the one that may or may not be there any more.
+    let file = MapFile::new("readers-merge");
+    let writer = file.create(1);
+    let all = 3 * NEIGHBOURS;
+    for key in 0..10 * all {
+        writer.put(&key.to_le_bytes(), &neighbour(key)).unwrap();
+    }
+    let mut image = Image::of(file.folder(), file.name());
+    let mut keys = 10 * all;
+    let mut tables = writer.stats().tables;
+    let grown = tables;
+    // The first merge takes the last page, a later one leaves a gap.
+    while tables > grown - 3 {
+        keys -= 1;
+        tables = writer.stats().tables;
+        image = Image::of(file.folder(), file.name());
+        assert_eq!(writer.delete(&keys.to_le_bytes()), Ok(true));
+        tables = tables.min(writer.stats().tables);
+    }
+    let (key, before) = (keys.to_le_bytes().to_vec(), Some(neighbour(keys)));
+    let (reader, impatient) = (file.open_read_only(), file.open_impatient(PATIENCE));
+    let (neighbours, after) = (keys, None);
+    let scene = Scene { file, writer, reader, impatient, image, neighbours, key, before, after };
+    scene.run(200, move |map: &Map| map.delete(&keys.to_le_bytes()) == Ok(true));
+}

@@ -4,7 +4,8 @@
 //! the model checker (`cfg(loom)`), Miri and the crash points see each of them.
 //!
 //! Rules:
-//! - A location has one access width for its whole life: 8 bytes (`Word`) or 4 bytes (`Half`).
+//! - A location has one access width for its whole life: 8 bytes (`Word`) or 4 bytes (`Half`). An index
+//!   page may become one of the other kind; who still reads it as what it was is told so afterwards.
 //!   Record bytes are accessed as 8-byte words, or by opaque instructions that the language does
 //!   not see (`Bytes`), never through `&[u8]`.
 //! - Every store ends with a compiler fence, so the order in which a killed process leaves its

@@ -31,7 +31,7 @@ pub const HEADER_BYTES: usize = (CHECKED_WORDS + 1) * 8;
 pub const IDENTITY_OFFSET: u64 = 1024;
 /// Offset of the words of `epochs`.
 pub const EPOCHS_OFFSET: u64 = 1088;
-/// Offset of the word whose upper bits close a shard, from the start of a shard header.
+/// Offset of the word whose two upper bits close a shard, from the start of a shard header.
 pub const ROOT_OFFSET: u64 = 0;
 /// The shard's index is being made anew, and means nothing to anybody else.
 pub const ROOT_REBUILDING: u64 = 1 << 63;
@@ -47,17 +47,17 @@ pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
 /// What the layout fingerprint is computed from: the numbers that two builds must agree on;
 /// MUST change with any of them, written here or not.
-const LAYOUT: &str = "shf layout 4: page 4096, unit 8, slots 1024x64, \
+const LAYOUT: &str = "shf layout 5: page 4096, unit 8, slots 1024x64, \
     shard header 4096 every 4416, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
-    durability from 3840, epochs at 1088, \
+    durability from 3840, index from 3904, epochs at 1088, \
     rings 127x64 from line 5 x shard on, descriptor 8, \
     bucket 64 = 2 words + 12 references, table 64 buckets, \
     reference 30 = cached hash bits + reference, displacement 2, tag 7 + access 1, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \
     bucket 7..13, directory 13..32, shard from 52 on, \
     kept before keys from 256 bytes on, live by bit 32, gaps by bit 34, sealed by bit 35, \
-    rebuilding by bit 63, crashed by bit 62";
+    rebuilding by bit 63, crashed by bit 62, moves of tables from bit 8 on";
 
 /// The immutable facts of a map, copied to private memory at attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

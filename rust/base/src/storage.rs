@@ -100,8 +100,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Whether `release` does anything.
-    pub fn can_release(&self) -> bool {
+    /// Whether there is a file: on the heap nothing can be given back.
+    pub fn has_file(&self) -> bool {
         self.file.is_some()
     }
 

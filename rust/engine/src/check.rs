@@ -8,6 +8,7 @@ use crate::block;
 use crate::class;
 use crate::directory::{self, Entry};
 use crate::growth;
+use crate::hash::DIRECTORY_BITS;
 use crate::intent::Intent;
 use crate::place::{Field, LEVEL_ENTRIES, Place, unpair};
 use crate::record::Record;
@@ -84,6 +85,10 @@ struct Walk<'m> {
     waiting: HashMap<u32, u32>,
     keys: u64,
     tables: u64,
+    /// Index pages that the directory leads to, or consists of.
+    pages: HashSet<u32>,
+    /// Places of a directory of full depth that tables have.
+    places: u64,
     /// The slot that is being looked at.
     slot: Option<SlotNumber>,
     /// Bytes of keys that may still be hashed before records must overlap.
@@ -101,6 +106,8 @@ pub fn shard(place: Place<'_>) -> Vec<Violation> {
         waiting: HashMap::new(),
         keys: 0,
         tables: 0,
+        pages: HashSet::new(),
+        places: 0,
         slot: None,
         bytes_left: place.records_bytes_max(),
     };
@@ -123,7 +130,7 @@ pub fn after_repair(place: Place<'_>) {
     }
 }
 
-/// As `after_repair`, after a split; not for large shards, which would be walked too often.
+/// As `after_repair`, after a split or a merge; not for large shards, which would be walked too often.
 #[inline(always)]
 pub fn after_split(place: Place<'_>) {
     if crash::checks() && place.load(Field::Tables) <= SMALL_TABLES && !place.is_for_rebuild() {
@@ -154,17 +161,27 @@ impl<'m> Walk<'m> {
                 self.report(offset, what);
             }
             self.tables += 1;
+            self.places += (1 << DIRECTORY_BITS) >> entry.depth.min(DIRECTORY_BITS);
+            self.page(entry.table.page, offset);
             self.table(entry);
             Ok(self.violations.len() < VIOLATIONS_MAX)
         })?;
         Ok(())
     }
 
+    /// An index page is used for one thing.
+    fn page(&mut self, page: u32, offset: u64) {
+        if !self.pages.insert(page) {
+            self.report(offset, format!("index page {page} is used twice"));
+        }
+    }
+
     fn table(&mut self, entry: Entry<'m>) {
         let mut overflow = [0u8; BUCKETS];
         for bucket in 0..BUCKETS {
             let occupied = entry.table.head(bucket).occupied();
-            split::count_overflow(self.place, entry.table, bucket, occupied.0, &mut overflow);
+            let word = |slot| entry.table.slot(bucket, slot);
+            split::count_overflow(self.place, (bucket, occupied), word, &mut overflow);
             for slot in occupied {
                 let (table, bucket_number) = (entry.table.page, bucket as u32);
                 let number = SlotNumber { table, bucket: bucket_number, slot: slot as u32 };
@@ -393,12 +410,34 @@ impl<'m> Walk<'m> {
             self.epochs();
         }
         let (top, used) = unpair(place.load(Field::Tops));
-        let directory = (0..LEVEL_ENTRIES).filter(|&level| place.level(level).load(Acquire) != 0);
-        let pages = self.tables + directory.count() as u64;
-        self.expect("index pages", pages, used.into(), Field::Tops);
+        self.index_pages(used);
         if top > records || used > index {
             let what = format!("tops {top}, {used} beyond the limits {records}, {index}");
             self.report(place.field_offset(Field::Tops), what);
+        }
+    }
+
+    fn index_pages(&mut self, used: u32) {
+        let place = self.place;
+        let mut pages = self.tables;
+        for level in 0..LEVEL_ENTRIES {
+            if let Some(page) = place.level(level).load(Acquire).checked_sub(1) {
+                pages += 1;
+                self.page(page, place.level_offset(level));
+            }
+        }
+        if let Some(gap) = unpair(place.load(Field::Gap)).0.checked_sub(1) {
+            pages += 1;
+            if u64::from(gap) + 1 >= used.into() || self.pages.contains(&gap) {
+                let what = format!("index page {gap} is no gap below {used}");
+                self.report(place.field_offset(Field::Gap), what);
+            }
+        }
+        self.expect("index pages", pages, used.into(), Field::Tops);
+        let all = if self.tables == 0 { 0 } else { 1 << DIRECTORY_BITS };
+        if self.places != all {
+            let what = format!("tables have {} of {all} places of the directory", self.places);
+            self.report(place.level_offset(0), what);
         }
     }
 

@@ -11,7 +11,6 @@ use crate::block::{self, Block};
 use crate::directory;
 use crate::growth::Memory;
 use crate::hash::Hash;
-use crate::holes;
 use crate::intent::Intent;
 use crate::link;
 use crate::place::{Field, Place, pair, unpair};
@@ -57,7 +56,6 @@ pub fn step(memory: Memory<'_>, by: By, hash: Hash) {
         // No space to move a record to, or a damaged one: not this mutation's business.
         place.store(Field::Evacuation, 0);
     }
-    holes::step(memory);
 }
 
 /// Of how many puts, by their hashes, one takes a step: the more is dead, the fewer. So a burst of

@@ -14,7 +14,22 @@
 //! first present one is right: an entry p' with a higher bit b set exists only if the table with
 //! the bits below b was split at b, and then no key with those bits is left in it.
 //!
-//! So a split stores one new entry (and the table's own new depth), deepening stores the root.
+//! So a split stores one new entry (and the table's own new depth), deepening stores the root. A merge
+//! takes the entry p | 1 << d - 1 away and lowers the depth of p.
+//!
+//! The root counts the moves:
+//!
+//! ```text
+//! bit 0       8                      62        63
+//!     | depth | moves of tables      | crashed | rebuilding |
+//! ```
+//!
+//! A move is whatever has keys looked for in another page: a split, a merge, a table or a page of
+//! entries that is copied to fill a gap. It is counted after the directory leads to the new place,
+//! and before the old one changes. So who finds the root after its look as it was before its walk
+//! knows that every page was what it took it for, all the time; who finds another one
+//! knows nothing, whatever it saw: its page may have become any other one since, or a hole, or memory
+//! of records. Nothing else about pages needs to be told from outside of the lock.
 
 use crate::hash::DIRECTORY_BITS;
 use crate::intent::Intent;
@@ -25,8 +40,12 @@ use shf_base::error::OpError;
 use shf_base::format::{ROOT_CRASHED, ROOT_REBUILDING};
 
 const ENTRIES: u32 = 1024;
-/// The bits of the root that are not the depth.
+/// The bits of the root that close it.
 const CLOSED: u64 = ROOT_REBUILDING | ROOT_CRASHED;
+/// Those that count moves, which no map brings to an end.
+const MOVES: u64 = !CLOSED & !DEPTH_MASK;
+const MOVE: u64 = 1 << 8;
+const DEPTH_MASK: u64 = MOVE - 1;
 const PAGE_BITS: u32 = 27;
 const PAGE_MASK: u32 = (1 << PAGE_BITS) - 1;
 
@@ -45,31 +64,63 @@ pub struct Entry<'m> {
 /// but for who does it.
 #[inline(always)]
 pub fn depth(place: &Place<'_>) -> Result<u32, OpError> {
-    let root = place.load(Field::Root);
-    if root <= DIRECTORY_BITS.into() { Ok(root as u32) } else { unusual_depth(place, root) }
+    depth_of(place, root(place))
+}
+
+/// The root as it is now: to be compared with what it is later.
+#[inline(always)]
+pub fn root(place: &Place<'_>) -> u64 {
+    place.load(Field::Root)
+}
+
+/// How many moves a root counts.
+pub fn moves(root: u64) -> u64 {
+    (root & MOVES) / MOVE
+}
+
+#[inline(always)]
+fn depth_of(place: &Place<'_>, root: u64) -> Result<u32, OpError> {
+    let depth = root & !MOVES;
+    if depth <= DIRECTORY_BITS.into() { Ok(depth as u32) } else { unusual_depth(place, depth) }
 }
 
 #[cold]
-fn unusual_depth(place: &Place<'_>, root: u64) -> Result<u32, OpError> {
-    let depth = root & !CLOSED;
+fn unusual_depth(place: &Place<'_>, unusual: u64) -> Result<u32, OpError> {
+    let depth = unusual & !CLOSED;
     if depth > DIRECTORY_BITS.into() {
         return Err(place.corrupt(place.field_offset(Field::Root), "directory too deep"));
     }
     if place.is_for_rebuild() { Ok(depth as u32) } else { Err(OpError::Busy) }
 }
 
-/// Will have lookups start with at least `depth` bits.
-pub fn deepen(intent: &mut Intent<'_>, depth: u32) {
+/// Will count a move, and have lookups start with at least `depth` bits. MUST be entered into the
+/// intent after the entries that lead to the new place, and before what changes the old one.
+pub fn moved(intent: &mut Intent<'_>, depth: u32) {
     let root = intent.field(Field::Root);
-    if root & !CLOSED < depth.into() {
-        intent.set_field(Field::Root, root & CLOSED | u64::from(depth));
-    }
+    let depth = (root & DEPTH_MASK).max(depth.into());
+    intent.set_field(Field::Root, root & CLOSED | emptied(root) | depth);
+}
+
+/// The root of a directory without entries that counts one more move.
+pub fn emptied(root: u64) -> u64 {
+    root.wrapping_add(MOVE) & MOVES
 }
 
 /// The table for some directory bits; `None` while the shard has no table.
 #[inline(always)]
 pub fn find<'m>(place: &Place<'m>, bits: u32) -> Result<Option<Entry<'m>>, OpError> {
-    let mut index = bits & ((1 << depth(place)?) - 1);
+    find_from(place, root(place), bits)
+}
+
+/// As `find`, from a root that was loaded before. Without the lock, the answer counts only if the root
+/// is still the same afterwards; so does an error.
+#[inline(always)]
+pub fn find_from<'m>(
+    place: &Place<'m>,
+    root: u64,
+    bits: u32,
+) -> Result<Option<Entry<'m>>, OpError> {
+    let mut index = bits & ((1 << depth_of(place, root)?) - 1);
     loop {
         if let Some(entry) = entry(place, index)? {
             return Ok(Some(entry));
@@ -121,4 +172,48 @@ pub fn enter<'m>(
     let offset = place.index_page(page) + u64::from(index % ENTRIES) * 4;
     intent.set_half(offset, (table_page + 1) | (table_depth << PAGE_BITS));
     Ok(())
+}
+
+/// Will take away the entry of a table.
+pub fn leave<'m>(intent: &mut Intent<'m>, place: Place<'m>, index: u32) -> Result<(), OpError> {
+    let page = place.level(index / ENTRIES).load(Acquire).checked_sub(1);
+    let page = page.filter(|page| place.index(*page).is_some());
+    let page = page.ok_or_else(|| damaged(&place, index))?;
+    intent.set_half(place.index_page(page) + u64::from(index % ENTRIES) * 4, 0);
+    Ok(())
+}
+
+/// The entry of the first level that names a page of entries, if one does.
+pub fn level_of(place: Place<'_>, page: u32) -> Result<Option<u32>, OpError> {
+    let levels = (1u32 << depth(&place)?).div_ceil(ENTRIES);
+    Ok((0..levels).find(|level| place.level(*level).load(Acquire) == page + 1))
+}
+
+/// Entries that `owner` looks at, at most: four pages of them.
+const SEARCHED: u32 = 4 * ENTRIES;
+
+/// Searches the directory from `from` on for the table in a page. Without one, where the search goes
+/// on; it begins anew at the end.
+pub fn owner<'m>(
+    place: Place<'m>,
+    page: u32,
+    from: u32,
+) -> Result<Result<Entry<'m>, u32>, OpError> {
+    let end = 1u32 << depth(&place)?;
+    let mut index = if from < end { from } else { 0 };
+    let last = index.saturating_add(SEARCHED).min(end);
+    while index < last {
+        let next = (index / ENTRIES + 1) * ENTRIES;
+        let level = place.level(index / ENTRIES).load(Acquire).checked_sub(1);
+        if let Some(bytes) = level.and_then(|level| place.index(level)) {
+            let is_it = |index: &u32| {
+                bytes.half((index % ENTRIES) as usize).load(Acquire) & PAGE_MASK == page + 1
+            };
+            if let Some(found) = (index..next.min(last)).find(is_it) {
+                return Ok(entry(&place, found)?.ok_or(found));
+            }
+        }
+        index = next;
+    }
+    Ok(Err(if last < end { last } else { 0 }))
 }

@@ -128,7 +128,7 @@ fn slack_pages(place: Place<'_>, free: u64) -> u64 {
 #[cold]
 fn give_back(memory: Memory<'_>) -> Result<(), OpError> {
     let place = memory.place;
-    if !memory.storage.can_release() {
+    if !memory.storage.has_file() {
         return Ok(());
     }
     turn_rest(place);

@@ -14,15 +14,18 @@
 //! - Every entry lies inside its own shard; an entry that does not is refused at replay.
 
 use crate::place::{Field, INTENT_ENTRIES, Place};
-use crate::split;
+use crate::{merge, split};
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::error::OpError;
+use std::ops::Range;
 
 /// What an entry stores, in the low bits of its address, which alignment leaves free.
-const KIND_MASK: u64 = 3;
+const KIND_BITS: u32 = 2;
+const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
 const KIND_WORD: u64 = 0;
 const KIND_HALF: u64 = 1;
 const KIND_FINISH_SPLIT: u64 = 2;
+const KIND_ABSORB: u64 = 3;
 
 /// An intent under construction. Dropping it without `commit` forgets it.
 pub struct Intent<'m> {
@@ -77,12 +80,25 @@ impl<'m> Intent<'m> {
         self.push(KIND_FINISH_SPLIT, pages);
     }
 
+    /// Will have one table absorb another one: their pages, and the place of the lower half in the
+    /// directory. MUST be the first entry.
+    pub fn absorb(&mut self, pages: u64, index: u32) {
+        self.push(KIND_ABSORB | u64::from(index) << KIND_BITS, pages);
+    }
+
     /// Makes all stores, as one step for whoever comes after a death.
     #[inline(always)]
     pub fn commit(self) -> Result<(), OpError> {
         // Release: orders the entries before the count for a repairer on another processor.
         self.place.field(Field::Pending).store(self.len, Release);
-        apply::<false>(self.place, self.len)
+        apply::<false>(self.place, 0..self.len)
+    }
+
+    /// As `commit`, where `absorb` does what the first entry says.
+    pub fn commit_absorbed(self, absorb: impl FnOnce()) -> Result<(), OpError> {
+        self.place.field(Field::Pending).store(self.len, Release);
+        absorb();
+        apply::<false>(self.place, 1..self.len)
     }
 
     #[inline(always)]
@@ -121,15 +137,16 @@ pub fn replay(place: Place<'_>) -> Result<(), OpError> {
     if pending > INTENT_ENTRIES {
         return Err(place.corrupt(place.field_offset(Field::Pending), "pending intent too long"));
     }
-    apply::<true>(place, pending)
+    apply::<true>(place, 0..pending)
 }
 
-/// Stores entries 0..len in order (release: readers load each of them with acquire), then forgets
+/// Stores some entries up to the last in order (release: readers load each of them with acquire), then forgets
 /// them. Entries that were `FOUND`, not made by this call, must lie inside the shard; all are held
 /// within the mapping.
 #[inline(always)]
-fn apply<const FOUND: bool>(place: Place<'_>, len: u64) -> Result<(), OpError> {
-    for entry in 0..len {
+fn apply<const FOUND: bool>(place: Place<'_>, entries: Range<u64>) -> Result<(), OpError> {
+    let len = entries.end;
+    for entry in entries {
         let (to, what) = place.intent_entry(entry);
         let (address, value) = (to.load(Relaxed), what.load(Relaxed));
         let offset = address & !KIND_MASK;
@@ -143,6 +160,8 @@ fn apply<const FOUND: bool>(place: Place<'_>, len: u64) -> Result<(), OpError> {
             }
             // Always the last entry: a forged intent does not get to do it again and again.
             KIND_FINISH_SPLIT if entry + 1 == len => split::finish(place, value)?,
+            // And this always the first one.
+            KIND_ABSORB if entry == 0 => merge::absorb(place, value, offset >> KIND_BITS)?,
             _ => return Err(misplaced(place, entry)),
         }
     }

@@ -4,8 +4,8 @@
 //! directory, its one-page tables and its record memory. `docs/architecture.md` gives an order to
 //! read them in, and follows one put, one get and one death through them.
 //!
-//! Modules use those above them; only `intent` and `split` know each other, because the last entry
-//! of a split's intent is to finish it.
+//! Modules use those above them; only `intent` knows `split` and `merge` as they know it, because the
+//! last entry of a split's intent is to finish it, and the first one of a merge's to do it.
 #![deny(unsafe_code)]
 
 pub mod hash;
@@ -28,7 +28,9 @@ pub mod block;
 pub mod ring;
 pub mod sweep;
 pub mod arena;
+pub mod index_pages;
 pub mod split;
+pub mod merge;
 pub mod compaction;
 pub mod squeeze;
 pub mod check;

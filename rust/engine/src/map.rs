@@ -14,7 +14,6 @@ use crate::record::{Kind, PAYLOAD_BYTES_MAX, Record, Shape};
 use crate::shard::{self, Locked, Placed};
 use crate::sink::Sink;
 use crate::stats::Stats;
-use crate::table::BUCKETS;
 use crate::walk;
 use bumpalo::Bump;
 use shf_base::error::{OpError, OpenError};
@@ -270,19 +269,15 @@ impl Map {
         }
         let mut erased = 0;
         for place in self.places() {
-            walk::tables(place, |entry| {
-                for bucket in 0..BUCKETS {
-                    erased += self.lock(place.shard())?.clear_bucket(entry.table, bucket)?;
-                }
-                Ok(true)
-            })?;
+            erased += walk::clear(place, &|| self.lock(place.shard()))?;
         }
         Ok(erased)
     }
 
     /// Calls `visit` for each key and value, on private copies and outside of any lock, so that it
     /// may use the map; stops when it returns false. A key that is there from beginning to end is
-    /// visited at least once, and perhaps once more for each time that its table splits meanwhile.
+    /// visited at least once, and perhaps once more for each time that its table splits meanwhile, or
+    /// tables of its shard merge.
     /// Needs private memory for one key and value at a time.
     pub fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), OpError> {
         let mut scratch = Bump::new();

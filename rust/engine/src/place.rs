@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! shard header, bytes
-//!    0  root: directory depth                       read by gets; written by splits only
+//!    0  root: directory depth, moves of tables      read by gets; written by splits and merges
 //!    8  limits: record pages | index pages << 32    read by gets; written by growth only
 //!   16  directory, first level: 512 half words      read by gets; written by splits only
 //! 2112  lock (half), suspect (half), pending intent entries, keys, dead units
@@ -10,6 +10,7 @@
 //! 3712  head, tops, free pages, rotors, evacuation, retired, reused, sweep
 //! 3776  splits, repairs, moved records, tables
 //! 3840  of durable maps: epoch, born, born before, freed, freed before, dead before
+//! 3904  index: gap, vacated, rest, kept, turn, pause
 //! 3968  holes, unsettled, rested, resting, rest began, walked
 //! ```
 //!
@@ -34,7 +35,8 @@ pub const INTENT_ENTRIES: u64 = 96;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Field {
-    /// Directory depth, and whether the index is being rebuilt.
+    /// Directory depth, how often a table has changed places, and whether the index is being rebuilt
+    /// (`directory`).
     Root = ROOT_OFFSET,
     /// Committed record pages, and committed index pages in the upper half.
     Limits = 8,
@@ -80,6 +82,21 @@ pub enum Field {
     FreedBefore = DURABILITY_OFFSET + 32,
     /// Dead units that need not be kept for a crash of the machine once the epoch is durable.
     DeadBefore = DURABILITY_OFFSET + 40,
+    /// The free index page below the top plus one, 0: none; in the upper half, where the search for
+    /// the directory's entry of the last page goes on.
+    Gap = INDEX_OFFSET,
+    /// Index pages that were given up since creation: by a merge, or to fill a gap.
+    Vacated = INDEX_OFFSET + 8,
+    /// The moment from which on index pages rest before they are given back; 0: none rest.
+    Rest = INDEX_OFFSET + 16,
+    /// The most index pages that were handed out at one time since then; in the upper half, operations
+    /// until the next look at the clock.
+    Kept = INDEX_OFFSET + 24,
+    /// Place in the directory where the search for tables to merge goes on; in the upper half, how
+    /// many places it has passed since it last found some.
+    Turn = INDEX_OFFSET + 32,
+    /// Keys when a search of the whole directory found nothing to merge, plus one; 0: it goes on.
+    Pause = INDEX_OFFSET + 40,
     /// Pages of free runs that are holes.
     Holes = HOLES_OFFSET,
     /// Page plus one, and number, of pages among which holes may be real; 0: none.
@@ -105,8 +122,10 @@ const _: () = assert!(INTENT_OFFSET + INTENT_ENTRIES * 16 <= MEMORY_OFFSET);
 const COUNTERS_OFFSET: u64 = MEMORY_OFFSET + 64;
 /// What only durable maps have.
 const DURABILITY_OFFSET: u64 = COUNTERS_OFFSET + 64;
+/// How the index shrinks.
+const INDEX_OFFSET: u64 = DURABILITY_OFFSET + 64;
 /// How memory goes back to the file system.
-const HOLES_OFFSET: u64 = DURABILITY_OFFSET + 128;
+const HOLES_OFFSET: u64 = INDEX_OFFSET + 64;
 const _: () = assert!(HOLES_OFFSET + 64 <= SHARD_HEADER_BYTES);
 
 /// One shard's part of a region. Cheap to copy.

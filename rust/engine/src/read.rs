@@ -6,8 +6,9 @@
 //!   used again only after the version that hides it; or, for large records, no run freed since
 //!   before the slot was last seen unchanged has been used again (`retired`, `reused`).
 //! - A miss: none of the buckets that could hold the key changed between the first look at them and
-//!   the validation, and the directory, walked again, still leads to the same table: a split moves
-//!   keys only after the directory leads to their new table.
+//!   the validation.
+//! - Either: the root is what it was before the walk. So the table was the key's all the time, and no
+//!   page that was looked at had become another one (`directory`).
 //! - A writer that died in the middle leaves nothing that makes a reader wait: the versions stand
 //!   still, and the bucket reads as before or as after the store that decides.
 
@@ -40,9 +41,10 @@ enum Look {
     Damaged(u64),
 }
 
-/// The slot that a record was found in, and the version that it was found under.
+/// The slot that a record was found in, and the root and the version that it was found under.
 pub struct Seen<'p, 'm> {
     place: &'p Place<'m>,
+    root: u64,
     table: Table<'m>,
     bucket: usize,
     slot: usize,
@@ -51,16 +53,18 @@ pub struct Seen<'p, 'm> {
 }
 
 impl<'p, 'm> Seen<'p, 'm> {
-    /// The slot of a bucket that held `word` when the bucket's head was `head`.
+    /// The slot of a bucket that held `word` when the bucket's head was `head`, in a table that a walk
+    /// from `root` led to.
     #[inline(always)]
     pub fn new(
         place: &'p Place<'m>,
+        root: u64,
         table: Table<'m>,
         (bucket, slot): (usize, usize),
         word: u32,
         head: Head,
     ) -> Seen<'p, 'm> {
-        Seen { place, table, bucket, slot, word, version: head.version() }
+        Seen { place, root, table, bucket, slot, word, version: head.version() }
     }
 
     /// Whether everything read from the record up to now belongs to it.
@@ -70,6 +74,7 @@ impl<'p, 'm> Seen<'p, 'm> {
         fence(Acquire);
         self.table.version(self.bucket) == self.version
             && self.table.slot(self.bucket, self.slot) == self.word
+            && directory::root(self.place) == self.root
     }
 
     /// Copies with `copy`, then tells whether what was copied is the record. For large records a
@@ -132,8 +137,10 @@ fn look(
     key: &[u8],
     take: &mut impl FnMut(&Seen<'_, '_>, &Record<'_>) -> bool,
 ) -> Result<Look, OpError> {
-    let Some(Entry { table, .. }) = directory::find(place, hash.directory())? else {
-        return Ok(Look::Done);
+    let root = directory::root(place);
+    let table = match directory::find_from(place, root, hash.directory()) {
+        Ok(Some(Entry { table, .. })) => table,
+        other => return no_table(place, root, other.map(drop)),
     };
     let format = place.slot_format();
     let mut versions = [0; REACH];
@@ -146,7 +153,7 @@ fn look(
             if format.distance(word) != distance {
                 continue;
             }
-            let seen = Seen::new(place, table, (bucket, slot), word, head);
+            let seen = Seen::new(place, root, table, (bucket, slot), word, head);
             crash::looking();
             let Some(record) = Record::at(place, format.reference(word)) else {
                 let damage = Look::Damaged(table.slot_offset(bucket, slot));
@@ -168,8 +175,12 @@ fn look(
             return Ok(Look::Again);
         }
     }
-    match directory::find(place, hash.directory())? {
-        Some(again) if again.table.page == table.page => Ok(Look::Done),
-        _ => Ok(Look::Again),
-    }
+    Ok(if directory::root(place) == root { Look::Done } else { Look::Again })
+}
+
+/// The walk led to no table, or failed: so it is, unless the directory changed on the way.
+#[cold]
+fn no_table(place: &Place<'_>, root: u64, walked: Result<(), OpError>) -> Result<Look, OpError> {
+    fence(Acquire);
+    if directory::root(place) == root { walked.map(|()| Look::Done) } else { Ok(Look::Again) }
 }

@@ -18,6 +18,7 @@
 
 use crate::arena;
 use crate::check::Violation;
+use crate::directory;
 use crate::growth::{self, Memory};
 use crate::hash::{DIRECTORY_BITS, Hash};
 use crate::intent::{self, Intent};
@@ -62,7 +63,8 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
     if place.is_durable() {
         begin_quarantine(place, &salvage, crashed);
     }
-    place.store(Field::Root, closed | ROOT_REBUILDING);
+    let emptied = directory::emptied(place.load(Field::Root));
+    place.store(Field::Root, emptied | closed | ROOT_REBUILDING);
     forget_tables(place);
     for &reference in &salvage.live {
         let older = link_record(memory, reference)?;
@@ -238,8 +240,9 @@ fn forget_tables(place: Place<'_>) {
         place.level(entry).store(0, Release);
     }
     place.store(Field::Tops, pair(unpair(place.load(Field::Tops)).0, 0));
-    place.store(Field::Keys, 0);
-    place.store(Field::Tables, 0);
+    for field in [Field::Keys, Field::Tables, Field::Gap, Field::Rest, Field::Turn, Field::Pause] {
+        place.store(field, 0);
+    }
 }
 
 /// Gives a record a slot. A second record of the same key, or one of too many whose hashes collide,

@@ -16,6 +16,7 @@ use crate::holes;
 use crate::intent::Intent;
 use crate::link::{self, Slot};
 use crate::locate::{self, Located, Position};
+use crate::merge;
 use crate::place::{Field, Place};
 use crate::quarantine;
 use crate::rebuild;
@@ -33,7 +34,8 @@ use std::time::Duration;
 pub struct Placed {
     /// Whether the key had a value before.
     pub replaced: bool,
-    /// Where the key lies: shard, directory bits, bucket and slot, packed. Opaque.
+    /// Where the key lies: shard, directory bits, bucket and slot, packed. Opaque. It stays there until
+    /// it is deleted, or its table is merged.
     pub position: u64,
 }
 
@@ -155,6 +157,7 @@ impl<'m> Locked<'m> {
             Located::Found(position, word, record) => {
                 self.erase(position, word, record)?;
                 compaction::step(self.memory, By::Delete, hash);
+                self.shrink();
                 Ok(true)
             }
             _ => Ok(false),
@@ -175,8 +178,16 @@ impl<'m> Locked<'m> {
             self.erase(Position { entry, bucket, slot, distance, head }, word, record)?;
             erased += 1;
         }
-        holes::step(self.memory);
+        self.shrink();
         Ok(erased)
+    }
+
+    /// A step of giving back what the shard does not need any more, after an operation that went well.
+    #[inline(always)]
+    fn shrink(&self) {
+        holes::step(self.memory);
+        // A damaged index is not this operation's business; an intent that it leaves is found.
+        let _ = merge::step(self.memory);
     }
 
     #[inline(always)]
@@ -195,13 +206,15 @@ impl<'m> Locked<'m> {
     ) -> Result<Placed, OpError> {
         compaction::step(self.memory, By::Put, hash);
         arena::prefetch_retired(self.memory.place, shape);
-        match self.put_once(hash, shape, key, value) {
+        let placed = match self.put_once(hash, shape, key, value) {
             Err(OpError::NoSpace { needed_bytes, max_bytes }) => {
                 let full = OpError::NoSpace { needed_bytes, max_bytes };
-                self.put_squeezed(full, hash, shape, key, value)
+                self.put_squeezed(full, hash, shape, key, value)?
             }
-            done => done,
-        }
+            done => done?,
+        };
+        self.shrink();
+        Ok(placed)
     }
 
     /// A put once more, after making room where the map may not grow.

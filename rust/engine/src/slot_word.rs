@@ -8,7 +8,8 @@
 //! What the window does not need of the 30 bits caches hash bits that splits ask for, so that a
 //! split does not touch its records. With s spare bits, a table of local depth d keeps directory
 //! bits e*s .. (e+1)*s in them, where e = d / s; when a split enters the next group, the bits are
-//! computed anew from the keys. Readers ignore the cached bits.
+//! computed anew from the keys. When a merge goes back to the group before, they are those of the
+//! table's place in the directory. Readers ignore the cached bits.
 
 use crate::hash::{DIRECTORY_BITS, Hash};
 
@@ -29,12 +30,21 @@ impl SlotFormat {
     #[inline(always)]
     pub fn pack(self, reference: u32, distance: usize, hash: Hash, depth: u32) -> u32 {
         debug_assert!(u64::from(reference) < 1 << self.reference_bits && distance < 4);
+        let low = u64::from(reference) | (distance as u64) << self.reference_bits;
+        self.with_cached(low as u32, hash.directory(), depth)
+    }
+
+    /// The same slot for a table of local depth `depth` and a key with these directory bits, of which
+    /// those that such a table caches must be right.
+    #[inline(always)]
+    pub fn with_cached(self, slot: u32, directory: u32, depth: u32) -> u32 {
         let cached = match self.spare() {
             0 => 0,
-            spare => (hash.directory() >> (depth / spare * spare)) & ((1 << spare) - 1),
+            spare => (directory >> (depth / spare * spare)) & ((1 << spare) - 1),
         };
-        let low = u64::from(reference) | (distance as u64) << self.reference_bits;
-        (low | u64::from(cached) << (self.reference_bits + 2)) as u32
+        let shift = self.reference_bits + 2;
+        let low = u64::from(slot) & ((1 << shift) - 1);
+        (low | u64::from(cached) << shift) as u32
     }
 
     /// The same slot with another reference.
@@ -42,6 +52,13 @@ impl SlotFormat {
     pub fn with_reference(self, slot: u32, reference: u32) -> u32 {
         let mask = ((1u64 << self.reference_bits) - 1) as u32;
         slot & !mask | reference
+    }
+
+    /// The same slot at another distance from home.
+    #[inline(always)]
+    pub fn with_distance(self, slot: u32, distance: usize) -> u32 {
+        let shift = self.reference_bits;
+        slot & !(3 << shift) | (distance as u32 & 3) << shift
     }
 
     /// The record, in units from the start of the window.

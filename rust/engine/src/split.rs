@@ -7,8 +7,8 @@
 //! 3. the old table loses the slots that the new one holds, its counts are lowered, its versions
 //!    raised (`finish`, the last entry of the intent).
 //!
-//! A reader that walked the old directory finds a moved key in its old slot until step 3 and loses
-//! it after, with the version that makes it walk again. `finish` can be made any number of times:
+//! A reader that walked the old directory finds a moved key in its old slot until step 3; what it sees
+//! after, it does not believe, because the root counts a move by then (`directory`). `finish` can be made any number of times:
 //! which slots moved is what the new table holds, and that does not change before it is over.
 //!
 //! The cost is two pages and no record, except where a table enters a new group of cached hash
@@ -16,12 +16,13 @@
 //! short, or else the hash that it keeps (`record`).
 
 use crate::directory::{self, Entry};
+use crate::group::SlotSet;
 use crate::growth::Memory;
 use crate::hash::{DIRECTORY_BITS, Hash};
+use crate::index_pages::{self, table};
 use crate::intent::Intent;
-use crate::place::{Field, Place, pair};
+use crate::place::{Field, Place};
 use crate::record::Record;
-use crate::run;
 use crate::table::{BUCKETS, Head, Table, bucket_at};
 use shf_base::atomic::Ordering::Release;
 use shf_base::error::OpError;
@@ -62,7 +63,7 @@ pub fn split<'m>(memory: Memory<'m>, entry: Entry<'m>) -> Result<(), OpError> {
     let sibling = entry.index | 1 << entry.depth;
     directory::enter(&mut intent, place, sibling, new.page, depth, &mut page)?;
     directory::enter(&mut intent, place, entry.index, entry.table.page, depth, &mut page)?;
-    directory::deepen(&mut intent, depth);
+    directory::moved(&mut intent, depth);
     intent.set_field(Field::Tables, intent.field(Field::Tables).wrapping_add(1));
     intent.set_field(Field::Splits, intent.field(Field::Splits).wrapping_add(1));
     let pages = u64::from(entry.table.page) | u64::from(new.page) << PAGE_BITS;
@@ -84,7 +85,8 @@ pub fn finish(place: Place<'_>, pages: u64) -> Result<(), OpError> {
     };
     let mut overflow = [0u8; BUCKETS];
     for bucket in 0..BUCKETS {
-        count_overflow(place, old, bucket, stays(bucket), &mut overflow);
+        let word = |slot| old.slot(bucket, slot);
+        count_overflow(place, (bucket, SlotSet(stays(bucket))), word, &mut overflow);
     }
     let format = place.slot_format();
     let mut hashing = Hashing::new(place);
@@ -130,7 +132,8 @@ fn fill(place: Place<'_>, entry: Entry<'_>, new: Table<'_>) {
     }
     let mut overflow = [0u8; BUCKETS];
     for (bucket, head) in heads.iter().enumerate() {
-        count_overflow(place, new, bucket, head.occupied().0, &mut overflow);
+        let word = |slot| new.slot(bucket, slot);
+        count_overflow(place, (bucket, head.occupied()), word, &mut overflow);
     }
     for (bucket, (head, overflow)) in heads.iter().zip(overflow).enumerate() {
         new.store_head(bucket, head.with_overflow(overflow.into()).bumped());
@@ -148,16 +151,15 @@ fn prefetch_records(place: Place<'_>, table: Table<'_>) {
     }
 }
 
-/// Adds the keys in some slots of a bucket to the counts of the buckets that they passed.
+/// Adds the keys in some slots of a bucket, which hold these words, to the counts of the buckets that they passed.
 pub fn count_overflow(
     place: Place<'_>,
-    table: Table<'_>,
-    bucket: usize,
-    slots: u16,
+    (bucket, slots): (usize, SlotSet),
+    word: impl Fn(usize) -> u32,
     overflow: &mut [u8; BUCKETS],
 ) {
-    for slot in crate::group::SlotSet(slots) {
-        let distance = place.slot_format().distance(table.slot(bucket, slot));
+    for slot in slots {
+        let distance = place.slot_format().distance(word(slot));
         for before in 1..=distance {
             let passed = bucket_at(bucket + BUCKETS, BUCKETS - before);
             overflow[passed] = overflow[passed].saturating_add(1);
@@ -201,16 +203,9 @@ impl<'m> Hashing<'m> {
     }
 }
 
-fn table(place: Place<'_>, page: u32) -> Result<Table<'_>, OpError> {
-    match place.index(page) {
-        Some(bytes) => Ok(Table::new(bytes, place.index_page(page), page)),
-        None => Err(place.corrupt(place.index_page(0), "split of a table beyond the limit")),
-    }
-}
-
 /// Takes an index page and empties it as a table, keeping its versions.
 fn new_table<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result<Table<'m>, OpError> {
-    let page = new_index_page(intent, memory)?;
+    let page = index_pages::take(intent, memory)?;
     let table = table(memory.place, page)?;
     for bucket in 0..BUCKETS {
         table.store_head(bucket, table.head(bucket).emptied().bumped());
@@ -220,7 +215,7 @@ fn new_table<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result<Table<'m
 
 /// Takes an index page and clears it as a page of directory entries.
 fn new_directory_page<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result<u32, OpError> {
-    let page = new_index_page(intent, memory)?;
+    let page = index_pages::take(intent, memory)?;
     let place = memory.place;
     let Some(bytes) = place.index(page) else {
         return Err(place.corrupt(place.field_offset(Field::Limits), "index page beyond the limit"));
@@ -229,11 +224,4 @@ fn new_directory_page<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result
         bytes.half(entry).store(0, Release);
     }
     Ok(page)
-}
-
-fn new_index_page<'m>(intent: &mut Intent<'m>, memory: Memory<'m>) -> Result<u32, OpError> {
-    let (records, index) = run::tops(intent, memory.place);
-    memory.need_index(index + 1)?;
-    intent.set_field(Field::Tops, pair(records, index + 1));
-    Ok(index)
 }

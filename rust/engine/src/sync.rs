@@ -43,10 +43,9 @@ impl Map {
         for shard in 0..self.geometry().shards() {
             let locked = self.lock(shard)?;
             locked.enter_epoch(epoch)?;
-            let areas = growth::committed_areas(locked.place());
-            drop(locked);
             if unsure {
-                self.touch(&areas);
+                // Under the lock, since the areas may shrink.
+                self.touch(&growth::committed_areas(locked.place()));
             }
         }
         if unsure {

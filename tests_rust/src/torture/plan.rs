@@ -104,6 +104,8 @@ pub struct Report {
     pub refused: u64,
     /// Shards repaired.
     pub repairs: u64,
+    /// Tables that were merged.
+    pub merges: u64,
     /// Nanoseconds of the longest stall after a death.
     pub stall: u64,
     /// The longest before anything was taken off.
@@ -131,14 +133,15 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "  {:.1} million calls in {} rounds on {} maps; {} cut short, {} refused, {} walks, \
-             {} clears",
+             {} clears, {} merges",
             self.calls as f64 / 1e6,
             self.rounds,
             self.legs,
             self.cut_short,
             self.refused,
             self.scans,
-            self.clears
+            self.clears,
+            self.merges
         )?;
         write!(
             f,

@@ -40,12 +40,16 @@ pub fn run(plan: &Plan) -> Result<Report, String> {
         let mut crew = Crew::new(plan, &leg, (&file, &map), &logs);
         // A lock that nobody gives back must not keep the judge.
         let mut judge = Judge::new(&leg, file.open_impatient(PATIENCE));
-        let repairs = report.repairs;
+        let (repairs, merges) = (report.repairs, report.merges);
         for _ in 0..ROUNDS * report.legs {
             let _watchdog = Watchdog::new("a round of torture");
             report.rounds += 1;
             let done = judge.round(&mut crew, plan, &mut report);
-            report.repairs = repairs + judge.map.stats().repairs;
+            let stats = judge.map.stats();
+            report.repairs = repairs + stats.repairs;
+            // Of the tables that splits and the first keys of the shards have made, those that are gone.
+            let made = stats.splits + u64::from(leg.shards);
+            report.merges = merges + made.saturating_sub(stats.tables);
             report.time = begun.elapsed();
             done.map_err(|why| format!("{why}\n{report}"))?;
             if report.time >= plan.time {

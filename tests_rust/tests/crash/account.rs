@@ -5,6 +5,7 @@
 //! there is of it.
 
 use crate::Contents;
+use shf_base::atomic::Ordering::Acquire;
 use shf_base::geometry::PAGE_UNITS;
 use shf_base::open::Opened;
 use shf_engine::intent::Intent;
@@ -88,6 +89,10 @@ pub fn place(peek: &Opened) -> Place<'_> {
 pub struct Counters {
     pub depth: u64,
     pub splits: u64,
+    pub keys: u64,
+    pub tables: u64,
+    /// Index pages given up.
+    pub vacated: u64,
     pub moved: u64,
     pub free_pages: u64,
     pub holes: u64,
@@ -96,6 +101,8 @@ pub struct Counters {
     pub index_limit: u32,
     /// Pages in use.
     pub index_pages: u32,
+    /// What names the second page of the directory.
+    pub second_level: u32,
     pub swept_to: u64,
     pub born: u64,
     pub reused: u64,
@@ -106,14 +113,18 @@ impl Counters {
         let place = place(peek);
         let (record_limit, index_limit) = place.limits();
         Counters {
-            depth: place.load(Field::Root),
+            depth: place.load(Field::Root) & 0xff,
             splits: place.load(Field::Splits),
+            keys: place.load(Field::Keys),
+            tables: place.load(Field::Tables),
+            vacated: place.load(Field::Vacated),
             moved: place.load(Field::Moved),
             free_pages: place.load(Field::FreePages),
             holes: place.load(Field::Holes),
             record_limit,
             index_limit,
             index_pages: unpair(place.load(Field::Tops)).1,
+            second_level: place.level(1).load(Acquire),
             swept_to: place.load(Field::Sweep),
             born: place.load(Field::Born),
             reused: place.load(Field::Reused),

@@ -22,6 +22,7 @@ mod full;
 mod index;
 mod keys;
 mod memory;
+mod merging;
 mod operation;
 mod presence;
 mod rebuilding;
