@@ -177,9 +177,10 @@ fn readers_go_on_beside_a_split_that_stops_at_any_step() {
 
 #[test]
 fn readers_go_on_beside_a_merge_that_stops_at_any_step() {
-    // Method: a map of some tables loses keys until a delete has two of them merge; that delete's key is
-    // the one that may or may not be there any more. So for the first merges, some of which the lower half
-    // absorbs and some the upper one, and some leave a gap, which the last page fills.
+    // Method: a map of some tables loses keys until a delete has two of them merge; that delete's
+    // key is the one that may or may not be there any more. So for the first merges, some of which
+    // the lower half absorbs and some the upper one, and some leave a gap, which the last page
+    // fills.
     for merges in 1..=4 {
         beside_a_merge(merges);
     }
