@@ -1,9 +1,10 @@
 //! The index shrinks with its map: tables merge, index pages go back to the file system.
 #![cfg(all(feature = "crash-points", not(any(miri, loom))))]
 
-use shf_base::grace;
+use shf_base::{crash, grace};
 use shf_engine::{Map, OpError};
 use shf_tests::map_file::MapFile;
+use shf_tests::process::{self, End, Stopping};
 use shf_tests::{Random, assert_sound};
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::MetadataExt;
@@ -13,8 +14,8 @@ fn key(number: u64) -> [u8; 8] {
     number.to_le_bytes()
 }
 
-/// Has index pages rest for so long, for as long as the guard lives: all tests of a process have the same
-/// rest.
+/// Has index pages rest for so long, for as long as the guard lives: all tests of a process have
+/// the same rest.
 fn rest(milliseconds: u32) -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +78,8 @@ fn a_map_that_grows_and_shrinks_again_and_again_is_the_model() {
                 assert_eq!(there.then_some(&found), expected.as_ref(), "{number}");
             }
             let tables = map.stats().tables;
-            // As sparse as the least that is kept, and some tables whose neighbours are not split alike.
+            // As sparse as the least that is kept, and some tables whose neighbours are not split
+            // alike.
             let least = model.len() as u64 / 150 + 4;
             assert!(tables <= least, "{what}: {tables} tables for {} keys", model.len());
         }
@@ -116,8 +118,8 @@ fn the_index_of_an_emptied_map_is_a_few_pages() {
 
 #[test]
 fn a_map_that_only_gets_puts_after_a_mass_deletion_shrinks() {
-    // Goal: what is left over when the deletes end is done by overwrites of a few keys. Method: a rest that
-    // does not end before the deletes do.
+    // Goal: what is left over when the deletes end is done by overwrites of a few keys. Method: a
+    // rest that does not end before the deletes do.
     let _guard = rest(LONG);
     let (file, map) = create("puts", 1, 16 << 20);
     (0..50_000).for_each(|number| _ = map.put(&key(number), b"").unwrap());
@@ -174,8 +176,8 @@ fn tables_merge_in_a_full_map() {
 
 #[test]
 fn a_walk_beside_merges_and_splits_sees_what_is_there_all_the_time() {
-    // Goal: what `for_each` promises, while tables merge under its cursor, and split. Method: whoever is
-    // visited deletes or puts many other keys of the map.
+    // Goal: what `for_each` promises, while tables merge under its cursor, and split. Method:
+    // whoever is visited deletes or puts many other keys of the map.
     let _guard = rest(0);
     let (_file, map) = create("walk", 1, 16 << 20);
     for seed in 0..12 {
@@ -227,8 +229,8 @@ fn a_clear_beside_its_own_merges_deletes_every_key() {
 
 #[test]
 fn keys_that_collide_do_not_make_tables_split_and_merge_in_turns() {
-    // Goal: hysteresis where only three buckets are in use. Method: keys of one bucket split tables; then
-    // one of them comes and goes.
+    // Goal: hysteresis where only three buckets are in use. Method: keys of one bucket split
+    // tables; then one after the other goes and comes back.
     let _guard = rest(0);
     let (_file, map) = create("collide", 1, 4 << 20);
     let secret = shf_tests::secret();
@@ -238,11 +240,49 @@ fn keys_that_collide_do_not_make_tables_split_and_merge_in_turns() {
         map.put(key, b"").unwrap();
     }
     let splits = map.stats().splits;
-    for _ in 0..2000 {
-        map.delete(&keys[0]).unwrap();
-        map.put(&keys[0], b"").unwrap();
+    for key in &keys {
+        map.delete(key).unwrap();
+        // Each looks at two tables that could merge.
+        (0..60).for_each(|_| _ = map.put(b"another", b"").unwrap());
+        map.put(key, b"").unwrap();
     }
     let more = map.stats().splits - splits;
     assert!(more <= 2, "{more} splits");
     assert_sound(&map);
+}
+
+/// A value that tells its length: any mixture of two is noticed.
+fn whole(number: u8) -> Vec<u8> {
+    vec![number; 24 + number as usize % 6]
+}
+
+#[test]
+fn a_reader_whose_table_is_merged_before_its_copy_is_not_fooled() {
+    // Goal: a page that was vacated says what it said before, but nobody believes it. Method: a
+    // child stops with a record in its hand; its table merges, the record's memory is used again.
+    let _guard = rest(LONG);
+    for sample in (0..3000).step_by(250) {
+        let (file, map) = create("reader", 1, 16 << 20);
+        (0..3000).for_each(|number| _ = map.put(&key(number), &whole(1)).unwrap());
+        let child = process::spawn(|| {
+            let reader = file.open_read_only();
+            crash::arm_look(2);
+            let mut found = Vec::new();
+            assert_eq!(reader.get(&key(sample), &mut found), Ok(true));
+            assert_eq!(found, whole(found[0]), "a torn value");
+            true
+        });
+        assert_eq!(process::wait_for_stop(child), None);
+        let reader = Stopping::new(child);
+        for number in (0..3000).filter(|number| *number != sample) {
+            assert_eq!(map.delete(&key(number)), Ok(true));
+        }
+        assert_eq!(map.stats().tables, 1);
+        for number in 2..200u8 {
+            map.put(&key(sample), &whole(number)).unwrap();
+            map.put(&key(5000 + u64::from(number)), &whole(1)).unwrap();
+        }
+        reader.go_on();
+        assert_eq!(reader.wait(), End::Exited(0), "key {sample}");
+    }
 }

@@ -28,8 +28,9 @@ fn seconds() -> u64 {
 
 #[test]
 fn a_key_that_is_always_there_is_always_found_while_tables_split_and_merge() {
-    // Goal: P1, P6 under constant merges, moves and pages given back. Method: writers put and delete in
-    // waves; readers get keys that stay, and keys that never were, and walk. `SHF_SECONDS=60` for longer.
+    // Goal: P1, P6 under constant merges, moves and pages given back. Method: writers put and
+    // delete in waves; readers get keys that stay, and keys that never were, and walk.
+    // `SHF_SECONDS=60` for longer.
     grace::set_rest(20);
     let file = MapFile::new("waves");
     let map = file.create_with(SHARDS, 64 << 20);

@@ -130,7 +130,8 @@ pub fn after_repair(place: Place<'_>) {
     }
 }
 
-/// As `after_repair`, after a split or a merge; not for large shards, which would be walked too often.
+/// As `after_repair`, after a split or a merge; not for large shards, which would be walked too
+/// often.
 #[inline(always)]
 pub fn after_split(place: Place<'_>) {
     if crash::checks() && place.load(Field::Tables) <= SMALL_TABLES && !place.is_for_rebuild() {

@@ -14,8 +14,8 @@
 //! first present one is right: an entry p' with a higher bit b set exists only if the table with
 //! the bits below b was split at b, and then no key with those bits is left in it.
 //!
-//! So a split stores one new entry (and the table's own new depth), deepening stores the root. A merge
-//! takes the entry p | 1 << d - 1 away and lowers the depth of p.
+//! So a split stores one new entry (and the table's own new depth), deepening stores the root. A
+//! merge takes the entry p | 1 << d - 1 away and lowers the depth of p.
 //!
 //! The root counts the moves:
 //!
@@ -27,9 +27,9 @@
 //! A move is whatever has keys looked for in another page: a split, a merge, a table or a page of
 //! entries that is copied to fill a gap. It is counted after the directory leads to the new place,
 //! and before the old one changes. So who finds the root after its look as it was before its walk
-//! knows that every page was what it took it for, all the time; who finds another one
-//! knows nothing, whatever it saw: its page may have become any other one since, or a hole, or memory
-//! of records. Nothing else about pages needs to be told from outside of the lock.
+//! knows that every page was what it took it for, all the time; who finds another one knows
+//! nothing, whatever it saw: its page may have become any other one since, or a hole, or memory of
+//! records. Nothing else about pages needs to be told from outside of the lock.
 
 use crate::hash::DIRECTORY_BITS;
 use crate::intent::Intent;
@@ -112,8 +112,8 @@ pub fn find<'m>(place: &Place<'m>, bits: u32) -> Result<Option<Entry<'m>>, OpErr
     find_from(place, root(place), bits)
 }
 
-/// As `find`, from a root that was loaded before. Without the lock, the answer counts only if the root
-/// is still the same afterwards; so does an error.
+/// As `find`, from a root that was loaded before. Without the lock, the answer counts only if the
+/// root is still the same afterwards; so does an error.
 #[inline(always)]
 pub fn find_from<'m>(
     place: &Place<'m>,
@@ -192,8 +192,8 @@ pub fn level_of(place: Place<'_>, page: u32) -> Result<Option<u32>, OpError> {
 /// Entries that `owner` looks at, at most: four pages of them.
 const SEARCHED: u32 = 4 * ENTRIES;
 
-/// Searches the directory from `from` on for the table in a page. Without one, where the search goes
-/// on; it begins anew at the end.
+/// Searches the directory from `from` on for the table in a page. Without one, where the search
+/// goes on; it begins anew at the end.
 pub fn owner<'m>(
     place: Place<'m>,
     page: u32,

@@ -11,16 +11,16 @@
 //! - gap = none, or gap + 1 < top: there is one at most, and it is not the last page
 //! - top <= limit; while a rest is on, top <= kept
 //!
-//! A page that is vacated becomes the gap. The next page that is needed comes from there; or the last
-//! page is copied into it (`fill_gap`), and the top falls. Its table keeps bucket and slot of each key.
-//! Nothing needs to be done about readers that still look at a page which is not what it was: the
-//! root tells them (`directory`), also where it is read in other widths than it is stored.
+//! A page that is vacated becomes the gap. The next page that is needed comes from there; or the
+//! last page is copied into it (`fill_gap`), and the top falls. Its table keeps bucket and slot of
+//! each key. Nothing needs to be done about readers that still look at a page which is not what it
+//! was: the root tells them (`directory`), also where it is read in other widths than it is stored.
 //!
-//! When the top has fallen far below the limit, the pages in between go back to the file system, some
-//! with each operation: the limit is lowered, then the ledger, then the pages are made a hole; a death
-//! in between is put right by `Memory::settle`. First they rest (`grace`), so that readers are done
-//! with them. `Kept` says which ones have rested: those from the largest top on that there was since
-//! the rest began. So a rest need not begin anew when more pages become free meanwhile.
+//! When the top has fallen far below the limit, the pages in between go back to the file system,
+//! some with each operation: the limit is lowered, then the ledger, then the pages are made a hole;
+//! a death in between is put right by `Memory::settle`. First they rest (`grace`), so that readers
+//! are done with them. `Kept` says which ones have rested: those from the largest top on that there
+//! was since the rest began. So a rest need not begin anew when more pages become free meanwhile.
 
 use crate::directory::{self, Entry};
 use crate::growth::Memory;
@@ -80,8 +80,8 @@ pub fn has_gap(place: Place<'_>) -> bool {
     gap(&intent, run::tops(&intent, place).1).is_some()
 }
 
-/// Will give up a page that the directory does not lead to any more. There MUST be no gap, unless it is
-/// the last page.
+/// Will give up a page that the directory does not lead to any more. There MUST be no gap, unless
+/// it is the last page.
 pub fn vacate(intent: &mut Intent<'_>, place: Place<'_>, page: u32) {
     let (records, top) = run::tops(intent, place);
     intent.set_field(Field::Vacated, intent.field(Field::Vacated).wrapping_add(1));
@@ -96,8 +96,8 @@ pub fn vacate(intent: &mut Intent<'_>, place: Place<'_>, page: u32) {
     intent.set_field(Field::Tops, pair(records, top));
 }
 
-/// Copies the last page into the gap, if there is one, and lowers the top; or goes on with the search
-/// for the directory's entry of that page. One bounded step.
+/// Copies the last page into the gap, if there is one, and lowers the top; or goes on with the
+/// search for the directory's entry of that page. One bounded step.
 pub fn fill_gap(memory: Memory<'_>) -> Result<(), OpError> {
     let place = memory.place;
     let mut intent = Intent::begin(place);

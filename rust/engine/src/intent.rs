@@ -140,9 +140,9 @@ pub fn replay(place: Place<'_>) -> Result<(), OpError> {
     apply::<true>(place, 0..pending)
 }
 
-/// Stores some entries up to the last in order (release: readers load each of them with acquire), then forgets
-/// them. Entries that were `FOUND`, not made by this call, must lie inside the shard; all are held
-/// within the mapping.
+/// Stores some entries up to the last in order (release: readers load each of them with acquire),
+/// then forgets them. Entries that were `FOUND`, not made by this call, must lie inside the shard;
+/// all are held within the mapping.
 #[inline(always)]
 fn apply<const FOUND: bool>(place: Place<'_>, entries: Range<u64>) -> Result<(), OpError> {
     let len = entries.end;

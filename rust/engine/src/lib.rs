@@ -4,8 +4,8 @@
 //! directory, its one-page tables and its record memory. `docs/architecture.md` gives an order to
 //! read them in, and follows one put, one get and one death through them.
 //!
-//! Modules use those above them; only `intent` knows `split` and `merge` as they know it, because the
-//! last entry of a split's intent is to finish it, and the first one of a merge's to do it.
+//! Modules use those above them; only `intent` knows `split` and `merge` as they know it, because
+//! the last entry of a split's intent is to finish it, and the first one of a merge's to do it.
 #![deny(unsafe_code)]
 
 pub mod hash;

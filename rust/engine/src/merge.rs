@@ -1,32 +1,33 @@
 //! Merging two tables into one, each key keeping its bucket and, where that is free, its slot.
 //!
-//! Two tables of local depth d whose places in the directory differ in bit d - 1 alone merge when both
-//! together hold few keys. One of them, the target, absorbs the other one, the source, and serves the
-//! keys of both, at depth d - 1. The intent, in order:
+//! Two tables of local depth d whose places in the directory differ in bit d - 1 alone merge when
+//! both together hold few keys. One of them, the target, absorbs the other one, the source, and
+//! serves the keys of both, at depth d - 1. The intent, in order:
 //! 1. the target gets the source's keys (`absorb`, the first entry);
-//! 2. the directory leads both halves to the target: first the entry without bit d - 1, then the one
-//!    with it is taken away;
+//! 2. the directory leads both halves to the target: first the entry without bit d - 1, then the
+//!    one with it is taken away;
 //! 3. the page of the source is vacated, and the root counts the move.
 //!
 //! Readers: until 2, nobody looks for a key of the source in the target, and for its own keys it
 //! changes as by puts: they keep their slots, and each bucket's version rises with its tags. From
-//! its first store on, the directory leads either half to a table that holds all of its keys. After 3,
-//! nobody believes what he saw in the source, or where the old directory led him.
+//! its first store on, the directory leads either half to a table that holds all of its keys. After
+//! 3, nobody believes what he saw in the source, or where the old directory led him.
 //!
 //! A death: `absorb` can be made any number of times. It gives the keys of the source slots in the
-//! order in which they lie there, passes over those that the target has already, by their reference,
-//! and stores bucket by bucket what differs. A key chooses the first of some slots that the target's
-//! own keys and those before it have left; what was stored before a death are such choices, and takes
-//! no slot that an earlier key chose. So it chooses the same again, and the source does not change
-//! before it is over. Overflow counts are computed anew from all slots.
+//! order in which they lie there, passes over those that the target has already, by their
+//! reference, and stores bucket by bucket what differs. A key chooses the first of some slots that
+//! the target's own keys and those before it have left; what was stored before a death are such
+//! choices, and takes no slot that an earlier key chose. So it chooses the same again, and the
+//! source does not change before it is over. Overflow counts are computed anew from all slots.
 //!
-//! The cost is two pages, and no record. Where the merge goes back to an earlier group of cached hash bits
-//! (`slot_word`), these are the last ones that all keys of a half share, so that its place in the directory
-//! says them. It needs no memory, so it works in a full map.
+//! The cost is two pages, and no record. Where the merge goes back to an earlier group of cached
+//! hash bits (`slot_word`), these are the last ones that all keys of a half share, so that its
+//! place in the directory says them. It needs no memory, so it works in a full map.
 //!
-//! When: a table splits when it holds 80 to 90 % of its slots, and two merge when they hold half as many
-//! as one has, and no three neighbouring buckets are nearly full. Between a split and a merge, or a
-//! merge and a split, a third of the keys must come or go; where somebody had them collide, some. While all tables together hold so few keys that about every pair would merge, each put and
+//! When: a table splits when it holds 80 to 90 % of its slots, and two merge when they hold half as
+//! many as one has, and no three neighbouring buckets are nearly full. Between a split and a merge,
+//! or a merge and a split, a third of the keys must come or go; where somebody had them collide,
+//! some. While all tables together hold so few keys that about every pair would merge, each put and
 //! delete looks at one pair, by turns. A whole turn in vain is a pause, until a sixteenth of the
 //! keys is gone.
 
@@ -48,8 +49,8 @@ use shf_base::error::OpError;
 const KEYS_MAX: u32 = (BUCKETS * SLOTS) as u32 / 2;
 /// The index is sparse when there are fewer keys for each table.
 const SPARSE_KEYS: u64 = KEYS_MAX as u64 / 2;
-/// Slots that are still free in any three neighbouring buckets of two tables that merge: else the next
-/// keys there could split them again.
+/// Slots that are still free in any three neighbouring buckets of two tables that merge: else the
+/// next keys there could split them again.
 const FREE_MIN: u32 = 6;
 /// Places of the directory that one look passes, at most.
 const LOOK_PLACES: u32 = 64;
@@ -61,8 +62,8 @@ const DEPTH_MASK: u32 = 31;
 /// The bit of an intent's entry that says that the source is the lower half.
 const SWAPPED: u64 = 1 << 49;
 
-/// Makes the index smaller, a bounded step, if there is anything to do. The caller holds the lock and
-/// nothing is pending.
+/// Makes the index smaller, a bounded step, if there is anything to do. The caller holds the lock
+/// and nothing is pending.
 #[inline(always)]
 pub fn step(memory: Memory<'_>) -> Result<(), OpError> {
     let place = memory.place;
@@ -130,8 +131,8 @@ fn next_pair<'m>(place: Place<'m>, keys: u64) -> Result<Option<(Entry<'m>, Entry
     Ok(found)
 }
 
-/// The table at a place of the directory, and the one it was split from or that was split from it last,
-/// if the place is that of the lower half.
+/// The table at a place of the directory, and the one it was split from or that was split from it
+/// last, if the place is that of the lower half.
 fn buddies<'m>(place: Place<'m>, index: u32) -> Result<Option<(Entry<'m>, Entry<'m>)>, OpError> {
     let Some(low) = directory::entry(&place, index)? else { return Ok(None) };
     if low.depth == 0 || low.depth > DIRECTORY_BITS || index >> (low.depth - 1) != 0 {
@@ -186,8 +187,9 @@ fn keys_of(table: Table<'_>) -> u32 {
     (0..BUCKETS).map(|bucket| table.head(bucket).occupied().0.count_ones()).sum()
 }
 
-/// For repair: has one table absorb the keys of another: target and source page, the depth that the target will
-/// have, and whether the source is the lower half; and that half's place in the directory.
+/// For repair: has one table absorb the keys of another: target and source page, the depth that the
+/// target will have, and whether the source is the lower half; and that half's place in the
+/// directory.
 pub fn absorb(place: Place<'_>, pages: u64, index: u64) -> Result<(), OpError> {
     let target = table(place, (pages & PAGE_MASK) as u32)?;
     let source = table(place, (pages >> PAGE_BITS & PAGE_MASK) as u32)?;
@@ -283,9 +285,9 @@ impl Plan {
         })
     }
 
-    /// Packs all slots for the depth that the table will have, if they have to be, by the directory bits of
-    /// the two halves: `swapped` says that the keys that are added are those of the lower one, whose
-    /// place in the directory is `index`.
+    /// Packs all slots for the depth that the table will have, if they have to be, by the directory
+    /// bits of the two halves: `swapped` says that the keys that are added are those of the lower
+    /// one, whose place in the directory is `index`.
     fn repack(&mut self, place: Place<'_>, depth: u32, index: u32, swapped: bool) {
         let format = place.slot_format();
         if format.keeps_cache(depth) {

@@ -35,8 +35,8 @@ pub const INTENT_ENTRIES: u64 = 96;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Field {
-    /// Directory depth, how often a table has changed places, and whether the index is being rebuilt
-    /// (`directory`).
+    /// Directory depth, how often a table has changed places, and whether the index is being
+    /// rebuilt (`directory`).
     Root = ROOT_OFFSET,
     /// Committed record pages, and committed index pages in the upper half.
     Limits = 8,
@@ -89,8 +89,8 @@ pub enum Field {
     Vacated = INDEX_OFFSET + 8,
     /// The moment from which on index pages rest before they are given back; 0: none rest.
     Rest = INDEX_OFFSET + 16,
-    /// The most index pages that were handed out at one time since then; in the upper half, operations
-    /// until the next look at the clock.
+    /// The most index pages that were handed out at one time since then; in the upper half,
+    /// operations until the next look at the clock.
     Kept = INDEX_OFFSET + 24,
     /// Place in the directory where the search for tables to merge goes on; in the upper half, how
     /// many places it has passed since it last found some.

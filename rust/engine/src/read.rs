@@ -7,8 +7,8 @@
 //!   before the slot was last seen unchanged has been used again (`retired`, `reused`).
 //! - A miss: none of the buckets that could hold the key changed between the first look at them and
 //!   the validation.
-//! - Either: the root is what it was before the walk. So the table was the key's all the time, and no
-//!   page that was looked at had become another one (`directory`).
+//! - Either: the root is what it was before the walk. So the table was the key's all the time, and
+//!   no page that was looked at had become another one (`directory`).
 //! - A writer that died in the middle leaves nothing that makes a reader wait: the versions stand
 //!   still, and the bucket reads as before or as after the store that decides.
 
@@ -53,8 +53,8 @@ pub struct Seen<'p, 'm> {
 }
 
 impl<'p, 'm> Seen<'p, 'm> {
-    /// The slot of a bucket that held `word` when the bucket's head was `head`, in a table that a walk
-    /// from `root` led to.
+    /// The slot of a bucket that held `word` when the bucket's head was `head`, in a table that a
+    /// walk from `root` led to.
     #[inline(always)]
     pub fn new(
         place: &'p Place<'m>,

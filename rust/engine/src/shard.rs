@@ -34,8 +34,8 @@ use std::time::Duration;
 pub struct Placed {
     /// Whether the key had a value before.
     pub replaced: bool,
-    /// Where the key lies: shard, directory bits, bucket and slot, packed. Opaque. It stays there until
-    /// it is deleted, or its table is merged.
+    /// Where the key lies: shard, directory bits, bucket and slot, packed. Opaque. It stays there
+    /// until it is deleted, or its table is merged.
     pub position: u64,
 }
 
@@ -78,8 +78,8 @@ pub fn lock_and_rebuild(
     rebuild::shard(memory, &guard).map(Some)
 }
 
-/// Takes the lock of a shard and, when it was left closed, rebuilds it; what was lost, or `None` when
-/// it was open.
+/// Takes the lock of a shard and, when it was left closed, rebuilds it; what was lost, or `None`
+/// when it was open.
 pub fn lock_and_reopen(
     memory: Memory<'_>,
     who: &Presence,

@@ -34,8 +34,8 @@ impl SlotFormat {
         self.with_cached(low as u32, hash.directory(), depth)
     }
 
-    /// The same slot for a table of local depth `depth` and a key with these directory bits, of which
-    /// those that such a table caches must be right.
+    /// The same slot for a table of local depth `depth` and a key with these directory bits, of
+    /// which those that such a table caches must be right.
     #[inline(always)]
     pub fn with_cached(self, slot: u32, directory: u32, depth: u32) -> u32 {
         let cached = match self.spare() {

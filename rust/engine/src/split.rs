@@ -7,9 +7,10 @@
 //! 3. the old table loses the slots that the new one holds, its counts are lowered, its versions
 //!    raised (`finish`, the last entry of the intent).
 //!
-//! A reader that walked the old directory finds a moved key in its old slot until step 3; what it sees
-//! after, it does not believe, because the root counts a move by then (`directory`). `finish` can be made any number of times:
-//! which slots moved is what the new table holds, and that does not change before it is over.
+//! A reader that walked the old directory finds a moved key in its old slot until step 3; what it
+//! sees after, it does not believe, because the root counts a move by then (`directory`). `finish`
+//! can be made any number of times: which slots moved is what the new table holds, and that does
+//! not change before it is over.
 //!
 //! The cost is two pages and no record, except where a table enters a new group of cached hash
 //! bits (`slot_word`), which reads the records of both tables once: of each its key if that is
@@ -151,7 +152,8 @@ fn prefetch_records(place: Place<'_>, table: Table<'_>) {
     }
 }
 
-/// Adds the keys in some slots of a bucket, which hold these words, to the counts of the buckets that they passed.
+/// Adds the keys in some slots of a bucket, which hold these words, to the counts of the buckets
+/// that they passed.
 pub fn count_overflow(
     place: Place<'_>,
     (bucket, slots): (usize, SlotSet),

@@ -6,13 +6,13 @@
 //!                     word 0     word 1 (low)   word 1 (high)
 //! ```
 //!
-//! A key lies in its home bucket or in one of the next two (`REACH`), and stays in its slot as
-//! long as it lives and its table is not merged. `overflow` of a bucket counts the keys that passed it by because it was full:
-//! a key at distance n is counted in each of the n buckets from its home on. It is exact, so a
-//! lookup that misses stops at the first bucket whose count is 0.
+//! A key lies in its home bucket or in one of the next two (`REACH`), and stays in its slot as long
+//! as it lives and its table is not merged. `overflow` of a bucket counts the keys that passed it
+//! by because it was full: a key at distance n is counted in each of the n buckets from its home
+//! on. It is exact, so a lookup that misses stops at the first bucket whose count is 0.
 //!
-//! Every change of a bucket that a reader could see raises its version, last. Versions count as long as
-//! the page is this table; that it is not any more, the root tells (`directory`).
+//! Every change of a bucket that a reader could see raises its version, last. Versions count as
+//! long as the page is this table; that it is not any more, the root tells (`directory`).
 
 use crate::group::{self, SLOTS, SlotSet};
 use shf_base::atomic::Ordering::Acquire;

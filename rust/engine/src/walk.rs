@@ -1,17 +1,17 @@
 //! Walking all keys while others write: one slot at a time, validated like a get.
 //!
 //! The walk goes along the directory bits read backwards, lowest first. In that order the keys of a
-//! table are an interval, that of a table of local depth d one of 2^-d of all. A split halves it, a merge
-//! joins it with its neighbour, and nothing else changes it. The walk looks up the table at its cursor,
-//! visits all of it, and goes on at the end of the interval that the table has by then:
-//! - it has split: what moved lies behind that end, unless the cursor lies in it; then it is visited
-//!   anew;
+//! table are an interval, that of a table of local depth d one of 2^-d of all. A split halves it, a
+//! merge joins it with its neighbour, and nothing else changes it. The walk looks up the table at
+//! its cursor, visits all of it, and goes on at the end of the interval that the table has by then:
+//! - it has split: what moved lies behind that end, unless the cursor lies in it; then it is
+//!   visited anew;
 //! - tables have merged, or pages were moved: it is visited anew, since keys may have gone to other
 //!   buckets.
 //!
-//! So a key that is there from beginning to end is seen at least once; and once more for
-//! each time that its table splits, or tables of its shard merge, while it is visited. Who comes to a
-//! table that takes in what was visited already sees that part once more.
+//! So a key that is there from beginning to end is seen at least once; and once more for each time
+//! that its table splits, or tables of its shard merge, while it is visited. Who comes to a table
+//! that takes in what was visited already sees that part once more.
 
 use crate::directory::{self, Entry};
 use crate::hash::DIRECTORY_BITS;
@@ -26,8 +26,8 @@ use shf_base::crash;
 use shf_base::error::OpError;
 
 /// Calls `visit` for each table of a shard, with its place in the directory; stops on an error. The
-/// caller holds the lock. Each table has an index page of its own, so a directory that leads to more
-/// tables than pages leads to some of them again and again.
+/// caller holds the lock. Each table has an index page of its own, so a directory that leads to
+/// more tables than pages leads to some of them again and again.
 pub fn tables<'m>(
     place: Place<'m>,
     mut visit: impl FnMut(Entry<'m>) -> Result<bool, OpError>,
@@ -98,8 +98,8 @@ impl<'m> View<'m> {
     }
 }
 
-/// How many tables a walk may visit: a directory that leads to more than there were pages, and has not
-/// changed, is damaged.
+/// How many tables a walk may visit: a directory that leads to more than there were pages, and has
+/// not changed, is damaged.
 struct Bound<'m> {
     place: Place<'m>,
     begun: u64,
@@ -258,9 +258,9 @@ fn look<'s>(
     Ok(if good { Look::Pair(key, value) } else { changed() })
 }
 
-/// Deletes all keys of a shard that are there from beginning to end, a bucket at a time, each under a
-/// lock of its own; how many. Whatever moves tables meanwhile, these deletes among it, has the table
-/// at the cursor begun anew.
+/// Deletes all keys of a shard that are there from beginning to end, a bucket at a time, each under
+/// a lock of its own; how many. Whatever moves tables meanwhile, these deletes among it, has the
+/// table at the cursor begun anew.
 pub fn clear<'m>(
     place: Place<'m>,
     lock: &dyn Fn() -> Result<Locked<'m>, OpError>,

@@ -47,7 +47,8 @@ pub fn run(plan: &Plan) -> Result<Report, String> {
             let done = judge.round(&mut crew, plan, &mut report);
             let stats = judge.map.stats();
             report.repairs = repairs + stats.repairs;
-            // Of the tables that splits and the first keys of the shards have made, those that are gone.
+            // Of the tables that splits and the first keys of the shards have made, those that are
+            // gone.
             let made = stats.splits + u64::from(leg.shards);
             report.merges = merges + made.saturating_sub(stats.tables);
             report.time = begun.elapsed();

@@ -23,8 +23,8 @@ fn deletes(_: &Opened, step: u64) -> Operation {
 
 #[test]
 fn a_merge_survives_death_at_every_step() {
-    // Goal: P2 for the delete that has two tables merge, the last page being one of them. Method: the
-    // first such one while a grown map loses its keys.
+    // Goal: P2 for the delete that has two tables merge, the last page being one of them. Method:
+    // the first such one while a grown map loses its keys.
     let hit = |before: &Counters, after: &Counters| {
         after.tables + 1 == before.tables && after.vacated == before.vacated + 1
     };
@@ -42,8 +42,8 @@ fn a_merge_and_a_moved_table_survive_death_at_every_step() {
 
 #[test]
 fn a_merge_back_to_other_cached_bits_survives_death_at_every_step() {
-    // Goal: as above, where all slots are packed anew from the records. Method: a window so large that a
-    // slot has few bits to spare (five, for a maximum of 4 MiB).
+    // Goal: as above, where all slots are packed anew from the records. Method: a window so large
+    // that a slot has few bits to spare (five, for a maximum of 4 MiB).
     let hit = |before: &Counters, after: &Counters| {
         after.tables < before.tables && after.tables <= 16 && before.depth >= 5
     };
@@ -52,7 +52,8 @@ fn a_merge_back_to_other_cached_bits_survives_death_at_every_step() {
 
 #[test]
 fn a_put_that_merges_survives_death_at_every_step() {
-    // Goal: P2 for a merge in a put, which comes after it. Method: deletes, and an overwrite after each.
+    // Goal: P2 for a merge in a put, which comes after it. Method: deletes, and an overwrite after
+    // each.
     let next = |_: &Opened, step: u64| match step % 2 {
         0 => Operation::Delete((step / 2).to_le_bytes().to_vec()),
         _ => Operation::Put(2999u64.to_le_bytes().to_vec(), vec![step as u8; 30]),
@@ -73,8 +74,8 @@ fn index_pages_given_back_survive_death_at_every_step() {
 #[test]
 fn a_page_of_the_directory_that_moves_survives_death_at_every_step() {
     // Goal: P2 for a page of entries that fills a gap. Method: keys that agree in bucket and ten
-    // directory bits make the directory grow by a page, and are deleted again, so that tables merge and
-    // it becomes the last page.
+    // directory bits make the directory grow by a page, and are deleted again, so that tables merge
+    // and it becomes the last page.
     let secret = shf_tests::secret();
     let alike = move |key: &[u8; 8]| {
         let hash = Hash::of(key, secret);
