@@ -74,6 +74,7 @@ void MeasureLimit(Context* context);
 void MeasureLatency(Context* context);
 void MeasureMemory(Context* context);
 void MeasureAttach(Context* context);
+void MeasureLock(Context* context);
 void MeasureWider(Context* context);
 void MeasureGrowth(Context* context);
 

@@ -79,8 +79,8 @@ int Run(const Options& options) {
     return 1;
   }
   constexpr void (*kMeasure[kSections])(Context*) = {MeasureCore,   MeasureLimit,  MeasureLatency,
-                                                     MeasureMemory, MeasureAttach, MeasureWider,
-                                                     MeasureGrowth};
+                                                     MeasureMemory, MeasureAttach, MeasureLock,
+                                                     MeasureWider,  MeasureGrowth};
   for (unsigned section = 0; section < kSections; ++section) {
     if (options.wanted[section] && !interrupted) kMeasure[section](&context);
   }

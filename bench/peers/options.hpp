@@ -19,14 +19,15 @@ enum Section : unsigned {
   kLatency,
   kMemory,
   kAttach,
+  kLock,
   kWider,
   kGrowth,
   kSections,
 };
 constexpr std::array<const char*, kSections> kSectionNames = {
-    "core", "limit", "latency", "memory", "attach", "wider", "growth"};
+    "core", "limit", "latency", "memory", "attach", "lock", "wider", "growth"};
 // Those that run unless some are named: the core run.
-constexpr unsigned kSectionsByDefault = kAttach + 1;
+constexpr unsigned kSectionsByDefault = kLock + 1;
 
 struct Options {
   Workload work;

@@ -32,7 +32,7 @@
 #include <utility>
 #include <vector>
 
-#include "shf/internal/group.hpp"
+#include "shf/group.hpp"
 #include "shf/result.hpp"
 
 class SharedHashFile;

@@ -2,7 +2,9 @@
 // times with other sizes, after nine tenths were deleted, and after some more puts, in which a
 // store may tidy up. Measured once: it depends on the workload, and hardly on chance.
 #include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "../context.hpp"
 #include "../rust_maps.hpp"
@@ -18,6 +20,9 @@ constexpr std::array<const char*, kMoments> kRustNames = {"loaded", "replaced", 
                                                           "deleted_then_puts"};
 constexpr unsigned kRounds = 5;
 constexpr uint64_t kPutsLeast = 200'000;
+// Between these puts: some stores give memory back only a while after it was freed.
+constexpr uint64_t kPauses = 4;
+constexpr std::chrono::milliseconds kPause(1100);
 
 struct Ratios {
   std::array<double, kMoments> ratios = {};
@@ -78,7 +83,9 @@ class Churn {
   // Replaces what is left by values of the same size, a key about once.
   void PutRemaining(Worker* worker) {
     Random random(work_.seed);
-    for (uint64_t left = std::max(work_.keys / 10, kPutsLeast); left > 0; --left) {
+    const uint64_t all = std::max(work_.keys / 10, kPutsLeast);
+    for (uint64_t left = all; left > 0; --left) {
+      if (left % (all / kPauses) == 0) std::this_thread::sleep_for(kPause);
       uint64_t index = random.Below(work_.keys);
       while (!Stays(index)) index = random.Below(work_.keys);
       worker->Put(index, SizeOf(work_, index, kRounds - 1));

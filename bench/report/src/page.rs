@@ -8,7 +8,7 @@ use crate::{table, targets};
 use std::fmt::Write;
 
 /// Sections in the order of the page, with a title and what they are.
-const SECTIONS: [(&str, &str, &str); 7] = [
+const SECTIONS: [(&str, &str, &str); 8] = [
     ("core", "Throughput", "Each peer is loaded from empty, then the other phases run on it."),
     ("wider", "Other sizes, and more processes", "Fewer keys, once."),
     (
@@ -24,6 +24,12 @@ const SECTIONS: [(&str, &str, &str); 7] = [
         "Real memory over the bytes of keys and values that are in the store at that moment.",
     ),
     ("attach", "Opening", "A store that is loaded, by another process, until it could get."),
+    (
+        "lock",
+        "The lock",
+        "Processes on a map with a single shard. A lock and unlock is what a delete of a missing key \
+         takes more than asking for it.",
+    ),
     ("growth", "Growth", "How the cost of an operation grows with the number of keys."),
 ];
 

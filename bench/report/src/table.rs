@@ -29,6 +29,9 @@ pub fn legend(figures: &Figures, section: &str) -> &'static str {
             "Million operations a second, medians. In brackets: our figure over theirs."
         }
         (true, false, false) => "Million operations a second, medians.",
+        (true, true, _) if !units.contains(&"bytes") => {
+            "Million operations a second, and nanoseconds, medians."
+        }
         (true, true, _) => {
             "Million operations a second, and memory in bytes, medians. In brackets: our figure \
              over theirs, and for memory theirs over ours."

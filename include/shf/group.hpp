@@ -1,6 +1,6 @@
 // The values of some keys of shf::Map::GetMany. Not for use by programs.
-#ifndef SHF_INTERNAL_GROUP_HPP_
-#define SHF_INTERNAL_GROUP_HPP_
+#ifndef SHF_GROUP_HPP_
+#define SHF_GROUP_HPP_
 
 #include <cstddef>
 #include <cstdint>
@@ -10,17 +10,18 @@
 namespace shf {
 namespace bridge {
 
-// Private memory that the values of a group of keys are copied to, one behind the other; lives on
-// the stack of GetMany. It grows between groups only, when nobody looks at a value.
+/// Private memory that the values of a group of keys are copied to, one behind the other; lives on
+/// the stack of GetMany(). It grows between groups only, when nobody looks at a value. Not for use
+/// by programs.
 class Group {
  public:
-  // Keys that the engine fetches together.
+  /// Keys that the engine fetches together.
   static constexpr size_t kKeys = 16;
 
-  // Keys that were looked for.
+  /// Keys that were looked for.
   size_t done() const noexcept { return done_; }
 
-  // Calls visit(base + index, value) for each of them that was found, in order; how many.
+  /// Calls visit(base + index, value) for each of them that was found, in order; how many.
   template <typename Visit>
   size_t ForEach(size_t base, Visit& visit) const {
     const char* value = data_;
@@ -52,4 +53,4 @@ class Group {
 }  // namespace bridge
 }  // namespace shf
 
-#endif  // SHF_INTERNAL_GROUP_HPP_
+#endif  // SHF_GROUP_HPP_
