@@ -80,7 +80,9 @@ fn take_free<'m>(
     let Some(found) = run::search(intent, place, (least, most), true) else { return Ok(None) };
     match make_real(memory, &found) {
         Ok(()) => {
-            intent.set_field(Field::Unsettled, 0);
+            if found.holes > 0 {
+                intent.set_field(Field::Unsettled, 0);
+            }
             Ok(Some(run::take_found(intent, place, found)))
         }
         Err(OpError::NoSpace { .. }) => {
