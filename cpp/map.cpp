@@ -45,10 +45,9 @@ Error NullError(const char* what) {
 
 Error NotAttached() { return {Status::kNotAttached, "not attached to a map"}; }
 
-// The error of an outcome other than kOk.
+// The error of an outcome other than kOk and kAbsent.
 Error ErrorOf(const bridge::Outcome& outcome) {
   const Status status = static_cast<Status>(outcome.status);
-  if (status == Status::kAbsent) return {status, std::string()};
   if (status == Status::kBufferTooSmall) return {status, kShortBufferText, outcome.value};
   const rust::String text = bridge::take_failure_text();
   if (text.empty()) return {status, StatusName(status)};
@@ -59,14 +58,21 @@ bool IsOk(const bridge::Outcome& outcome) {
   return outcome.status == static_cast<uint32_t>(Status::kOk);
 }
 
+bool IsAbsent(const bridge::Outcome& outcome) {
+  return outcome.status == static_cast<uint32_t>(Status::kAbsent);
+}
+
 template <typename T>
 Result<T> Answer(const bridge::Outcome& outcome, T value) {
   if (IsOk(outcome)) return value;
+  // The usual answer to many a get: no text is moved about for it.
+  if (IsAbsent(outcome)) return Result<T>(Status::kAbsent);
   return ErrorOf(outcome);
 }
 
 Result<void> Answer(const bridge::Outcome& outcome) {
   if (IsOk(outcome)) return {};
+  if (IsAbsent(outcome)) return Result<void>(Status::kAbsent);
   return ErrorOf(outcome);
 }
 

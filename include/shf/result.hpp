@@ -60,6 +60,8 @@ class [[nodiscard]] Result {
   Result(T value) : value_(std::move(value)) {}  // NOLINT: a value is a result
   /// Anything else.
   Result(Error error) : error_(std::move(error)) {}  // NOLINT: so is an error
+  /// Anything else that needs no text, such as kAbsent.
+  explicit Result(Status status) { error_.status = status; }
 
   /// Whether there is a value.
   bool ok() const noexcept { return error_.status == Status::kOk; }
@@ -99,6 +101,8 @@ class [[nodiscard]] Result<void> {
   Result() = default;
   /// Anything else.
   Result(Error error) : error_(std::move(error)) {}  // NOLINT: an error is a result
+  /// Anything else that needs no text, such as kAbsent.
+  explicit Result(Status status) { error_.status = status; }
 
   /// Whether the call did what it is for.
   bool ok() const noexcept { return error_.status == Status::kOk; }
