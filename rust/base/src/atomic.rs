@@ -375,12 +375,18 @@ mod opaque {
         unsafe {
             if len >= REP_FROM_BYTES {
                 repeat(from, into, len);
-            } else if len >= 16 {
+            } else if len > 64 {
                 let mut at = 0;
-                while at + 16 < len {
-                    sixteen(from.add(at), into.add(at));
-                    at += 16;
+                while at + 64 < len {
+                    sixty_four(from.add(at), into.add(at));
+                    at += 64;
                 }
+                sixty_four(from.add(len - 64), into.add(len - 64));
+            } else if len >= 32 {
+                thirty_two(from, into);
+                thirty_two(from.add(len - 32), into.add(len - 32));
+            } else if len >= 16 {
+                sixteen(from, into);
                 sixteen(from.add(len - 16), into.add(len - 16));
             } else if len >= 8 {
                 eight(from, into);
@@ -399,6 +405,30 @@ mod opaque {
         unsafe {
             asm!("rep movsb", inout("rcx") len => _, inout("rsi") from => _,
                  inout("rdi") into => _, options(nostack, preserves_flags));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sixty_four(from: *const u8, into: *mut u8) {
+        // SAFETY: as `copy`, for 64 bytes.
+        unsafe {
+            asm!("movdqu {x}, [{f}]", "movdqu {y}, [{f} + 16]",
+                 "movdqu {z}, [{f} + 32]", "movdqu {w}, [{f} + 48]",
+                 "movdqu [{t}], {x}", "movdqu [{t} + 16], {y}",
+                 "movdqu [{t} + 32], {z}", "movdqu [{t} + 48], {w}",
+                 x = out(xmm_reg) _, y = out(xmm_reg) _, z = out(xmm_reg) _, w = out(xmm_reg) _,
+                 f = in(reg) from, t = in(reg) into, options(nostack, preserves_flags));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn thirty_two(from: *const u8, into: *mut u8) {
+        // SAFETY: as `copy`, for 32 bytes.
+        unsafe {
+            asm!("movdqu {x}, [{f}]", "movdqu {y}, [{f} + 16]",
+                 "movdqu [{t}], {x}", "movdqu [{t} + 16], {y}",
+                 x = out(xmm_reg) _, y = out(xmm_reg) _,
+                 f = in(reg) from, t = in(reg) into, options(nostack, preserves_flags));
         }
     }
 

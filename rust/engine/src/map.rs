@@ -8,7 +8,7 @@ use crate::growth::{self, Memory};
 use crate::hash::Hash;
 use crate::options::Options;
 use crate::place::{Field, Place};
-use crate::read::{self, Seen};
+use crate::read::{self, Seen, Take};
 use crate::rebuild;
 use crate::record::{Kind, PAYLOAD_BYTES_MAX, Record, Shape};
 use crate::shard::{self, Locked, Placed};
@@ -188,20 +188,7 @@ impl Map {
         key: &[u8],
         sink: &mut impl Sink,
     ) -> Result<Option<usize>, OpError> {
-        let found = self.read(hash, key, |seen, record| {
-            let len = record.shape.value_len as usize;
-            if let Some(room) = sink.room(len) {
-                return seen.copied(record, || record.copy_value(room)).then_some(Ok(len));
-            }
-            // A length is acted upon only once it is known to be the record's.
-            if !seen.unchanged() {
-                return None;
-            }
-            match sink.grow(len) {
-                Some(room) => seen.copied(record, || record.copy_value(room)).then_some(Ok(len)),
-                None => Some(Err(OpError::OutOfMemory { bytes: len as u64 })),
-            }
-        });
+        let found = self.read(hash, key, ToSink(&mut *sink));
         let answer = found.and_then(Option::transpose);
         if !matches!(answer, Ok(Some(_))) {
             sink.discard();
@@ -214,13 +201,7 @@ impl Map {
     /// writer changed the key during the call: then it may hold a part of what the key had before.
     #[inline]
     pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
-        let found = self.read(self.hash(key), key, |seen, record| {
-            let len = record.shape.value_len;
-            match into.get_mut(..len as usize) {
-                Some(into) => seen.copied(record, || record.copy_value(into)).then_some(Ok(len)),
-                None => seen.unchanged().then_some(Err(len)),
-            }
-        })?;
+        let found = self.read(self.hash(key), key, ToSlice(&mut *into))?;
         match found {
             None => Ok(None),
             Some(Ok(len)) => Ok(Some(len as usize)),
@@ -234,7 +215,7 @@ impl Map {
     /// Whether the key is there.
     #[inline]
     pub fn contains(&self, key: &[u8]) -> Result<bool, OpError> {
-        let there = self.read(self.hash(key), key, |seen, _| seen.unchanged().then_some(()))?;
+        let there = self.read(self.hash(key), key, Nothing)?;
         Ok(there.is_some())
     }
 
@@ -374,16 +355,31 @@ impl Map {
     /// Gets without a lock; against writers that never pause, once more under the lock if it is
     /// free at that moment.
     #[inline(always)]
-    fn read<T>(
+    fn read<T: Take>(
         &self,
         hash: Hash,
         key: &[u8],
-        mut take: impl FnMut(&Seen<'_, '_>, &Record<'_>) -> Option<T>,
-    ) -> Result<Option<T>, OpError> {
+        mut take: T,
+    ) -> Result<Option<T::Answer>, OpError> {
+        let place = self.place(hash.shard(self.facts.geometry.shards()));
+        match read::at_home(&place, hash, key, &mut take) {
+            Some(answer) => Ok(answer),
+            None => self.read_on(hash, key, take),
+        }
+    }
+
+    /// As `read`, wherever the key is.
+    #[inline(never)]
+    fn read_on<T: Take>(
+        &self,
+        hash: Hash,
+        key: &[u8],
+        mut take: T,
+    ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(hash.shard(self.facts.geometry.shards()));
         let mut found = None;
         let mut keep = |seen: &Seen<'_, '_>, record: &Record<'_>| {
-            found = take(seen, record);
+            found = take.take(seen, record);
             found.is_some()
         };
         let mut locked = None;
@@ -478,6 +474,60 @@ impl Map {
             return too_large(window_bytes.min(self.facts.max_bytes), "max_bytes");
         }
         Ok(())
+    }
+}
+
+/// A get to a sink: the length, or that there was no memory.
+struct ToSink<'s, S>(&'s mut S);
+
+impl<S: Sink> Take for ToSink<'_, S> {
+    type Answer = Result<usize, OpError>;
+
+    #[inline(always)]
+    fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
+        let len = record.shape.value_len as usize;
+        let room = match self.0.room(len) {
+            Some(room) => room,
+            // A length is acted upon only once it is known to be the record's.
+            None if !seen.unchanged() => return None,
+            None => match self.0.grow(len) {
+                Some(room) => room,
+                None => return Some(Err(OpError::OutOfMemory { bytes: len as u64 })),
+            },
+        };
+        let copying = seen.begin_copy(record)?;
+        record.copy_value(room);
+        copying.is_whole().then_some(Ok(len))
+    }
+}
+
+/// A get to the front of a slice: the length, as an error where there is less room.
+struct ToSlice<'s>(&'s mut [u8]);
+
+impl Take for ToSlice<'_> {
+    type Answer = Result<u64, u64>;
+
+    #[inline(always)]
+    fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
+        let len = record.shape.value_len;
+        let Some(into) = self.0.get_mut(..len as usize) else {
+            return seen.unchanged().then_some(Err(len));
+        };
+        let copying = seen.begin_copy(record)?;
+        record.copy_value(into);
+        copying.is_whole().then_some(Ok(len))
+    }
+}
+
+/// Only whether the key is there.
+struct Nothing;
+
+impl Take for Nothing {
+    type Answer = ();
+
+    #[inline(always)]
+    fn take(&mut self, seen: &Seen<'_, '_>, _: &Record<'_>) -> Option<()> {
+        seen.unchanged().then_some(())
     }
 }
 

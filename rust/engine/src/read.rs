@@ -77,24 +77,82 @@ impl<'p, 'm> Seen<'p, 'm> {
             && directory::root(self.place) == self.root
     }
 
-    /// Copies with `copy`, then tells whether what was copied is the record. For large records a
-    /// change of the bucket meanwhile does no harm as long as nothing freed later is used again.
+    /// To be called before the record is copied; `None` when it is too late. For large records a change
+    /// of the bucket meanwhile does no harm as long as nothing freed later is used again.
     #[inline(always)]
-    pub fn copied(&self, record: &Record<'_>, copy: impl FnOnce()) -> bool {
-        if !record.shape.is_large() {
-            crash::looking();
-            copy();
-            return self.unchanged();
-        }
-        let retired = self.place.load(Field::Retired);
-        if !self.unchanged() {
-            return false;
+    pub fn begin_copy(&self, record: &Record<'_>) -> Option<Copying<'_, 'p, 'm>> {
+        let mut retired = None;
+        if record.shape.is_large() {
+            retired = Some(self.place.load(Field::Retired));
+            if !self.unchanged() {
+                return None;
+            }
         }
         crash::looking();
-        copy();
-        fence(Acquire);
-        self.place.load(Field::Reused) <= retired || self.unchanged()
+        Some(Copying { seen: self, retired })
     }
+}
+
+/// A record is being copied.
+pub struct Copying<'s, 'p, 'm> {
+    seen: &'s Seen<'p, 'm>,
+    /// Of a large record: the runs freed when it was there.
+    retired: Option<u64>,
+}
+
+impl Copying<'_, '_, '_> {
+    /// Whether what was copied is the record.
+    #[inline(always)]
+    pub fn is_whole(&self) -> bool {
+        self.seen.unchanged() || self.retired.is_some_and(|retired| self.is_kept_since(retired))
+    }
+
+    #[cold]
+    fn is_kept_since(&self, retired: u64) -> bool {
+        self.seen.place.load(Field::Reused) <= retired
+    }
+}
+
+/// What becomes of the record that a get finds.
+pub trait Take {
+    /// Made from the record.
+    type Answer;
+
+    /// Makes the answer; `None` when what was read did not validate.
+    fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer>;
+}
+
+/// One look for a key where nearly all are: in its home bucket, under the first or second entry of the
+/// directory, in a plain record. The validated answer, or `None`: let `get` see why. Kept apart, and
+/// small, because the processor fetches the memory of the next get while this one waits for its own
+/// only as far as it sees ahead (docs/decisions/0016-short-gets.md).
+#[inline(always)]
+pub fn at_home<T: Take>(
+    place: &Place<'_>,
+    hash: Hash,
+    key: &[u8],
+    take: &mut T,
+) -> Option<Option<T::Answer>> {
+    let root = directory::root(place);
+    let Ok(Some(Entry { table, .. })) = directory::find_from(place, root, hash.directory()) else {
+        return None;
+    };
+    let (format, bucket) = (place.slot_format(), hash.bucket());
+    let head = table.head(bucket);
+    for slot in head.matching(hash.tag()) {
+        let word = table.slot(bucket, slot);
+        crash::looking();
+        let record = Record::plain_at(place, format.reference(word))?;
+        if record.key_is(key) && format.distance(word) == 0 {
+            let seen = Seen::new(place, root, table, (bucket, slot), word, head);
+            return take.take(&seen, &record).map(Some);
+        }
+    }
+    fence(Acquire);
+    let missed = head.overflow() == 0
+        && table.version(bucket) == head.version()
+        && directory::root(place) == root;
+    missed.then_some(None)
 }
 
 /// Looks for a key until an answer is validated; `Busy` when running writers kept interfering.

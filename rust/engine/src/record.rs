@@ -172,6 +172,19 @@ impl<'m> Record<'m> {
         if header & NOT_PLAIN != 0 {
             return Record::at_other(bytes, header, reference);
         }
+        Record::plain(bytes, header, reference)
+    }
+
+    /// As `at`, of a plain record; `None` also when it is another one.
+    #[inline(always)]
+    pub fn plain_at(place: &Place<'m>, reference: u32) -> Option<Record<'m>> {
+        let bytes = place.record_bytes(reference)?;
+        let header = bytes.word(0).load(Relaxed);
+        if header & NOT_PLAIN != 0 { None } else { Record::plain(bytes, header, reference) }
+    }
+
+    #[inline(always)]
+    fn plain(bytes: Bytes<'m>, header: u64, reference: u32) -> Option<Record<'m>> {
         let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
         let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed: header & SEALED != 0 };
         let key_at = shape.front_bytes();

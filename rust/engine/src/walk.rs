@@ -251,11 +251,10 @@ fn look<'s>(
     };
     let key = buffer(scratch, record.shape.key_len)?;
     let value = buffer(scratch, record.shape.value_len)?;
-    let good = seen.copied(&record, || {
-        record.copy_key(key);
-        record.copy_value(value);
-    });
-    Ok(if good { Look::Pair(key, value) } else { changed() })
+    let Some(copying) = seen.begin_copy(&record) else { return Ok(changed()) };
+    record.copy_key(key);
+    record.copy_value(value);
+    Ok(if copying.is_whole() { Look::Pair(key, value) } else { changed() })
 }
 
 /// Deletes all keys of a shard that are there from beginning to end, a bucket at a time, each under
