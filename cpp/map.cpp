@@ -17,10 +17,10 @@ using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes, const bridge::Opti
 // Values up to this size reach a string by way of the stack, which needs no filling before. Larger
 // ones are copied once, straight into the string.
 constexpr size_t kStackBytes = 512;
+// What `get_into` of the bridge answers: a status from this bit on, a number of bytes below.
+constexpr unsigned kAnswerStatusShift = 56;
 // The values of a group of keys get so much memory together, or that of the largest one.
 constexpr size_t kGroupBytes = size_t{256} << 10;
-// Within the small string optimization: this answer must not allocate.
-constexpr const char* kShortBufferText = "short buffer";
 
 Bytes View(std::string_view bytes) {
   return Bytes(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
@@ -31,7 +31,7 @@ bool Impossible(std::string_view bytes) {
   return (bytes.data() == nullptr && !bytes.empty()) || bytes.size() > PTRDIFF_MAX;
 }
 
-Error ImpossibleError(const char* what, std::string_view bytes) {
+[[gnu::cold, gnu::noinline]] Error ImpossibleError(const char* what, std::string_view bytes) {
   const std::string size = std::to_string(bytes.size());
   if (bytes.data() == nullptr) {
     return {Status::kInvalidArgument, std::string(what) + ": null pointer with length " + size};
@@ -39,16 +39,17 @@ Error ImpossibleError(const char* what, std::string_view bytes) {
   return {Status::kTooLarge, std::string(what) + ": no map holds " + size + " bytes"};
 }
 
-Error NullError(const char* what) {
+[[gnu::cold, gnu::noinline]] Error NullError(const char* what) {
   return {Status::kInvalidArgument, std::string(what) + ": null pointer"};
 }
 
-Error NotAttached() { return {Status::kNotAttached, "not attached to a map"}; }
+[[gnu::cold, gnu::noinline]] Error NotAttached() {
+  return {Status::kNotAttached, "not attached to a map"};
+}
 
-// The error of an outcome other than kOk and kAbsent.
-Error ErrorOf(const bridge::Outcome& outcome) {
+// The error of an outcome other than kOk, kAbsent and kBufferTooSmall.
+[[gnu::cold, gnu::noinline]] Error ErrorOf(const bridge::Outcome& outcome) {
   const Status status = static_cast<Status>(outcome.status);
-  if (status == Status::kBufferTooSmall) return {status, kShortBufferText, outcome.value};
   const rust::String text = bridge::take_failure_text();
   if (text.empty()) return {status, StatusName(status)};
   return {status, std::string(text.data(), text.size())};
@@ -65,8 +66,11 @@ bool IsAbsent(const bridge::Outcome& outcome) {
 template <typename T>
 Result<T> Answer(const bridge::Outcome& outcome, T value) {
   if (IsOk(outcome)) return value;
-  // The usual answer to many a get: no text is moved about for it.
+  // Usual answers to many a get: no text is made for them.
   if (IsAbsent(outcome)) return Result<T>(Status::kAbsent);
+  if (outcome.status == static_cast<uint32_t>(Status::kBufferTooSmall)) {
+    return Result<T>(Status::kBufferTooSmall, outcome.value);
+  }
   return ErrorOf(outcome);
 }
 
@@ -110,6 +114,24 @@ auto WithCopy(std::string_view key, Get get) -> decltype(get(key)) {
   if (Allocates([&] { copy.assign(key); })) return get(copy);
   return Error{Status::kOutOfMemory,
                "out of memory: the key has " + std::to_string(key.size()) + " bytes"};
+}
+
+// Whether there are bytes that the engine can be handed as they are.
+bool IsMemory(std::string_view bytes) {
+  return bytes.data() != nullptr && bytes.size() <= PTRDIFF_MAX;
+}
+
+// A get that has to be refused, or of other memory than that of the arguments.
+[[gnu::cold, gnu::noinline]] Result<size_t> GetUnusual(const Map& map, std::string_view key,
+                                                       std::string_view into) {
+  if (!map.attached()) return NotAttached();
+  if (Impossible(key)) return ImpossibleError("key", key);
+  if (Impossible(into)) return ImpossibleError("buffer", into);
+  char* const buffer = const_cast<char*>(into.data());  // the caller's own
+  char none = 0;
+  if (key.data() == nullptr) return map.Get("", buffer, into.size());
+  if (buffer == nullptr) return map.Get(key, &none, 0);
+  return WithCopy(key, [&](std::string_view copy) { return map.Get(copy, buffer, into.size()); });
 }
 
 // 0: unset.
@@ -263,16 +285,17 @@ Result<size_t> Map::GetTo(std::string_view key, bridge::Sink* sink) const {
 }
 
 Result<size_t> Map::Get(std::string_view key, char* buffer, size_t buffer_bytes) const {
-  if (!impl_) return NotAttached();
-  if (Impossible(key)) return ImpossibleError("key", key);
   const std::string_view into(buffer, buffer_bytes);
-  if (Impossible(into)) return ImpossibleError("buffer", into);
-  if (Overlaps(key, buffer, buffer_bytes)) {
-    return WithCopy(key, [&](std::string_view copy) { return Get(copy, buffer, buffer_bytes); });
+  if (!impl_ || !IsMemory(key) || !IsMemory(into) || Overlaps(key, buffer, buffer_bytes)) {
+    return GetUnusual(*this, key, into);
   }
-  const rust::Slice<uint8_t> room(reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
-  const bridge::Outcome outcome = impl_->map->get_into(View(key), room);
-  return Answer(outcome, static_cast<size_t>(outcome.value));
+  const uint64_t answer =
+      impl_->map->get_into(reinterpret_cast<const uint8_t*>(key.data()), key.size(),
+                           reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
+  if (answer >> kAnswerStatusShift == 0) return static_cast<size_t>(answer);
+  const uint64_t value = answer & ((uint64_t{1} << kAnswerStatusShift) - 1);
+  const bridge::Outcome outcome{static_cast<uint32_t>(answer >> kAnswerStatusShift), false, value};
+  return Answer(outcome, size_t{0});
 }
 
 Result<void> Map::CheckKeys(const std::string_view* keys, size_t count) const {

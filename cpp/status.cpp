@@ -1,4 +1,4 @@
-// The names of the status codes.
+// The names of the status codes, and the texts that need no memory.
 #include "shf/result.hpp"
 
 namespace shf {
@@ -57,6 +57,14 @@ const char* StatusName(Status status) noexcept {
       return "NeedsRecovery";
   }
   return "Unknown";
+}
+
+const std::string& ResultBase::text() const noexcept {
+  // Within the small string optimization, and never destroyed.
+  static const std::string& none = *new std::string();
+  static const std::string& short_buffer = *new std::string("short buffer");
+  if (error_) return error_->text;
+  return status_ == Status::kBufferTooSmall ? short_buffer : none;
 }
 
 }  // namespace shf

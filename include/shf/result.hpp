@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -52,31 +53,58 @@ struct Error {
   size_t done = 0;              ///< of Map::PutMany(): the pairs before the one that failed
 };
 
+/// What a Result of any type tells about how the call ended.
+class [[nodiscard]] ResultBase {
+ public:
+  /// Whether the call did what it is for; then a Result has a value.
+  bool ok() const noexcept { return status_ == Status::kOk; }
+  /// Whether the key was not there.
+  bool absent() const noexcept { return status_ == Status::kAbsent; }
+  /// How the call ended.
+  Status status() const noexcept { return status_; }
+  /// What went wrong, for people; empty with kOk and kAbsent. Good as long as the result.
+  const std::string& text() const noexcept;
+  /// With kBufferTooSmall the size of the value in bytes, else 0.
+  uint64_t needed_bytes() const noexcept { return needed_bytes_; }
+  /// Of a Map::PutMany() that failed: how many pairs were put before, else 0.
+  size_t done() const noexcept { return error_ ? error_->done : 0; }
+  /// Status, text and numbers together.
+  Error error() const { return error_ ? *error_ : Error{status_, text(), needed_bytes_}; }
+
+ protected:
+  ResultBase() = default;
+  explicit ResultBase(Status status, uint64_t needed_bytes = 0)
+      : status_(status), needed_bytes_(needed_bytes) {}
+  explicit ResultBase(Error error)
+      : status_(error.status),
+        needed_bytes_(error.needed_bytes),
+        error_(std::make_unique<Error>(std::move(error))) {}
+  ResultBase(const ResultBase& other)
+      : status_(other.status_),
+        needed_bytes_(other.needed_bytes_),
+        error_(other.error_ ? std::make_unique<Error>(*other.error_) : nullptr) {}
+  ResultBase(ResultBase&&) noexcept = default;
+  ResultBase& operator=(const ResultBase& other) { return *this = ResultBase(other); }
+  ResultBase& operator=(ResultBase&&) noexcept = default;
+  ~ResultBase() = default;
+
+ private:
+  Status status_ = Status::kOk;
+  uint64_t needed_bytes_ = 0;
+  std::unique_ptr<Error> error_;  // null when the status says all
+};
+
 /// A value of type T, or a status. T is default constructible. A plain value: it refers to no map.
 template <typename T>
-class [[nodiscard]] Result {
+class [[nodiscard]] Result : public ResultBase {
  public:
   /// Success.
   Result(T value) : value_(std::move(value)) {}  // NOLINT: a value is a result
   /// Anything else.
-  Result(Error error) : error_(std::move(error)) {}  // NOLINT: so is an error
-  /// Anything else that needs no text, such as kAbsent.
-  explicit Result(Status status) { error_.status = status; }
+  Result(Error error) : ResultBase(std::move(error)) {}  // NOLINT: so is an error
+  /// Anything else that needs no text of its own: kAbsent, kBufferTooSmall. Does not allocate.
+  explicit Result(Status status, uint64_t needed_bytes = 0) : ResultBase(status, needed_bytes) {}
 
-  /// Whether there is a value.
-  bool ok() const noexcept { return error_.status == Status::kOk; }
-  /// Whether the key was not there.
-  bool absent() const noexcept { return error_.status == Status::kAbsent; }
-  /// How the call ended.
-  Status status() const noexcept { return error_.status; }
-  /// What went wrong, for people; empty with kOk and kAbsent. Good as long as the result.
-  const std::string& text() const noexcept { return error_.text; }
-  /// With kBufferTooSmall the size of the value in bytes, else 0.
-  uint64_t needed_bytes() const noexcept { return error_.needed_bytes; }
-  /// Of a Map::PutMany() that failed: how many pairs were put before, else 0.
-  size_t done() const noexcept { return error_.done; }
-  /// Status, text and numbers together. Good as long as the result.
-  const Error& error() const noexcept { return error_; }
   /// The value, or a default constructed one when there is none. Good as long as the result.
   const T& value() const& noexcept { return value_; }
   /// The same, to be changed.
@@ -89,36 +117,19 @@ class [[nodiscard]] Result {
   const T* operator->() const noexcept { return &value_; }
 
  private:
-  Error error_;
   T value_{};
 };
 
 /// Success, absence, or an error.
 template <>
-class [[nodiscard]] Result<void> {
+class [[nodiscard]] Result<void> : public ResultBase {
  public:
   /// Success.
   Result() = default;
   /// Anything else.
-  Result(Error error) : error_(std::move(error)) {}  // NOLINT: an error is a result
-  /// Anything else that needs no text, such as kAbsent.
-  explicit Result(Status status) { error_.status = status; }
-
-  /// Whether the call did what it is for.
-  bool ok() const noexcept { return error_.status == Status::kOk; }
-  /// Whether the key was not there.
-  bool absent() const noexcept { return error_.status == Status::kAbsent; }
-  /// How the call ended.
-  Status status() const noexcept { return error_.status; }
-  /// What went wrong, for people; empty with kOk and kAbsent. Good as long as the result.
-  const std::string& text() const noexcept { return error_.text; }
-  /// With kBufferTooSmall the size of the value in bytes, else 0.
-  uint64_t needed_bytes() const noexcept { return error_.needed_bytes; }
-  /// Status, text and number together. Good as long as the result.
-  const Error& error() const noexcept { return error_; }
-
- private:
-  Error error_;
+  Result(Error error) : ResultBase(std::move(error)) {}  // NOLINT: an error is a result
+  /// Anything else that needs no text of its own: kAbsent, kBufferTooSmall. Does not allocate.
+  explicit Result(Status status, uint64_t needed_bytes = 0) : ResultBase(status, needed_bytes) {}
 };
 
 }  // namespace shf

@@ -129,6 +129,14 @@ pub struct Page<'r> {
 pub const PAGE_BYTES: usize = 4096;
 
 impl<'r> Page<'r> {
+    /// # Safety
+    /// `address` is 8-byte aligned and a page from there on lies inside a live mapping for `'r`.
+    #[inline(always)]
+    pub(crate) unsafe fn new(address: *mut u64) -> Self {
+        debug_assert!((address as usize).is_multiple_of(8));
+        Page { address, lifetime: PhantomData }
+    }
+
     /// The word at `index`, which wraps around at the end of the page.
     #[inline(always)]
     pub fn word(self, index: usize) -> Word<'r> {
@@ -141,6 +149,27 @@ impl<'r> Page<'r> {
     pub fn half(self, index: usize) -> Half<'r> {
         // SAFETY: inside the page by the remainder, aligned because the page is.
         unsafe { Half::new(self.address.cast::<u32>().add(index % (PAGE_BYTES / 4))) }
+    }
+}
+
+/// Pages of shared memory that end where those before them begin, valid for `'r`.
+#[derive(Clone, Copy)]
+pub struct PagesFromEnd<'r> {
+    /// Where the first one ends.
+    end: *mut u64,
+    count: usize,
+    lifetime: PhantomData<&'r ()>,
+}
+
+impl<'r> PagesFromEnd<'r> {
+    /// The page that ends `index` pages before the end, or `None` when there is none.
+    #[inline(always)]
+    pub fn at(self, index: u32) -> Option<Page<'r>> {
+        if index as usize >= self.count {
+            return None;
+        }
+        // SAFETY: inside the range by the check.
+        Some(unsafe { Page::new(self.end.sub((index as usize + 1) * (PAGE_BYTES / 8))) })
     }
 }
 
@@ -216,13 +245,13 @@ impl<'r> Bytes<'r> {
         inside.then(part)
     }
 
-    /// The page that ends `index` pages before the end of the range, or `None` when there is none.
+    /// The whole pages of the range, `most` of them at most, counted from its end.
     #[inline(always)]
-    pub fn page_from_end(self, index: u32) -> Option<Page<'r>> {
+    pub fn pages_from_end(self, most: u32) -> PagesFromEnd<'r> {
         let pages = self.len / PAGE_BYTES;
-        let words = (pages.checked_sub(index as usize + 1)?) * (PAGE_BYTES / 8);
-        // SAFETY: inside the range by the subtraction.
-        Some(Page { address: unsafe { self.address.add(words) }, lifetime: PhantomData })
+        // SAFETY: inside the range, or right behind it.
+        let end = unsafe { self.address.add(pages * PAGE_BYTES / 8) };
+        PagesFromEnd { end, count: pages.min(most as usize), lifetime: PhantomData }
     }
 
     /// Copies `into.len()` bytes from `from` bytes into the range; racing stores may tear them.
@@ -273,11 +302,18 @@ impl<'r> Bytes<'r> {
         assert!(first * 8 + key.len() <= self.len);
         // SAFETY: whole words up to the end of the range, by the assertion.
         let word = |index: usize| unsafe { Word::new(self.address.add(first + index)) };
+        let same = |index: usize, bytes: &[u8]| {
+            let ours = u64::from_ne_bytes(bytes.try_into().expect("8 bytes"));
+            word(index).load(Ordering::Relaxed) == ours
+        };
+        // The length of so many keys that it has a way of its own.
+        if key.len() == 16 {
+            return same(0, &key[..8]) && same(1, &key[8..]);
+        }
         let mut chunks = key.chunks_exact(8);
         let mut index = 0;
         for chunk in &mut chunks {
-            let ours = u64::from_ne_bytes(chunk.try_into().expect("8 bytes"));
-            if word(index).load(Ordering::Relaxed) != ours {
+            if !same(index, chunk) {
                 return false;
             }
             index += 1;

@@ -11,7 +11,7 @@ use crate::error::OpError;
 use crate::geometry::PAGE_BYTES;
 use crate::limits;
 use crate::map_file::MapFile;
-use crate::region::Region;
+use crate::region::{Region, Rows};
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, seek};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MsyncFlags, madvise, msync};
@@ -40,6 +40,11 @@ impl Storage {
     #[inline(always)]
     pub fn region(&self) -> &Region {
         &self.region
+    }
+
+    /// Ranges of the mapped bytes, which keep them mapped: see `Rows`.
+    pub fn rows(&self, first: u64, distance: u64, count: u32, len: u64) -> Option<Rows> {
+        Rows::new(self.region.clone(), first, distance, count, len)
     }
 
     /// Makes `len` bytes at `offset` real, both multiples of a page: afterwards touching them

@@ -46,18 +46,32 @@ impl Outcome {
     }
 }
 
+/// An outcome without `flag` in one register: its `value`, below 2^56, and the status in the bits above.
+pub struct Packed(pub u64);
+
+impl Packed {
+    /// Success with a number.
+    #[inline(always)]
+    pub fn done(value: u64) -> Packed {
+        Packed(value)
+    }
+}
+
+impl From<Outcome> for Packed {
+    fn from(outcome: Outcome) -> Packed {
+        Packed(u64::from(outcome.status) << 56 | outcome.value)
+    }
+}
+
 /// Runs one exported function: an error or a panic becomes an outcome, and its facts are kept for
 /// `take_failure_text`.
 #[inline(always)]
-pub fn guard(call: impl FnOnce() -> Result<Outcome, Failure>) -> Outcome {
+pub fn guard<A: From<Outcome>>(call: impl FnOnce() -> Result<A, Failure>) -> A {
     // The engine restores its own invariants when it unwinds (the shard is marked for repair), so
     // nothing broken can be seen through what the closure borrows.
-    match panic::catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(failure)) => failed(failure),
-        // The hook has remembered the text.
-        Err(_) => outcome(Status::Internal),
-    }
+    let call = AssertUnwindSafe(|| call().unwrap_or_else(|failure| failed(failure).into()));
+    // The hook has remembered the text of a panic.
+    panic::catch_unwind(call).unwrap_or_else(|_| outcome(Status::Internal).into())
 }
 
 /// The text of this thread's last failure, once; empty when there is none.

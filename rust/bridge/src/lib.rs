@@ -113,8 +113,18 @@ mod ffi {
 
         /// `flag`: replaced; `value`: position.
         fn put(self: &Map, key: &[u8], value: &[u8]) -> Outcome;
-        /// `value`: the full size.
-        fn get_into(self: &Map, key: &[u8], into: &mut [u8]) -> Outcome;
+        /// An `Outcome` whose `value`, the full size, is below 2^56, in one register: the status in the
+        /// bits above. It and the pointers make the most frequent call a tenth shorter.
+        ///
+        /// # Safety
+        /// Each pointer is good for its number of bytes, and not null.
+        unsafe fn get_into(
+            self: &Map,
+            key: *const u8,
+            key_bytes: usize,
+            into: *mut u8,
+            into_bytes: usize,
+        ) -> u64;
         /// `value`: the full size.
         fn get_to(self: &Map, key: &[u8], sink: Pin<&mut Sink>) -> Outcome;
         /// Copies the values of the first keys one behind the other to `room`; `sizes` gets the bytes

@@ -1,12 +1,13 @@
 //! The handle that C++ owns: one adapter for each operation of the engine's map.
 
 use crate::ffi::{Options, Outcome, Sink, Stats, Violation, Visitor};
-use crate::guard::{Failure, guard, silence_panics};
+use crate::guard::{Failure, Packed, guard, silence_panics};
 use shf_engine::{Map as EngineMap, OpenError};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::pin::Pin;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,14 +68,28 @@ impl Map {
         })
     }
 
+    /// # Safety
+    /// Each pointer is good for its number of bytes, and not null.
+    #[allow(unsafe_code)]
     #[inline]
-    pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Outcome {
-        guard(|| {
+    pub unsafe fn get_into(
+        &self,
+        key: *const u8,
+        key_bytes: usize,
+        into: *mut u8,
+        into_bytes: usize,
+    ) -> u64 {
+        // SAFETY: by the contract; C++ has seen to it that the two do not overlap.
+        let (key, into) = unsafe {
+            (slice::from_raw_parts(key, key_bytes), slice::from_raw_parts_mut(into, into_bytes))
+        };
+        let Packed(answer) = guard(|| {
             Ok(match self.engine()?.get_into(key, into)? {
-                Some(bytes) => Outcome::done(true, bytes as u64),
-                None => Outcome::absent(),
+                Some(bytes) => Packed::done(bytes as u64),
+                None => Outcome::absent().into(),
             })
-        })
+        });
+        answer
     }
 
     #[inline]
@@ -179,7 +194,7 @@ impl Map {
 
     #[inline(always)]
     pub(crate) fn engine(&self) -> Result<&EngineMap, Failure> {
-        self.engine.as_deref().ok_or(Failure::NotAttached)
+        self.engine.as_deref().ok_or_else(|| Failure::NotAttached)
     }
 
     fn attach(&mut self, opener: Opener, folder: &[u8], name: &[u8], options: &Options) -> Outcome {

@@ -19,12 +19,15 @@
 
 use crate::slot_word::SlotFormat;
 use shf_base::atomic::Ordering::{Acquire, Release};
-use shf_base::atomic::{Bytes, Half, Page, Word};
+use shf_base::atomic::{Bytes, Half, Page, PagesFromEnd, Word};
 use shf_base::epochs::Epochs;
 use shf_base::error::OpError;
 use shf_base::format::{FileHeader, LOCK_OFFSET, ROOT_OFFSET, SUSPECT_OFFSET};
-use shf_base::geometry::{Geometry, PAGE_BYTES, RINGS_BYTES, SHARD_HEADER_BYTES, UNIT_BYTES};
-use shf_base::region::Region;
+use shf_base::geometry::{
+    Geometry, PAGE_BYTES, RINGS_BYTES, SHARD_HEADER_BYTES, SHARD_HEADER_STRIDE, UNIT_BYTES,
+};
+use shf_base::region::{Region, Rows};
+use shf_base::storage::Storage;
 
 /// Entries of the first level of a directory.
 pub const LEVEL_ENTRIES: u32 = 512;
@@ -128,6 +131,26 @@ const INDEX_OFFSET: u64 = DURABILITY_OFFSET + 64;
 const HOLES_OFFSET: u64 = INDEX_OFFSET + 64;
 const _: () = assert!(HOLES_OFFSET + 64 <= SHARD_HEADER_BYTES);
 
+/// The parts of all shards.
+pub struct Shards {
+    headers: Rows,
+    windows: Rows,
+}
+
+impl Shards {
+    /// Those of a map with this geometry.
+    pub fn new(storage: &Storage, geometry: &Geometry) -> Shards {
+        let (count, window_bytes) = (geometry.shards(), geometry.window_bytes());
+        let rows = |first, distance, len| {
+            storage.rows(first, distance, count, len).expect("the whole file is mapped")
+        };
+        Shards {
+            headers: rows(geometry.shard_header(0), SHARD_HEADER_STRIDE, SHARD_HEADER_BYTES),
+            windows: rows(geometry.window(0), window_bytes, window_bytes),
+        }
+    }
+}
+
 /// One shard's part of a region. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Place<'m> {
@@ -157,15 +180,18 @@ impl<'m> Place<'m> {
     /// The place of shard number `shard`, which MUST be below that of the geometry, in a map of
     /// which these are the facts.
     #[inline(always)]
-    pub fn new(region: &'m Region, facts: &'m FileHeader, shard: u32) -> Place<'m> {
+    pub fn new(shards: &'m Shards, facts: &'m FileHeader, shard: u32) -> Place<'m> {
         let geometry = &facts.geometry;
-        let (header_offset, window_offset) = (geometry.shard_header(shard), geometry.window(shard));
-        let bytes = |offset, len| region.bytes(offset, len).expect("the whole file is mapped");
-        let header = bytes(header_offset, SHARD_HEADER_BYTES).page_from_end(0);
-        let header = header.expect("a shard header is a page");
-        let window = bytes(window_offset, geometry.window_bytes());
-        let rebuilder = false;
-        Place { region, facts, shard, header_offset, window_offset, header, window, rebuilder }
+        Place {
+            region: shards.headers.region(),
+            facts,
+            shard,
+            header_offset: geometry.shard_header(shard),
+            window_offset: geometry.window(shard),
+            header: shards.headers.page(shard),
+            window: shards.windows.bytes(shard),
+            rebuilder: false,
+        }
     }
 
     /// The same place, for who rebuilds the index and so may use it while others may not.
@@ -315,11 +341,13 @@ impl<'m> Place<'m> {
     /// Index page `page`, if it is committed.
     #[inline(always)]
     pub fn index(&self, page: u32) -> Option<Page<'m>> {
-        let (_, limit) = unpair(self.load(Field::Limits));
-        if page >= limit {
-            return None;
-        }
-        self.window.page_from_end(page)
+        self.index_pages().at(page)
+    }
+
+    /// The index pages that are committed now.
+    #[inline(always)]
+    pub fn index_pages(&self) -> PagesFromEnd<'m> {
+        self.window.pages_from_end(unpair(self.load(Field::Limits)).1)
     }
 
     /// Bytes from `reference` on to the end of the committed record pages, or `None` where no

@@ -122,8 +122,8 @@ pub trait Take {
     fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer>;
 }
 
-/// One look for a key where nearly all are: in its home bucket, under the first or second entry of the
-/// directory, in a plain record. The validated answer, or `None`: let `get` see why. Kept apart, and
+/// One look for a key where nearly all are: in its home bucket, in the first slot with its tag, in a
+/// plain record. The validated answer, or `None`: let `get` see why. Kept apart, and
 /// small, because the processor fetches the memory of the next get while this one waits for its own
 /// only as far as it sees ahead (docs/decisions/0016-short-gets.md).
 #[inline(always)]
@@ -134,19 +134,18 @@ pub fn at_home<T: Take>(
     take: &mut T,
 ) -> Option<Option<T::Answer>> {
     let root = directory::root(place);
-    let Ok(Some(Entry { table, .. })) = directory::find_from(place, root, hash.directory()) else {
-        return None;
-    };
+    let table = directory::find_quickly(place, root, hash.directory())?;
     let (format, bucket) = (place.slot_format(), hash.bucket());
     let head = table.head(bucket);
-    for slot in head.matching(hash.tag()) {
+    if let Some(slot) = head.matching(hash.tag()).first() {
         let word = table.slot(bucket, slot);
         crash::looking();
         let record = Record::plain_at(place, format.reference(word))?;
-        if record.key_is(key) && format.distance(word) == 0 {
-            let seen = Seen::new(place, root, table, (bucket, slot), word, head);
-            return take.take(&seen, &record).map(Some);
+        if format.distance(word) != 0 || !record.key_is(key) {
+            return None;
         }
+        let seen = Seen::new(place, root, table, (bucket, slot), word, head);
+        return take.take(&seen, &record).map(Some);
     }
     fence(Acquire);
     let missed = head.overflow() == 0
