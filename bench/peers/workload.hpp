@@ -77,8 +77,10 @@ class Values {
   }
   // Whether a found value can be the one of this index. Values below 8 bytes have a part of it.
   static bool IsOf(const Workload& work, uint64_t index, std::string_view found) {
-    return found.size() >= work.bytes_least() && found.size() <= work.bytes_most() &&
-           std::memcmp(found.data(), &index, std::min(found.size(), sizeof(index))) == 0;
+    if (found.size() < work.bytes_least() || found.size() > work.bytes_most()) return false;
+    // A length known to the compiler is compared without a call.
+    if (found.size() >= sizeof(index)) return std::memcmp(found.data(), &index, sizeof(index)) == 0;
+    return std::memcmp(found.data(), &index, found.size()) == 0;
   }
 
  private:

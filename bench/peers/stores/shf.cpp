@@ -24,9 +24,8 @@ class ShfSession : public Session {
   }
   bool Get(const Key& key, char* buffer, size_t* bytes) override {
     const shf::Result<size_t> found = map_.Get(key.view(), buffer, value_bytes_max_);
-    if (!found.ok()) return found.absent() ? false : Fail(found.text());
     *bytes = *found;
-    return true;
+    return found.ok() || (!found.absent() && Fail(found.text()));
   }
   bool Delete(const Key& key) override {
     const shf::Result<bool> deleted = map_.Delete(key.view());

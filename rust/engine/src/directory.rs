@@ -36,6 +36,7 @@ use crate::intent::Intent;
 use crate::place::{Field, Place};
 use crate::table::Table;
 use shf_base::atomic::Ordering::Acquire;
+use shf_base::atomic::Page;
 use shf_base::error::OpError;
 use shf_base::format::{ROOT_CRASHED, ROOT_REBUILDING};
 use std::hint;
@@ -143,24 +144,15 @@ pub fn find_quickly<'m>(place: &Place<'m>, root: u64, bits: u32) -> Option<Table
         return None;
     }
     let mask = (1 << depth) - 1;
-    let (index, shorter) = (bits & mask, bits & mask >> 1);
-    if index / ENTRIES != shorter / ENTRIES {
-        return find_in_other_page(*place, root, bits);
-    }
     let pages = place.index_pages();
-    let page = place.level(index / ENTRIES).load(Acquire).wrapping_sub(1);
-    let entries = pages.at(page)?;
-    let entry = |index: u32| entries.half((index % ENTRIES) as usize).load(Acquire);
-    let (one, other) = (entry(index), entry(shorter));
-    let value = hint::select_unpredictable(one & PAGE_MASK != 0, one, other);
-    let page = (value & PAGE_MASK).wrapping_sub(1);
+    let page_at = |index: u32| {
+        let entries = pages.at(place.level(index / ENTRIES).load(Acquire).wrapping_sub(1));
+        let entry = |entries: Page<'_>| entries.half((index % ENTRIES) as usize).load(Acquire);
+        entries.map_or(0, entry) & PAGE_MASK
+    };
+    let (longer, shorter) = (page_at(bits & mask), page_at(bits & mask >> 1));
+    let page = hint::select_unpredictable(longer != 0, longer, shorter).wrapping_sub(1);
     Some(Table::new(pages.at(page)?, place.index_page(page), page))
-}
-
-/// By value, so that the caller need not have its place in memory.
-#[inline(never)]
-fn find_in_other_page(place: Place<'_>, root: u64, bits: u32) -> Option<Table<'_>> {
-    Some(find_from(&place, root, bits).ok()??.table)
 }
 
 /// The table at an index of the directory, if there is one.
