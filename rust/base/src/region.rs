@@ -20,6 +20,7 @@ enum Backing {
 /// A region of shared bytes.
 pub struct Region {
     base: *mut u8,
+    /// In whole words.
     len: u64,
     writable: bool,
     backing: Backing,
@@ -36,7 +37,7 @@ impl Region {
     pub fn mapped(map: MmapRaw, writable: bool) -> Region {
         Region {
             base: map.as_mut_ptr(),
-            len: map.len() as u64,
+            len: map.len() as u64 & !7,
             writable,
             backing: Backing::Mapped(map),
         }
@@ -48,7 +49,7 @@ impl Region {
         let len = map.len().checked_sub(2 * HEAP_ALIGN).expect("room between two pages");
         // SAFETY: the mapping is longer than a page.
         let base = unsafe { map.as_mut_ptr().add(HEAP_ALIGN) };
-        Region { base, len: len as u64, writable: true, backing: Backing::Mapped(map) }
+        Region { base, len: len as u64 & !7, writable: true, backing: Backing::Mapped(map) }
     }
 
     /// `len` zeroed bytes of private memory. `None` when there is not that much.
@@ -62,10 +63,10 @@ impl Region {
         if base.is_null() {
             return None;
         }
-        Some(Region { base, len, writable: true, backing: Backing::Heap(layout) })
+        Some(Region { base, len: len & !7, writable: true, backing: Backing::Heap(layout) })
     }
 
-    /// Length in bytes.
+    /// Length in bytes, a multiple of 8.
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -80,7 +81,7 @@ impl Region {
         self.writable
     }
 
-    /// The one bounds check: the address of `len` bytes at `offset`, or `None` outside.
+    /// The bounds check of ranges: the address of `len` bytes at `offset`, or `None` outside.
     #[inline(always)]
     fn resolve(&self, offset: u64, len: u64, align: u64) -> Option<*mut u8> {
         let inside = offset <= self.len && len <= self.len - offset && offset.is_multiple_of(align);
@@ -91,15 +92,18 @@ impl Region {
     /// The word at `offset` bytes, or `None` when it is outside or not aligned.
     #[inline(always)]
     pub fn word(&self, offset: u64) -> Option<Word<'_>> {
-        // SAFETY: inside and aligned by `resolve`; one width per location is the layout's rule.
-        self.resolve(offset, 8, 8).map(|address| unsafe { Word::new(address.cast()) })
+        let inside = offset < self.len && offset.is_multiple_of(8);
+        // SAFETY: aligned, and inside because the region consists of whole words; one width per
+        // location is the layout's rule.
+        inside.then(|| unsafe { Word::new(self.base.add(offset as usize).cast()) })
     }
 
     /// The half word at `offset` bytes, or `None` when it is outside or not aligned.
     #[inline(always)]
     pub fn half(&self, offset: u64) -> Option<Half<'_>> {
-        // SAFETY: inside and aligned by `resolve`; one width per location is the layout's rule.
-        self.resolve(offset, 4, 4).map(|address| unsafe { Half::new(address.cast()) })
+        let inside = offset < self.len && offset.is_multiple_of(4);
+        // SAFETY: as in `word`.
+        inside.then(|| unsafe { Half::new(self.base.add(offset as usize).cast()) })
     }
 
     /// `len` bytes at `offset`, which is 8-byte aligned, or `None` when they are not all inside.

@@ -62,10 +62,17 @@ pub fn allocate<'m>(
     Ok(reference)
 }
 
-/// Starts to fetch the memory that the next fresh block will probably lie in. A guess, made without
-/// the lock.
+/// Starts to fetch the memory that a record of `shape` will probably be written into: the retired block
+/// whose turn it is, or the next fresh one. A guess, made without the lock.
 #[inline(always)]
-pub fn prefetch(place: Place<'_>) {
+pub fn prefetch(place: Place<'_>, shape: Shape) {
+    if !shape.is_large() && !ring::prefetch(place, class::of_bytes(shape.bytes())) {
+        prefetch_fresh(place);
+    }
+}
+
+#[inline(always)]
+fn prefetch_fresh(place: Place<'_>) {
     let Some(page) = (place.load(Field::Head) as u32).checked_sub(1) else { return };
     if page >= place.limits().0 {
         return;
@@ -76,15 +83,6 @@ pub fn prefetch(place: Place<'_>) {
         for line in 0..PREFETCH_LINES {
             place.region().prefetch(next + line * 64);
         }
-    }
-}
-
-/// Starts to fetch the retired block that a record of `shape` will be written into, if one waits. The
-/// caller holds the lock.
-#[inline(always)]
-pub fn prefetch_retired(place: Place<'_>, shape: Shape) {
-    if !shape.is_large() {
-        ring::prefetch(place, class::of_bytes(shape.bytes()));
     }
 }
 

@@ -14,6 +14,7 @@ use crate::hash::Hash;
 use crate::intent::Intent;
 use crate::link;
 use crate::place::{Field, Place, pair, unpair};
+use crate::record::Record;
 use crate::ring;
 use crate::run::{self, Run};
 use shf_base::error::OpError;
@@ -136,9 +137,10 @@ fn relocate<'m>(memory: Memory<'m>, block: Block<'m>) -> Result<bool, OpError> {
     let mut intent = Intent::begin(place);
     let target = arena::allocate(&mut intent, memory, record.shape)?;
     record.copy_to(place, target)?;
-    link::redirect(&mut intent, place, position, word, target, record.shape);
+    Record::publish(&mut intent, place, target, record.shape);
+    link::redirect(&mut intent, place, position, word, target);
     arena::retire(&mut intent, place, block.reference, record)?;
-    intent.set_field(Field::Moved, intent.field(Field::Moved).wrapping_add(1));
+    intent.change_field(Field::Moved, |moved| moved.wrapping_add(1));
     intent.commit()?;
     Ok(true)
 }

@@ -7,7 +7,6 @@ use crate::hash::Hash;
 use crate::intent::Intent;
 use crate::locate::{Located, Position};
 use crate::place::{Field, Place};
-use crate::record::{Record, Shape};
 use crate::split;
 use crate::table::{Head, Table, bucket_at};
 use shf_base::error::OpError;
@@ -17,41 +16,43 @@ use shf_base::error::OpError;
 /// hashes collide.
 const SPLITS_PER_PUT: usize = 2;
 
-/// Where a key goes.
-pub enum Slot<'m> {
-    /// The key has this slot, which holds this and leads to that record.
-    Taken(Position<'m>, u32, Record<'m>),
-    /// The key is not there; this slot is free for it.
-    Free(Position<'m>),
-}
-
-/// Finds the slot of a key, or one for it, splitting its table if need be. `locate` looks for it.
-#[inline(always)]
-pub fn find_slot<'m>(
+/// Finds a free slot for a key, splitting its table if need be; `None`: the key has one. `locate` looks
+/// for it.
+pub fn free_slot<'m>(
     memory: Memory<'m>,
     locate: impl Fn() -> Result<Located<'m>, OpError>,
-) -> Result<Slot<'m>, OpError> {
+) -> Result<Option<Position<'m>>, OpError> {
     let mut splits = 0;
     loop {
         match locate()? {
-            Located::Found(position, word, record) => {
-                return Ok(Slot::Taken(position, word, record));
-            }
-            Located::Free(position) => return Ok(Slot::Free(position)),
-            _ if splits == SPLITS_PER_PUT => {
-                return Err(OpError::HashCollisions { shard: memory.place.shard() });
-            }
-            Located::Full(entry) => {
-                split::split(memory, entry)?;
-                check::after_split(memory.place);
-            }
-            Located::NoTable => split::first_table(memory)?,
+            Located::Found(..) => return Ok(None),
+            Located::Free(position) => return Ok(Some(position)),
+            none => make_slot(memory, none, &mut splits)?,
         }
-        splits += 1;
     }
 }
 
-/// Will make a taken slot refer to another record, which is written, and make that one live.
+/// Makes slots where a search found none: a first table, or two of one. Nothing may be pending.
+#[cold]
+pub fn make_slot<'m>(
+    memory: Memory<'m>,
+    found: Located<'m>,
+    splits: &mut usize,
+) -> Result<(), OpError> {
+    if *splits == SPLITS_PER_PUT {
+        return Err(OpError::HashCollisions { shard: memory.place.shard() });
+    }
+    *splits += 1;
+    if let Located::Full(entry) = found {
+        split::split(memory, entry)?;
+        check::after_split(memory.place);
+    } else {
+        split::first_table(memory)?;
+    }
+    Ok(())
+}
+
+/// Will make a taken slot refer to another record, which is published by the same intent.
 #[inline(always)]
 pub fn redirect(
     intent: &mut Intent<'_>,
@@ -59,16 +60,14 @@ pub fn redirect(
     position: Position<'_>,
     word: u32,
     reference: u32,
-    shape: Shape,
 ) {
     let Position { entry, bucket, slot, head, .. } = position;
-    Record::publish(intent, place, reference, shape);
     let word = place.slot_format().with_reference(word, reference);
     intent.set_half(entry.table.slot_offset(bucket, slot), word);
     intent.set(entry.table.high_offset(bucket), head.bumped().high);
 }
 
-/// Will make a free slot refer to a live record.
+/// Will make a free slot refer to a record, which is live or published by the same intent.
 #[inline(always)]
 pub fn enter(
     intent: &mut Intent<'_>,
@@ -87,7 +86,7 @@ pub fn enter(
     let word = place.slot_format().pack(reference, distance, hash, entry.depth);
     intent.set_half(entry.table.slot_offset(bucket, slot), word);
     set_head(intent, entry.table, bucket, head.with_tag(slot, hash.tag()).bumped(), head);
-    intent.set_field(Field::Keys, intent.field(Field::Keys).wrapping_add(1));
+    intent.change_field(Field::Keys, |keys| keys.wrapping_add(1));
 }
 
 /// Will store a changed head: the first word if it changed, and the version word, last.

@@ -163,8 +163,10 @@ impl Map {
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
-        self.check_size(key, value.len() as u64)?;
-        self.lock_key(hash)?.put(hash, key, value)
+        let shape = self.check_size(key, value.len() as u64)?;
+        let place = self.fetch_bucket(hash);
+        arena::prefetch(place, shape);
+        self.lock_place(place)?.put(hash, key, value)
     }
 
     /// Replaces the contents of `into` with the value, reusing its memory. False: the key is not
@@ -225,7 +227,7 @@ impl Map {
     #[inline]
     pub fn delete(&self, key: &[u8]) -> Result<bool, OpError> {
         let hash = self.hash(key);
-        self.lock_key(hash)?.delete(hash, key)
+        self.lock_place(self.fetch_bucket(hash))?.delete(hash, key)
     }
 
     /// Adds to the signed 64-bit integer under `key`, which starts at 0 when absent; returns the
@@ -235,7 +237,7 @@ impl Map {
     pub fn add(&self, key: &[u8], delta: i64) -> Result<i64, OpError> {
         self.check_integer(key)?;
         let hash = self.hash(key);
-        self.lock_key(hash)?.add(hash, key, delta)
+        self.lock_place(self.fetch_bucket(hash))?.add(hash, key, delta)
     }
 
     /// Keys in the map: exact when nobody writes, else off by at most the writes that overlap with
@@ -426,22 +428,25 @@ impl Map {
         self.presence.as_ref().ok_or(OpError::ReadOnly)
     }
 
-    #[inline(always)]
     pub(crate) fn lock(&self, shard: u32) -> Result<Locked<'_>, OpError> {
-        shard::lock(self.memory(self.place(shard)), self.writer()?, self.patience)
+        self.lock_place(self.place(shard))
     }
 
-    /// As `lock`, for the shard of a key, while its bucket is on its way to the cache: taking a
+    #[inline(always)]
+    fn lock_place<'m>(&'m self, place: Place<'m>) -> Result<Locked<'m>, OpError> {
+        shard::lock(self.memory(place), self.writer()?, self.patience)
+    }
+
+    /// The place of a hash's shard. Starts to fetch its home bucket, before the shard is locked: taking a
     /// lock keeps the processor from looking ahead.
     #[inline(always)]
-    fn lock_key(&self, hash: Hash) -> Result<Locked<'_>, OpError> {
-        let shard = hash.shard(self.facts.geometry.shards());
-        let place = self.place(shard);
-        if let Ok(Some(entry)) = directory::find(&place, hash.directory()) {
-            self.storage.region().prefetch(entry.table.low_offset(hash.bucket()));
+    fn fetch_bucket(&self, hash: Hash) -> Place<'_> {
+        let place = self.place(hash.shard(self.facts.geometry.shards()));
+        let root = directory::root(&place);
+        if let Some(table) = directory::find_quickly(&place, root, hash.directory()) {
+            place.region().prefetch(table.low_offset(hash.bucket()));
         }
-        arena::prefetch(place);
-        self.lock(shard)
+        place
     }
 
     /// Refuses keys that an integer's record cannot hold.
@@ -454,12 +459,12 @@ impl Map {
             let option = "none: this is the limit for integers";
             return Err(OpError::TooLarge { needed_bytes, limit_bytes, option });
         }
-        self.check_size(key, 8)
+        self.check_size(key, 8).map(drop)
     }
 
-    /// Refuses what can never fit, naming what to raise.
+    /// The shape of a key with a value of bytes. Refuses what can never fit, naming what to raise.
     #[inline(always)]
-    fn check_size(&self, key: &[u8], value_len: u64) -> Result<(), OpError> {
+    fn check_size(&self, key: &[u8], value_len: u64) -> Result<Shape, OpError> {
         let key_len = key.len() as u64;
         let payload = key_len.saturating_add(value_len);
         // The last page is the least that the index takes.
@@ -471,11 +476,11 @@ impl Map {
             return too_large(PAYLOAD_BYTES_MAX, "none: this is the format's limit");
         }
         let sealed = self.facts.durable;
-        let bytes = Shape { key_len, value_len, kind: Kind::Bytes, sealed }.bytes();
-        if bytes > window_bytes.min(self.facts.max_bytes) {
+        let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed };
+        if shape.bytes() > window_bytes.min(self.facts.max_bytes) {
             return too_large(window_bytes.min(self.facts.max_bytes), "max_bytes");
         }
-        Ok(())
+        Ok(shape)
     }
 }
 

@@ -60,10 +60,9 @@ pub fn dead_units(place: Place<'_>) -> u64 {
 /// Will count `units` more dead ones, `held` in quarantine or not.
 #[inline(always)]
 pub fn raise_dead(intent: &mut Intent<'_>, place: Place<'_>, units: u32, held: bool) {
-    intent.set_field(Field::Dead, intent.field(Field::Dead).wrapping_add(units.into()));
+    intent.change_field(Field::Dead, |dead| dead.wrapping_add(units.into()));
     if place.is_durable() && !held {
-        let dead = intent.field(Field::DeadBefore).wrapping_add(units.into());
-        intent.set_field(Field::DeadBefore, dead);
+        intent.change_field(Field::DeadBefore, |dead| dead.wrapping_add(units.into()));
     }
 }
 
@@ -72,7 +71,7 @@ pub fn raise_dead(intent: &mut Intent<'_>, place: Place<'_>, units: u32, held: b
 pub fn lower_dead(intent: &mut Intent<'_>, place: Place<'_>, units: u32) {
     let fields = [Field::Dead, Field::DeadBefore];
     for &field in if place.is_durable() { &fields[..] } else { &fields[..1] } {
-        intent.set_field(field, intent.field(field).saturating_sub(units.into()));
+        intent.change_field(field, |dead| dead.saturating_sub(units.into()));
     }
 }
 

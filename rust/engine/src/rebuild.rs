@@ -22,8 +22,8 @@ use crate::directory;
 use crate::growth::{self, Memory};
 use crate::hash::{DIRECTORY_BITS, Hash};
 use crate::intent::{self, Intent};
-use crate::link::{self, Slot};
-use crate::locate;
+use crate::link;
+use crate::locate::{self, Position};
 use crate::place::{Field, LEVEL_ENTRIES, Place, pair, unpair};
 use crate::record::Record;
 use crate::ring;
@@ -257,13 +257,13 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
     let found = slot_for(memory, hash, record);
     let mut intent = Intent::begin(place);
     let what = match found {
-        Ok(Slot::Free(position)) => {
+        Ok(Some(position)) => {
             record.revive(&mut intent, place);
             link::enter(&mut intent, place, position, hash, reference);
             intent.commit()?;
             return Ok(None);
         }
-        Ok(Slot::Taken(..)) => "a second record of the same key",
+        Ok(None) => "a second record of the same key",
         Err(OpError::HashCollisions { .. }) => "one of too many keys with the same hash",
         Err(error) => return Err(error),
     };
@@ -272,10 +272,14 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
     Ok(Some(Violation::new(place.shard(), offset, what.into())))
 }
 
-/// The slot of a record's key, or one for it. A put gives up after two splits, and finds its slot
+/// A free slot for a record; `None`: its key has one. A put gives up after two splits, and finds its slot
 /// when it is made again, since these remain; so must this be, for as long as splits can help.
-fn slot_for<'m>(memory: Memory<'m>, hash: Hash, record: Record<'m>) -> Result<Slot<'m>, OpError> {
-    let find = || link::find_slot(memory, || locate::key_of(memory.place, hash, record));
+fn slot_for<'m>(
+    memory: Memory<'m>,
+    hash: Hash,
+    record: Record<'m>,
+) -> Result<Option<Position<'m>>, OpError> {
+    let find = || link::free_slot(memory, || locate::key_of(memory.place, hash, record));
     let mut found = find();
     for _ in 0..DIRECTORY_BITS {
         let Err(OpError::HashCollisions { shard }) = found else { break };

@@ -239,35 +239,46 @@ impl<'m> Record<'m> {
     /// Writes a record, not live, into memory that is allocated and not published; `publish` is
     /// next.
     /// `hash` is the key's; `value` of an integer is its 8 bytes.
+    #[inline(always)]
     pub fn write(
-        place: Place<'m>,
+        place: &Place<'m>,
         reference: u32,
         shape: Shape,
         hash: Hash,
         key: &[u8],
         value: &[u8],
     ) -> Result<(), OpError> {
-        let offset = place.unit_offset(reference);
         let bytes = place.record_bytes(reference).and_then(|room| room.part(0, shape.bytes()));
         let Some(bytes) = bytes else {
+            let offset = place.unit_offset(reference);
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
-        if shape.is_large() || shape.has_hash() || shape.sealed {
-            let checksum = || {
-                let covered = if shape.kind == Kind::Bytes { value } else { &[] };
-                let content = |seed| Hash::of(covered, seed).0;
-                seal::checksum(shape.seal_front(place, reference), hash.0, content)
-            };
-            let seal = shape.sealed.then(|| (shape.words(reference), checksum()));
-            write_long(bytes, shape, seal, hash, key, value);
-            return Ok(());
-        }
-        let word = shape.header()[0].to_ne_bytes();
-        match shape.kind {
-            Kind::Bytes => bytes.store_parts([&word, key, value]),
-            Kind::Integer => bytes.store_parts([&word, value, key]),
+        if shape.kind != Kind::Bytes || shape.is_large() || shape.has_hash() || shape.sealed {
+            Record::write_other(*place, bytes, reference, shape, hash, key, value);
+        } else {
+            bytes.store_parts([&shape.header()[0].to_ne_bytes(), key, value]);
         }
         Ok(())
+    }
+
+    /// Writes one that is not plain.
+    #[inline(never)]
+    fn write_other(
+        place: Place<'_>,
+        bytes: Bytes<'_>,
+        reference: u32,
+        shape: Shape,
+        hash: Hash,
+        key: &[u8],
+        value: &[u8],
+    ) {
+        let checksum = || {
+            let covered = if shape.kind == Kind::Bytes { value } else { &[] };
+            let content = |seed| Hash::of(covered, seed).0;
+            seal::checksum(shape.seal_front(place, reference), hash.0, content)
+        };
+        let seal = shape.sealed.then(|| (shape.words(reference), checksum()));
+        write_long(bytes, shape, seal, hash, key, value);
     }
 
     /// Makes a block that nothing refers to look like a retired record of its class: one store.

@@ -35,22 +35,26 @@ fn entry_offset(ring: u64, entry: u32) -> u64 {
     ring + 8 + u64::from(entry % ENTRIES) * 4
 }
 
-/// Starts to fetch the block that `pop` will probably take, and what describes its run.
+/// Starts to fetch the block that `pop` will probably take, and what describes its run; whether there
+/// is one. A guess, made without the lock.
 #[inline(always)]
-pub fn prefetch(place: Place<'_>, class: usize) {
+pub fn prefetch(place: Place<'_>, class: usize) -> bool {
     if !are_real(place) {
-        return;
+        return false;
     }
     let ring = place.ring_offset(class);
     let (first, len) = unpack(place.word(ring).map_or(0, |word| word.load(Relaxed)));
     if len == 0 {
-        return;
+        return false;
     }
-    let Some(entry) = place.region().half(entry_offset(ring, first)) else { return };
-    let reference = entry.load(Relaxed);
-    let Some(page) = place.unit_page(reference) else { return };
-    Record::prefetch(&place, reference);
-    place.region().prefetch(place.descriptor_offset(page));
+    if let Some(entry) = place.region().half(entry_offset(ring, first)) {
+        let reference = entry.load(Relaxed);
+        if let Some(page) = place.unit_page(reference) {
+            Record::prefetch(&place, reference);
+            place.region().prefetch(place.descriptor_offset(page));
+        }
+    }
+    true
 }
 
 /// Takes the block that waited longest, if there is one, and counts it live.

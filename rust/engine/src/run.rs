@@ -222,7 +222,7 @@ pub fn take_found(intent: &mut Intent<'_>, place: Place<'_>, found: Found) -> (u
 }
 
 fn lower(intent: &mut Intent<'_>, field: Field, by: u32) {
-    intent.set_field(field, intent.field(field).saturating_sub(by.into()));
+    intent.change_field(field, |value| value.saturating_sub(by.into()));
 }
 
 /// Takes fresh pages from the top, `most` or else `least`: the first one and how many.
@@ -335,6 +335,5 @@ pub fn free(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, ke
     let freed = intent.field(Field::Retired).wrapping_add(1);
     intent.set_field(Field::Retired, freed);
     set(intent, place, page, Run::Free { pages, freed, kept });
-    let free = intent.field(Field::FreePages).wrapping_add(pages.into());
-    intent.set_field(Field::FreePages, free);
+    intent.change_field(Field::FreePages, |free| free.wrapping_add(pages.into()));
 }

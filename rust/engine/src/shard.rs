@@ -14,7 +14,7 @@ use crate::growth::Memory;
 use crate::hash::Hash;
 use crate::holes;
 use crate::intent::Intent;
-use crate::link::{self, Slot};
+use crate::link;
 use crate::locate::{self, Located, Position};
 use crate::merge;
 use crate::place::{Field, Place};
@@ -205,34 +205,31 @@ impl<'m> Locked<'m> {
         value: &[u8],
     ) -> Result<Placed, OpError> {
         compaction::step(self.memory, By::Put, hash);
-        arena::prefetch_retired(self.memory.place, shape);
-        let placed = match self.put_once(hash, shape, key, value) {
-            Err(OpError::NoSpace { needed_bytes, max_bytes }) => {
-                let full = OpError::NoSpace { needed_bytes, max_bytes };
-                self.put_squeezed(full, hash, shape, key, value)?
+        let mut squeezed = false;
+        let placed = loop {
+            match self.put_once(hash, shape, key, value) {
+                Err(full @ OpError::NoSpace { .. }) if !squeezed => {
+                    self.squeeze(full, shape)?;
+                    squeezed = true;
+                }
+                done => break done?,
             }
-            done => done?,
         };
         self.shrink();
         Ok(placed)
     }
 
-    /// A put once more, after making room where the map may not grow.
+    /// Makes room where the map may not grow, or else answers that it is full.
     #[cold]
-    fn put_squeezed(
-        &self,
-        full: OpError,
-        hash: Hash,
-        shape: Shape,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<Placed, OpError> {
+    fn squeeze(&self, full: OpError, shape: Shape) -> Result<(), OpError> {
         match squeeze::make_room(self.memory.place, shape) {
-            Ok(true) => self.put_once(hash, shape, key, value),
+            Ok(true) => Ok(()),
             _ => Err(full),
         }
     }
 
+    /// Allocates and writes the record before it looks where the key is: meanwhile its bucket comes
+    /// from the memory (docs/decisions/0016-short-gets.md).
     #[inline(always)]
     fn put_once(
         &self,
@@ -241,51 +238,32 @@ impl<'m> Locked<'m> {
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
-        match link::find_slot(self.memory, || locate::key(self.memory.place, hash, key))? {
-            Slot::Taken(position, word, record) => {
-                self.replace(position, (word, record), shape, hash, key, value)
-            }
-            Slot::Free(position) => self.insert(position, hash, shape, key, value),
+        let place = self.memory.place;
+        let mut splits = 0;
+        loop {
+            let mut intent = Intent::begin(place);
+            let reference = arena::allocate(&mut intent, self.memory, shape)?;
+            Record::write(&place, reference, shape, hash, key, value)?;
+            Record::publish(&mut intent, place, reference, shape);
+            let (position, replaced) = match locate::key(place, hash, key)? {
+                Located::Found(position, word, old) => {
+                    link::redirect(&mut intent, place, position, word, reference);
+                    arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
+                    (position, true)
+                }
+                Located::Free(position) => {
+                    link::enter(&mut intent, place, position, hash, reference);
+                    (position, false)
+                }
+                none => {
+                    // The intent is forgotten: what it was made from changes.
+                    link::make_slot(self.memory, none, &mut splits)?;
+                    continue;
+                }
+            };
+            intent.commit()?;
+            return Ok(Placed { replaced, position: pack(place, position) });
         }
-    }
-
-    #[inline(always)]
-    fn insert(
-        &self,
-        position: Position<'m>,
-        hash: Hash,
-        shape: Shape,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<Placed, OpError> {
-        let place = self.memory.place;
-        let mut intent = Intent::begin(place);
-        let reference = arena::allocate(&mut intent, self.memory, shape)?;
-        Record::write(place, reference, shape, hash, key, value)?;
-        Record::publish(&mut intent, place, reference, shape);
-        link::enter(&mut intent, place, position, hash, reference);
-        intent.commit()?;
-        Ok(Placed { replaced: false, position: pack(place, position) })
-    }
-
-    #[inline(always)]
-    fn replace(
-        &self,
-        position: Position<'m>,
-        (word, old): (u32, Record<'m>),
-        shape: Shape,
-        hash: Hash,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<Placed, OpError> {
-        let place = self.memory.place;
-        let mut intent = Intent::begin(place);
-        let reference = arena::allocate(&mut intent, self.memory, shape)?;
-        Record::write(place, reference, shape, hash, key, value)?;
-        link::redirect(&mut intent, place, position, word, reference, shape);
-        arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
-        intent.commit()?;
-        Ok(Placed { replaced: true, position: pack(place, position) })
     }
 
     #[inline(always)]
@@ -301,8 +279,7 @@ impl<'m> Locked<'m> {
             let lowered = head.with_overflow(head.overflow().saturating_sub(1)).bumped();
             intent.set(table.high_offset(passed), lowered.high);
         }
-        let keys = intent.field(Field::Keys).saturating_sub(1);
-        intent.set_field(Field::Keys, keys);
+        intent.change_field(Field::Keys, |keys| keys.saturating_sub(1));
         arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
         intent.commit()
     }
