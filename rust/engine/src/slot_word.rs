@@ -73,15 +73,11 @@ impl SlotFormat {
         (slot >> self.reference_bits) as usize & 3
     }
 
-    /// Directory bit `depth` of the key, if a table of local depth `depth` caches it.
-    #[inline(always)]
-    pub fn cached_bit(self, slot: u32, depth: u32) -> Option<bool> {
+    /// The bit of a slot that is directory bit `depth` of the key, if a table of local depth `depth`
+    /// caches it.
+    pub fn cached(self, depth: u32) -> Option<u32> {
         let spare = self.spare();
-        if spare == 0 {
-            return None;
-        }
-        let bit = self.reference_bits + 2 + depth % spare;
-        Some(slot >> bit & 1 == 1)
+        (spare != 0).then(|| 1 << (self.reference_bits + 2 + depth % spare))
     }
 
     /// Whether slots of a table of local depth `depth` stay good at depth + 1.

@@ -89,7 +89,7 @@ pub fn finish(place: Place<'_>, pages: u64) -> Result<(), OpError> {
         let word = |slot| old.slot(bucket, slot);
         count_overflow(place, (bucket, SlotSet(stays(bucket))), word, &mut overflow);
     }
-    let format = place.slot_format();
+    let keeps_cache = place.slot_format().keeps_cache(depth);
     let mut hashing = Hashing::new(place);
     for (bucket, overflow) in overflow.into_iter().enumerate() {
         let kept = stays(bucket);
@@ -97,7 +97,7 @@ pub fn finish(place: Place<'_>, pages: u64) -> Result<(), OpError> {
         for slot in head.occupied() {
             if kept >> slot & 1 == 0 {
                 head = head.with_tag(slot, 0);
-            } else if !format.keeps_cache(depth) {
+            } else if !keeps_cache {
                 let word = hashing.repack(old.slot(bucket, slot), depth + 1);
                 old.half(bucket, slot).store(word, Release);
             }
@@ -110,7 +110,8 @@ pub fn finish(place: Place<'_>, pages: u64) -> Result<(), OpError> {
 /// Fills a page that nobody refers to with the keys that leave `entry`.
 fn fill(place: Place<'_>, entry: Entry<'_>, new: Table<'_>) {
     let format = place.slot_format();
-    if !format.keeps_cache(entry.depth) || format.cached_bit(0, entry.depth).is_none() {
+    let (keeps_cache, cached) = (format.keeps_cache(entry.depth), format.cached(entry.depth));
+    if !keeps_cache || cached.is_none() {
         prefetch_records(place, entry.table);
     }
     let mut hashing = Hashing::new(place);
@@ -120,13 +121,14 @@ fn fill(place: Place<'_>, entry: Entry<'_>, new: Table<'_>) {
         *new_head = new.head(bucket).emptied();
         for slot in old_head.occupied() {
             let word = entry.table.slot(bucket, slot);
-            if !hashing.moves(word, entry.depth) {
+            let moves = match cached {
+                Some(mask) => word & mask != 0,
+                None => hashing.moves(word, entry.depth),
+            };
+            if !moves {
                 continue;
             }
-            let word = match format.keeps_cache(entry.depth) {
-                true => word,
-                false => hashing.repack(word, entry.depth + 1),
-            };
+            let word = if keeps_cache { word } else { hashing.repack(word, entry.depth + 1) };
             new.half(bucket, slot).store(word, Release);
             *new_head = new_head.with_tag(slot, old_head.tag(slot));
         }
@@ -184,9 +186,7 @@ impl<'m> Hashing<'m> {
 
     /// Whether the key of a slot has directory bit `depth` set.
     fn moves(&mut self, word: u32, depth: u32) -> bool {
-        self.place.slot_format().cached_bit(word, depth).unwrap_or_else(|| {
-            self.hash_of(word).is_some_and(|hash| (hash.directory() >> depth) & 1 == 1)
-        })
+        self.hash_of(word).is_some_and(|hash| (hash.directory() >> depth) & 1 == 1)
     }
 
     /// The slot with the cached bits of another depth; as it is where its record makes no sense.
