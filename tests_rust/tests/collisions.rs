@@ -101,7 +101,7 @@ fn a_repair_keeps_keys_that_nearly_collide() {
 /// Writes `forged` over a key of the same length, in its record.
 fn forge(file: &MapFile, key: &[u8; 8], forged: &[u8; 8]) {
     let peek = open(file.folder(), file.name(), Access::ReadOnly, false).unwrap();
-    let place = Place::new(peek.storage.region(), &peek.header, 0);
+    let place = Place::new(&peek.storage, &peek.header, 0);
     let found = locate::key(place, Hash::of(key, secret()), key).unwrap();
     let Located::Found(_, word, _) = found else { panic!("it was put") };
     let at = place.unit_offset(place.slot_format().reference(word));

@@ -32,7 +32,7 @@ impl Scene {
     }
 
     fn place(&self) -> Place<'_> {
-        Place::new(self.peek.storage.region(), &self.peek.header, 0)
+        Place::new(&self.peek.storage, &self.peek.header, 0)
     }
 
     /// File offset of a key's slot, what the slot holds, and the record that it leads to.

@@ -109,7 +109,7 @@ fn the_words_of_the_header_are_the_documents() {
 #[test]
 fn the_words_of_a_shard_header_are_the_documents() {
     let opened = shf_base::open::heap(1, 256 << 10, 1 << 20);
-    let place = Place::new(opened.storage.region(), &opened.header, 0);
+    let place = Place::new(&opened.storage, &opened.header, 0);
     let level = place.level_offset(0) - place.field_offset(Field::Root);
     let mut table = vec![
         (level, "Level".to_string()),

@@ -68,7 +68,7 @@ pub fn open(
     }
     let file = MapFile::new(file, &place.path).map_err(|error| place.error("fstat", error))?;
     let (region, file) = (Arc::new(region), Arc::new(file));
-    let storage = Storage::new(region.clone(), Some(file.clone()));
+    let storage = Storage::new(region.clone(), &header.geometry, Some(file.clone()));
     if !writable {
         if header.durable && !identity.matches(&Identity::load(&region)) {
             return Err(OpenError::NeedsRecovery { path: place.path });

@@ -82,7 +82,7 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     let (geometry, region) = map_whole(&place, &draft.file, shards, max_bytes)?;
     let file = draft.map_file().map_err(|error| place.error("fcntl(F_DUPFD)", error))?;
     let (file, region) = (Arc::new(file), Arc::new(region));
-    let storage = Storage::new(region.clone(), Some(file.clone()));
+    let storage = Storage::new(region.clone(), &geometry, Some(file.clone()));
     ensure_front(&place, &storage, &geometry)?;
 
     let secret = options.secret.map_or_else(random, Ok);

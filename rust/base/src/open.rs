@@ -73,7 +73,7 @@ fn heap_of(shards: u32, window_bytes: u64, max_bytes: u64, durable: bool) -> Ope
     let (secret, created_ns) = (HEAP_SECRET, 0);
     let header = FileHeader { geometry, max_bytes, secret, created_ns, durable };
     header.store(&region);
-    let storage = Storage::new(Arc::new(region), None);
+    let storage = Storage::new(Arc::new(region), &geometry, None);
     Opened { storage, header, presence: Some(Presence::single()) }
 }
 
@@ -86,7 +86,7 @@ pub fn region(region: &Arc<Region>, access: Access) -> Result<Opened, Mismatch> 
         header.copy_out(0, &mut bytes);
     }
     let header = FileHeader::decode(&bytes, region.len())?;
-    let storage = Storage::new(region.clone(), None);
+    let storage = Storage::new(region.clone(), &header.geometry, None);
     let presence = (access == Access::ReadWrite).then(Presence::single);
     Ok(Opened { storage, header, presence })
 }

@@ -139,7 +139,8 @@ impl Region {
 /// Ranges of one length, at one distance from each other, in a region that they keep: checked once,
 /// when they are made.
 pub struct Rows {
-    region: Arc<Region>,
+    /// Keeps the bytes mapped.
+    _region: Arc<Region>,
     first: *mut u8,
     distance: u64,
     /// One less than there are.
@@ -171,13 +172,7 @@ impl Rows {
         let start = first.checked_add(u64::from(last).checked_mul(distance)?)?;
         region.resolve(start, len, 8)?;
         let first = region.resolve(first, len, 8)?;
-        Some(Rows { region, first, distance, last, len })
-    }
-
-    /// The region.
-    #[inline(always)]
-    pub fn region(&self) -> &Region {
-        &self.region
+        Some(Rows { _region: region, first, distance, last, len })
     }
 
     /// The address of a range, whose number wraps around.

@@ -6,9 +6,10 @@
 #![allow(unsafe_code)]
 
 use crate::atomic::Ordering::Relaxed;
+use crate::atomic::{Bytes, Page};
 use crate::crash;
 use crate::error::OpError;
-use crate::geometry::PAGE_BYTES;
+use crate::geometry::{Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, SHARD_HEADER_STRIDE};
 use crate::limits;
 use crate::map_file::MapFile;
 use crate::region::{Region, Rows};
@@ -28,12 +29,29 @@ const RETRIES: u32 = 10_000;
 /// No lock is ever held on the open file description: children share it.
 pub struct Storage {
     region: Arc<Region>,
+    shard_headers: Rows,
+    windows: Rows,
     file: Option<Arc<MapFile>>,
 }
 
 impl Storage {
-    pub(crate) fn new(region: Arc<Region>, file: Option<Arc<MapFile>>) -> Storage {
-        Storage { region, file }
+    /// A region that MUST be as long as the geometry says.
+    pub(crate) fn new(
+        region: Arc<Region>,
+        geometry: &Geometry,
+        file: Option<Arc<MapFile>>,
+    ) -> Storage {
+        let (count, window_bytes) = (geometry.shards(), geometry.window_bytes());
+        let rows = |first, distance, len| {
+            Rows::new(region.clone(), first, distance, count, len)
+                .expect("the whole file is mapped")
+        };
+        Storage {
+            shard_headers: rows(geometry.shard_header(0), SHARD_HEADER_STRIDE, SHARD_HEADER_BYTES),
+            windows: rows(geometry.window(0), window_bytes, window_bytes),
+            region,
+            file,
+        }
     }
 
     /// The mapped bytes. Their address does not change as long as `self` lives.
@@ -42,9 +60,16 @@ impl Storage {
         &self.region
     }
 
-    /// Ranges of the mapped bytes, which keep them mapped: see `Rows`.
-    pub fn rows(&self, first: u64, distance: u64, count: u32, len: u64) -> Option<Rows> {
-        Rows::new(self.region.clone(), first, distance, count, len)
+    /// The header of a shard, whose number wraps around.
+    #[inline(always)]
+    pub fn shard_header(&self, shard: u32) -> Page<'_> {
+        self.shard_headers.page(shard)
+    }
+
+    /// The window of a shard, whose number wraps around.
+    #[inline(always)]
+    pub fn window(&self, shard: u32) -> Bytes<'_> {
+        self.windows.bytes(shard)
     }
 
     /// Makes `len` bytes at `offset` real, both multiples of a page: afterwards touching them

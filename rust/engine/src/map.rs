@@ -7,7 +7,7 @@ use crate::directory;
 use crate::growth::{self, Memory};
 use crate::hash::Hash;
 use crate::options::Options;
-use crate::place::{Field, Place, Shards};
+use crate::place::{Field, Place};
 use crate::read::{self, Seen, Take};
 use crate::rebuild;
 use crate::record::{Kind, PAYLOAD_BYTES_MAX, Record, Shape};
@@ -31,7 +31,6 @@ use std::time::Duration;
 /// processes may have the same map open. A map inherited through `fork` works in the child.
 pub struct Map {
     pub(crate) storage: Storage,
-    shards: Shards,
     pub(crate) facts: FileHeader,
     presence: Option<Presence>,
     /// How long a writing operation waits for a lock, if not for ever.
@@ -116,7 +115,6 @@ impl Map {
 
     fn new(opened: Opened, options: &Options) -> Map {
         Map {
-            shards: Shards::new(&opened.storage, &opened.header.geometry),
             storage: opened.storage,
             facts: opened.header,
             presence: opened.presence,
@@ -410,7 +408,7 @@ impl Map {
 
     #[inline(always)]
     pub(crate) fn place(&self, shard: u32) -> Place<'_> {
-        Place::new(&self.shards, &self.facts, shard)
+        Place::new(&self.storage, &self.facts, shard)
     }
 
     pub(crate) fn places(&self) -> impl Iterator<Item = Place<'_>> {

@@ -23,10 +23,8 @@ use shf_base::atomic::{Bytes, Half, Page, PagesFromEnd, Word};
 use shf_base::epochs::Epochs;
 use shf_base::error::OpError;
 use shf_base::format::{FileHeader, LOCK_OFFSET, ROOT_OFFSET, SUSPECT_OFFSET};
-use shf_base::geometry::{
-    Geometry, PAGE_BYTES, RINGS_BYTES, SHARD_HEADER_BYTES, SHARD_HEADER_STRIDE, UNIT_BYTES,
-};
-use shf_base::region::{Region, Rows};
+use shf_base::geometry::{Geometry, PAGE_BYTES, RINGS_BYTES, SHARD_HEADER_BYTES, UNIT_BYTES};
+use shf_base::region::Region;
 use shf_base::storage::Storage;
 
 /// Entries of the first level of a directory.
@@ -131,26 +129,6 @@ const INDEX_OFFSET: u64 = DURABILITY_OFFSET + 64;
 const HOLES_OFFSET: u64 = INDEX_OFFSET + 64;
 const _: () = assert!(HOLES_OFFSET + 64 <= SHARD_HEADER_BYTES);
 
-/// The parts of all shards.
-pub struct Shards {
-    headers: Rows,
-    windows: Rows,
-}
-
-impl Shards {
-    /// Those of a map with this geometry.
-    pub fn new(storage: &Storage, geometry: &Geometry) -> Shards {
-        let (count, window_bytes) = (geometry.shards(), geometry.window_bytes());
-        let rows = |first, distance, len| {
-            storage.rows(first, distance, count, len).expect("the whole file is mapped")
-        };
-        Shards {
-            headers: rows(geometry.shard_header(0), SHARD_HEADER_STRIDE, SHARD_HEADER_BYTES),
-            windows: rows(geometry.window(0), window_bytes, window_bytes),
-        }
-    }
-}
-
 /// One shard's part of a region. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Place<'m> {
@@ -180,16 +158,16 @@ impl<'m> Place<'m> {
     /// The place of shard number `shard`, which MUST be below that of the geometry, in a map of
     /// which these are the facts.
     #[inline(always)]
-    pub fn new(shards: &'m Shards, facts: &'m FileHeader, shard: u32) -> Place<'m> {
+    pub fn new(storage: &'m Storage, facts: &'m FileHeader, shard: u32) -> Place<'m> {
         let geometry = &facts.geometry;
         Place {
-            region: shards.headers.region(),
+            region: storage.region(),
             facts,
             shard,
             header_offset: geometry.shard_header(shard),
             window_offset: geometry.window(shard),
-            header: shards.headers.page(shard),
-            window: shards.windows.bytes(shard),
+            header: storage.shard_header(shard),
+            window: storage.window(shard),
             rebuilder: false,
         }
     }

@@ -81,7 +81,7 @@ impl Account {
 
 /// The only shard of a map.
 pub fn place(peek: &Opened) -> Place<'_> {
-    Place::new(peek.storage.region(), &peek.header, 0)
+    Place::new(&peek.storage, &peek.header, 0)
 }
 
 /// What the header of the only shard counts.
