@@ -333,9 +333,10 @@ impl<'m> Place<'m> {
     #[inline(always)]
     pub fn record_bytes(&self, reference: u32) -> Option<Bytes<'m>> {
         let (pages, _) = unpair(self.load(Field::Limits));
-        let start = u64::from(reference) * UNIT_BYTES;
-        let end = self.facts.geometry.pages_offset() + u64::from(pages) * PAGE_BYTES;
-        if start < self.facts.geometry.pages_offset() || start >= end {
+        let (start, first) =
+            (u64::from(reference) * UNIT_BYTES, self.facts.geometry.pages_offset());
+        let end = (first + u64::from(pages) * PAGE_BYTES).min(self.window.len() as u64);
+        if start < first || start >= end {
             return None;
         }
         self.window.part(start, end - start)
