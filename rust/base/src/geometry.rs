@@ -40,7 +40,7 @@ pub const WINDOW_BYTES_MIN: u64 = 256 << 10;
 /// Largest window: 30 bits of 8-byte units.
 pub const WINDOW_BYTES_MAX: u64 = 8 << 30;
 /// Apparent length that a map stays within unless its maximum asks for more.
-pub const APPARENT_BYTES_DEFAULT: u64 = 256 << 30;
+pub const APPARENT_BYTES_DEFAULT: u64 = 128 << 30;
 
 const SLOT_RECORDS_OFFSET: u64 = PAGE_BYTES;
 const LEDGER_OFFSET: u64 = SLOT_RECORDS_OFFSET + SLOTS as u64 * SLOT_RECORD_BYTES;
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(bad.field, "max_bytes");
         assert!(
             Geometry::choose(256, 24 << 30, APPARENT_BYTES_DEFAULT).unwrap().window_bytes()
-                == 1 << 30
+                == 512 << 20
         );
         assert!(Geometry::choose(3, 1 << 30, APPARENT_BYTES_DEFAULT).is_err());
     }

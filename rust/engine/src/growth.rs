@@ -16,7 +16,7 @@ use shf_base::geometry::{PAGE_BYTES, RINGS_BYTES};
 use shf_base::storage::Storage;
 
 /// Largest step beyond what is needed, in pages.
-const STEP_PAGES_MAX: u32 = 16;
+const STEP_PAGES_MAX: u32 = 8;
 /// A step is this fraction of what is there already.
 const STEP_FRACTION: u32 = 32;
 /// Descriptors in a page.
