@@ -7,7 +7,17 @@ use std::ffi::CString;
 /// Runs `body` in a child for which the folder of the tests' maps is an empty tmpfs of `bytes`.
 /// Skips it, and says so, where the process may not do that.
 pub fn over_maps(bytes: u64, body: impl FnOnce()) {
-    let options = CString::new(format!("size={bytes}")).expect("no zero byte");
+    over_maps_with(format!("size={bytes}"), body);
+}
+
+/// As `over_maps`, on a mount that answers with huge pages whatever it is asked for. Skips it also
+/// where the kernel has none.
+pub fn over_huge_maps(bytes: u64, body: impl FnOnce()) {
+    over_maps_with(format!("size={bytes},huge=always"), body);
+}
+
+fn over_maps_with(options: String, body: impl FnOnce()) {
+    let options = CString::new(options).expect("no zero byte");
     alone(body, || {
         let (kind, target) = (c"tmpfs".as_ptr(), c"/dev/shm".as_ptr());
         // SAFETY: strings that outlive the call; only this child sees the mount.

@@ -40,16 +40,17 @@ pub(crate) fn map(file: &File, len: u64, writable: bool) -> io::Result<Region> {
     Ok(Region::mapped(map, writable))
 }
 
-/// How the page cache should hold the file. On tmpfs huge pages only help, where the mount has them.
+/// How the page cache should hold the file: in small pages.
 ///
-/// A file system on a disk must have small ones, which means no reading ahead either: at a store to
+/// On a tmpfs mount with huge pages one of them would be made real for each of a shard's areas, of which
+/// a small map needs a few KiB each (docs/decisions/0018-no-huge-pages.md). A file system on a disk must have small ones, which means no reading ahead either: at a store to
 /// a clean page of the cache, ext4 and xfs make real all that this page covers, not only the 4 KiB
 /// that the store needs. A huge one covers holes as well, and for these there may be no room, which
 /// is a SIGBUS at a byte that was committed. (Somebody who reads the file with its holes can still
 /// bring huge pages into the cache; nothing here can prevent that.)
 fn page_advice(file: &File) -> Advice {
     match rustix::fs::fstatfs(file) {
-        Ok(found) if file_system::is_tmpfs(&found) => Advice::HugePage,
+        Ok(found) if file_system::is_tmpfs(&found) => Advice::NoHugePage,
         _ => Advice::Random,
     }
 }

@@ -9,11 +9,12 @@ use crate::atomic::Ordering::Relaxed;
 use crate::atomic::{Bytes, Page};
 use crate::crash;
 use crate::error::OpError;
+use crate::file_system;
 use crate::geometry::{Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, SHARD_HEADER_STRIDE};
 use crate::limits;
 use crate::map_file::MapFile;
 use crate::region::{Region, Rows};
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, seek};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, fstatfs, seek};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MsyncFlags, madvise, msync};
 use std::os::fd::BorrowedFd;
@@ -32,6 +33,10 @@ pub struct Storage {
     shard_headers: Rows,
     windows: Rows,
     file: Option<Arc<MapFile>>,
+    /// Whether the file lies on a tmpfs. There a fault allocates a page, and of the size that the
+    /// mapping wants, where `fallocate` may take a huge one for each; and it is the only pass over
+    /// the pages.
+    in_memory: bool,
 }
 
 impl Storage {
@@ -46,7 +51,10 @@ impl Storage {
             Rows::new(region.clone(), first, distance, count, len)
                 .expect("the whole file is mapped")
         };
+        let descriptor = file.as_ref().and_then(|file| file.descriptor().ok());
+        let found = descriptor.and_then(|file| fstatfs(file).ok());
         Storage {
+            in_memory: found.is_some_and(|found| file_system::is_tmpfs(&found)),
             shard_headers: rows(geometry.shard_header(0), SHARD_HEADER_STRIDE, SHARD_HEADER_BYTES),
             windows: rows(geometry.window(0), window_bytes, window_bytes),
             region,
@@ -83,7 +91,9 @@ impl Storage {
 
     /// As `commit`, of bytes that may be in use already: takes nothing back on failure.
     pub fn ensure(&self, offset: u64, len: u64) -> Result<(), OpError> {
-        self.reserve(offset, len)?;
+        if self.make_real(offset, len)? {
+            return Ok(());
+        }
         match self.populate(offset, len) {
             // Or the file was cut short just now, which reserving would tell.
             Err(Errno::FAULT | Errno::NOMEM) => self.reserve(offset, len).and(Err(no_space(len))),
@@ -92,9 +102,15 @@ impl Storage {
         }
     }
 
-    /// As `ensure`, without touching the pages: for many that may never be stored to.
+    /// As `ensure`, without mapping the pages where that can be done without: for many that may never
+    /// be stored to.
     pub fn reserve(&self, offset: u64, len: u64) -> Result<(), OpError> {
-        let Some(file) = &self.file else { return Ok(()) };
+        self.make_real(offset, len).map(drop)
+    }
+
+    /// Whether the pages, which are real now, are mapped as well.
+    fn make_real(&self, offset: u64, len: u64) -> Result<bool, OpError> {
+        let Some(file) = &self.file else { return Ok(true) };
         debug_assert!(offset.is_multiple_of(PAGE_BYTES) && len.is_multiple_of(PAGE_BYTES));
         let end = offset.saturating_add(len);
         if end > self.region.len() {
@@ -110,6 +126,17 @@ impl Storage {
         let may_grow = end <= limits::file_bytes_max();
         if !may_grow && !is_real(file, offset, end) {
             return Err(no_space(len));
+        }
+        if may_grow && self.in_memory {
+            match self.populate(offset, len) {
+                Ok(()) => return Ok(true),
+                // Or the file was cut short just now.
+                Err(Errno::FAULT | Errno::NOMEM) => {
+                    return self.check_length(file).and(Err(no_space(len)));
+                }
+                // Kernels before 5.14 do not know the advice.
+                Err(_) => {}
+            }
         }
         let mut at = if may_grow { offset } else { end };
         while at < end {
@@ -127,7 +154,7 @@ impl Storage {
             }
             at += chunk;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Whether there is a file: on the heap nothing can be given back.
@@ -211,9 +238,6 @@ impl Storage {
 
     /// Maps the pages, so that the first stores need no page faults.
     fn populate(&self, offset: u64, len: u64) -> Result<(), Errno> {
-        if self.file.is_none() {
-            return Ok(());
-        }
         let Some(address) = self.region.range(offset, len) else { return Err(Errno::FAULT) };
         crash::step();
         // SAFETY: the range lies inside the mapping, whose contents the advice does not change.
