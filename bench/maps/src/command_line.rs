@@ -40,6 +40,9 @@ pub struct Options {
     /// Measure memory over the bytes of keys and values, as one thread loads, replaces and deletes
     #[arg(long)]
     pub memory: bool,
+    /// Measure a lock and unlock of one of our shards, whatever the map
+    #[arg(long)]
+    pub lock: bool,
 }
 
 impl Options {
@@ -55,7 +58,13 @@ impl Options {
 
     /// The same options for each thing to measure by itself.
     pub fn parts(&self) -> Vec<Options> {
-        let nothing = Options { phases: Vec::new(), latency: false, memory: false, ..self.clone() };
+        let nothing = Options {
+            phases: Vec::new(),
+            latency: false,
+            memory: false,
+            lock: false,
+            ..self.clone()
+        };
         let mut parts = Vec::new();
         if !self.phases.is_empty() {
             parts.push(Options { phases: self.phases.clone(), ..nothing.clone() });
@@ -64,7 +73,10 @@ impl Options {
             parts.push(Options { latency: true, ..nothing.clone() });
         }
         if self.memory {
-            parts.push(Options { memory: true, ..nothing });
+            parts.push(Options { memory: true, ..nothing.clone() });
+        }
+        if self.lock {
+            parts.push(Options { lock: true, ..nothing });
         }
         parts
     }
@@ -87,6 +99,7 @@ impl Options {
         arguments.extend(["--folder".into(), self.folder.clone().into_os_string()]);
         arguments.extend(self.latency.then(|| "--latency".into()));
         arguments.extend(self.memory.then(|| "--memory".into()));
+        arguments.extend(self.lock.then(|| "--lock".into()));
         arguments
     }
 }

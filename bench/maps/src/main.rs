@@ -13,6 +13,7 @@ mod machine;
 mod versions;
 mod throughput;
 mod latency;
+mod lock;
 mod memory;
 mod measure;
 

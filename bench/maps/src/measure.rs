@@ -3,7 +3,7 @@
 use crate::command_line::{Options, StoreName};
 use crate::store::Store;
 use crate::stores::{DashStore, PapayaStore, ShfStore};
-use crate::{latency, memory, throughput, versions};
+use crate::{latency, lock, memory, throughput, versions};
 use serde_json::{Map, Value, json};
 use std::process::{Command, Stdio};
 
@@ -35,6 +35,9 @@ fn measure<S: Store>(options: &Options) -> Result<Value, String> {
     }
     if options.memory {
         figures["memory"] = json!(memory::measure::<S>(options)?);
+    }
+    if options.lock {
+        figures["lock_ns"] = json!(lock::measure(&options.folder)?);
     }
     Ok(figures)
 }

@@ -1,8 +1,11 @@
 // What our lock costs: alone, and when several processes write to one shard.
+#include <pthread.h>
+
 #include <array>
 #include <string>
 
 #include "../context.hpp"
+#include "../rust_maps.hpp"
 #include "random.hpp"
 #include "shf/map.hpp"
 
@@ -59,6 +62,26 @@ double Measure(Context* context, unsigned processes, Operation operation) {
   return static_cast<double>(count * processes) / (end - begin) / 1e6;
 }
 
+// Nanoseconds of a lock and unlock of what the C library has for the purpose.
+double PthreadLock() {
+  constexpr uint64_t kLocks = 20'000'000;
+  const Shared<pthread_mutex_t> mutex;
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  pthread_mutex_init(&*mutex, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+  const double begin = Now();
+  for (uint64_t i = 0; i < kLocks; ++i) {
+    pthread_mutex_lock(&*mutex);
+    pthread_mutex_unlock(&*mutex);
+  }
+  const double seconds = Now() - begin;
+  pthread_mutex_destroy(&*mutex);
+  return seconds * 1e9 / kLocks;
+}
+
 }  // namespace
 
 void MeasureLock(Context* context) {
@@ -68,15 +91,6 @@ void MeasureLock(Context* context) {
     const shf::Result<shf::Placed> placed = map.Put(key, value);
     return placed.ok() ? "" : placed.text();
   };
-  // The same search without a result, once under the lock and once without it.
-  const auto remove = [&](const shf::Map& map, std::string_view key) -> std::string {
-    const shf::Result<bool> deleted = map.Delete(key);
-    return deleted.ok() ? "" : deleted.text();
-  };
-  const auto contains = [&](const shf::Map& map, std::string_view key) -> std::string {
-    const shf::Result<bool> there = map.Contains(key);
-    return there.ok() ? "" : there.text();
-  };
   for (unsigned run = 0; run < context->options.runs; ++run) {
     for (const unsigned processes : kProcesses) {
       if (interrupted) return;
@@ -84,9 +98,11 @@ void MeasureLock(Context* context) {
       const Scene scene = {kSectionNames[kLock], kKeys, kValueBytes, processes};
       context->Add(kOurs, scene, "UPDATE, one shard", kMops, Measure(context, processes, put));
       if (processes > 1) continue;
-      const double locked = Measure(context, 1, remove);
-      const double free = Measure(context, 1, contains);
-      context->Add(kOurs, scene, "lock and unlock, ns", kNanoseconds, 1e3 / locked - 1e3 / free);
+      const nlohmann::json ours = AskRustProgram(
+          context->options, {"--store", "shf", "--lock", "--folder", context->options.folder});
+      if (ours.is_null()) return context->Fail(kOurs, kSectionNames[kLock]);
+      context->Add(kOurs, scene, "lock and unlock, ns", kNanoseconds, ours.value("lock_ns", 0.0));
+      context->Add(kOurs, scene, "pthread, robust and shared, ns", kNanoseconds, PthreadLock());
     }
   }
 }

@@ -27,8 +27,8 @@ const SECTIONS: [(&str, &str, &str); 8] = [
     (
         "lock",
         "The lock",
-        "Processes on a map with a single shard. A lock and unlock is what a delete of a missing key \
-         takes more than asking for it.",
+        "Processes on a map with a single shard. A lock and unlock, and the same of the mutex that the C \
+         library has for the purpose, are those of one process whose lock nobody else wants.",
     ),
     ("growth", "Growth", "How the cost of an operation grows with the number of keys."),
 ];

@@ -127,20 +127,24 @@ impl Storage {
         if !may_grow && !is_real(file, offset, end) {
             return Err(no_space(len));
         }
-        if may_grow && self.in_memory {
-            match self.populate(offset, len) {
-                Ok(()) => return Ok(true),
-                // Or the file was cut short just now.
-                Err(Errno::FAULT | Errno::NOMEM) => {
-                    return self.check_length(file).and(Err(no_space(len)));
-                }
-                // Kernels before 5.14 do not know the advice.
-                Err(_) => {}
-            }
-        }
+        let mut mapped = may_grow && self.in_memory;
         let mut at = if may_grow { offset } else { end };
         while at < end {
             let chunk = CHUNK_BYTES.min(end - at);
+            if mapped {
+                match self.populate(at, chunk) {
+                    Ok(()) => {
+                        at += chunk;
+                        continue;
+                    }
+                    // Or the file was cut short just now.
+                    Err(Errno::FAULT | Errno::NOMEM) => {
+                        return self.check_length(file).and(Err(no_space(len)));
+                    }
+                    // Kernels before 5.14 do not know the advice.
+                    Err(_) => mapped = false,
+                }
+            }
             match allocate(file, at, chunk) {
                 Ok(()) => {}
                 // A full xfs refuses even what is there already.
@@ -154,7 +158,7 @@ impl Storage {
             }
             at += chunk;
         }
-        Ok(false)
+        Ok(mapped)
     }
 
     /// Whether there is a file: on the heap nothing can be given back.
