@@ -55,9 +55,13 @@ fn the_areas_of_the_file_lie_where_the_document_says() {
         &*format!("| shard header 0 | `{}` with up to 512 shards", two.shard_header(0)),
         &*format!("| `{}` with 2 shards, `{}` with 256", two.window(0), many.window(0)),
     ]);
-    for (text, window_bytes) in
-        [("256 KiB", 256 << 10), ("1 MiB", 1 << 20), ("1 GiB", 1 << 30), ("8 GiB", 8 << 30)]
-    {
+    for (text, window_bytes) in [
+        ("256 KiB", 256 << 10),
+        ("1 MiB", 1 << 20),
+        ("512 MiB", 512 << 20),
+        ("1 GiB", 1 << 30),
+        ("8 GiB", 8 << 30),
+    ] {
         let geometry = Geometry::new(1, window_bytes).unwrap();
         let (pages, bits) = (geometry.pages_offset(), geometry.reference_bits());
         assert_says([&*format!("| {text} | `{pages}` | {bits} | {} |", 30 - bits)]);

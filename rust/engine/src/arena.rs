@@ -1,7 +1,7 @@
 //! The record memory of a shard: where new records go, and what becomes of retired ones.
 //!
 //! Small records lie in blocks of their size class (`class`), one after the other in log runs of up
-//! to 16 pages; `head` is the run that fresh blocks come from. A retired block goes to the ring of
+//! to 8 pages; `head` is the run that fresh blocks come from. A retired block goes to the ring of
 //! its class (`ring`) and is the next one used, so that updates in a steady state neither grow the
 //! map nor move anything. Blocks whose ring is full stay dead in their run. A run with nothing live
 //! in it is free at once; `compaction` empties sparse ones, and when memory has run out `sweep`

@@ -6,7 +6,7 @@
 //!
 //! The ledger holds each shard's committed pages; their sum, taken at each step, is held against
 //! the map's maximum. Steps that several shards take at the same moment may exceed it by one step
-//! for each; a step is at most 64 KiB beyond what a single record needs.
+//! for each; a step is at most 32 KiB beyond what a single record needs.
 
 use crate::class::CLASSES;
 use crate::place::{Field, Place, pair};
