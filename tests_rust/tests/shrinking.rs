@@ -2,11 +2,12 @@
 #![cfg(all(feature = "crash-points", not(any(miri, loom))))]
 
 use shf_base::grace;
+use shf_engine::hash::Hash;
 use shf_engine::place::Field;
 use shf_engine::{Map, OpError};
 use shf_tests::map_file::MapFile;
 use shf_tests::mount::over_maps;
-use shf_tests::{Random, assert_sound};
+use shf_tests::{Random, assert_sound, secret};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -224,4 +225,31 @@ fn recovery_leaves_holes_what_they_are() {
     put(&recovered, 0..KEYS, 6);
     assert_holds(&recovered, 0..KEYS, 6);
     assert_sound(&recovered);
+}
+
+#[test]
+fn a_put_that_finds_no_slot_gives_back_the_holes_that_it_took() {
+    // Goal: what the map counts is what the file system has, after a put that made the last holes real
+    // for its record and then found its table full, and no page for another one. Method: maps of many
+    // sizes are filled, emptied, and filled again by keys of one bucket, to the first that has no space.
+    grace::set_rest(0);
+    let one_bucket = |key: &u64| Hash::of(&key.to_le_bytes(), secret()).bucket() == 0;
+    let keys: Vec<u64> = (0..).filter(one_bucket).take(300).collect();
+    for (pages, len) in
+        (60..160).flat_map(|pages| [3000, 5000, 7000, 15000].map(|len| (pages, len)))
+    {
+        let file = MapFile::new("shrinking-no-slot");
+        let map = file.create_with(1, pages << 12);
+        let put = |key: &u64, len: usize| map.put(&key.to_le_bytes(), &vec![7; len]);
+        let fill = |len| keys.iter().take_while(|key| put(key, len).is_ok()).count();
+        for key in &keys[1..fill(4000)] {
+            map.delete(&key.to_le_bytes()).unwrap();
+        }
+        for _ in 0..100 {
+            put(&keys[0], 1000).unwrap();
+        }
+        fill(len);
+        assert_sound(&map);
+        assert_eq!(map.stats().committed_bytes, real_bytes(&file));
+    }
 }

@@ -203,6 +203,16 @@ fn turn_rest(place: Place<'_>) {
     place.store(Field::Resting, place.load(Field::Retired));
 }
 
+/// As `settle`, also of holes that an intent has taken which was forgotten since.
+#[cold]
+pub fn settle_forgotten(memory: Memory<'_>) {
+    let place = memory.place;
+    if place.load(Field::Unsettled) != 0 {
+        settle(memory);
+        memory.count(place.load(Field::Holes));
+    }
+}
+
 /// Makes the holes that may be real holes again. The caller holds the lock and nothing is pending.
 pub fn settle(memory: Memory<'_>) {
     let place = memory.place;

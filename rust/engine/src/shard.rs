@@ -208,11 +208,15 @@ impl<'m> Locked<'m> {
         let mut squeezed = false;
         let placed = loop {
             match self.put_once(hash, shape, key, value) {
-                Err(full @ OpError::NoSpace { .. }) if !squeezed => {
-                    self.squeeze(full, shape)?;
+                Ok(placed) => break placed,
+                Err(error) => {
+                    holes::settle_forgotten(self.memory);
+                    if squeezed || !matches!(error, OpError::NoSpace { .. }) {
+                        return Err(error);
+                    }
+                    self.squeeze(error, shape)?;
                     squeezed = true;
                 }
-                done => break done?,
             }
         };
         self.shrink();
@@ -229,7 +233,7 @@ impl<'m> Locked<'m> {
     }
 
     /// Allocates and writes the record before it looks where the key is: meanwhile its bucket comes
-    /// from the memory (docs/decisions/0016-short-gets.md).
+    /// from the memory (docs/decisions/0017-puts-write-first.md).
     #[inline(always)]
     fn put_once(
         &self,
@@ -257,6 +261,7 @@ impl<'m> Locked<'m> {
                 }
                 none => {
                     // The intent is forgotten: what it was made from changes.
+                    holes::settle_forgotten(self.memory);
                     link::make_slot(self.memory, none, &mut splits)?;
                     continue;
                 }
