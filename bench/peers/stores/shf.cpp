@@ -25,7 +25,7 @@ class ShfSession : public Session {
   bool Get(const Key& key, char* buffer, size_t* bytes) override {
     const shf::Result<size_t> found = map_.Get(key.view(), buffer, value_bytes_max_);
     *bytes = *found;
-    return found.ok() || (!found.absent() && Fail(found.text()));
+    return found.ok() || Missed(found);
   }
   bool Delete(const Key& key) override {
     const shf::Result<bool> deleted = map_.Delete(key.view());
@@ -41,6 +41,10 @@ class ShfSession : public Session {
   const shf::Map& map() const { return map_; }
 
  private:
+  [[gnu::cold, gnu::noinline]] bool Missed(const shf::Result<size_t>& found) {
+    return !found.absent() && Fail(found.text());
+  }
+
   const shf::Map map_;
   const uint64_t value_bytes_max_;
 };
