@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_panic_becomes_a_status_and_a_text_that_names_the_place() {
         silence_panics();
-        let outcome = guard(|| panic!("table {} is upside down", 7));
+        let outcome: Outcome = guard(|| panic!("table {} is upside down", 7));
         assert_eq!(outcome.status, Status::Internal as u32);
         let text = take_failure_text();
         assert!(text.contains("table 7 is upside down at "), "{text}");
@@ -162,17 +162,20 @@ mod tests {
 
     #[test]
     fn an_error_keeps_its_status_and_its_text() {
-        let outcome = guard(|| Err(OpError::ReadOnly.into()));
+        let outcome: Outcome = guard(|| Err(OpError::ReadOnly.into()));
         assert_eq!(outcome.status, Status::ReadOnly as u32);
         assert_eq!(take_failure_text(), OpError::ReadOnly.to_string());
-        assert_eq!(guard(|| Err(Failure::NotAttached)).status, Status::NotAttached as u32);
+        assert_eq!(
+            guard::<Outcome>(|| Err(Failure::NotAttached)).status,
+            Status::NotAttached as u32
+        );
         assert_eq!(take_failure_text(), "not attached to a map");
     }
 
     #[test]
     fn a_short_buffer_says_the_bytes_needed_and_leaves_no_text() {
         let error = OpError::BufferTooSmall { needed_bytes: 42, found_bytes: 7 };
-        let outcome = guard(|| Err(error.into()));
+        let outcome: Outcome = guard(|| Err(error.into()));
         assert_eq!((outcome.status, outcome.value), (Status::BufferTooSmall as u32, 42));
         assert_eq!(take_failure_text(), "");
     }

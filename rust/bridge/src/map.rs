@@ -194,7 +194,10 @@ impl Map {
 
     #[inline(always)]
     pub(crate) fn engine(&self) -> Result<&EngineMap, Failure> {
-        self.engine.as_deref().ok_or_else(|| Failure::NotAttached)
+        match &self.engine {
+            Some(engine) => Ok(engine),
+            None => Err(Failure::NotAttached),
+        }
     }
 
     fn attach(&mut self, opener: Opener, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
