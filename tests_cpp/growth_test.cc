@@ -60,7 +60,7 @@ TEST(Growth, MillionsOfKeysAreLoadedReadReplacedAndDeleted) {
   for (uint64_t key = 0; key < kKeys / 2; ++key) {
     ASSERT_TRUE(map.Put(support::Bytes(key), ValueOf(key, 3, memory)).ok());
   }
-  EXPECT_LE(map.GetStats()->committed_bytes, committed);
+  EXPECT_LE(map.GetStats()->committed_bytes, committed + committed / 10);
 }
 
 TEST(Growth, AMapWithOneShardGrowsLikeAnyOther) {
