@@ -16,6 +16,9 @@ pub struct Reading {
     pub ended: u64,
 }
 
+/// How often one clear is believed to delete a key.
+const CLEARINGS_MAX: u32 = 3;
+
 /// The calls of a round, by key.
 pub struct Calls(Vec<(Key, Event)>);
 
@@ -55,12 +58,15 @@ impl Calls {
         self.0.extend(unseen.map(|key| (Key(key), event)));
     }
 
-    /// A clear deletes each key at some time of it. One that is cut short, or gives up on the way,
+    /// A clear deletes each key at some time of it; where a table is begun anew, because it was split or
+    /// merged meanwhile, those that were put again as well. One that is cut short, or gives up on the way,
     /// may have deleted any of them.
     fn add_to_all(&mut self, clear: Entry, keys: u64) {
         let ended = if clear.answer == REFUSED { u64::MAX } else { clear.ended };
         let event = Event { begun: clear.begun, ended, call: Call::Delete(None) };
-        self.0.extend((0..keys).map(|key| (Key(key), event)));
+        for _ in 0..CLEARINGS_MAX {
+            self.0.extend((0..keys).map(|key| (Key(key), event)));
+        }
     }
 
     /// How many there are.
@@ -192,6 +198,15 @@ mod tests {
             assert_eq!(judge(&[puts.clone(), clear(40, 2)], [None, None, other]), Ok(()));
         }
         assert!(judge(&[puts.clone(), clear(40, 2)], both).is_err());
+        let deleted = |at| vec![entry(What::Contains, PUT, (at, at + 1), 0, 0)];
+        let again = vec![entry(What::Put, PUT, (34, 35), 9, 0)];
+        assert_eq!(
+            judge(
+                &[puts.clone(), deleted(33), again, deleted(37), clear(40, 2)],
+                [None, None, Some(8)]
+            ),
+            Ok(())
+        );
         for cut in [clear(u64::MAX, 0), clear(40, REFUSED)] {
             assert_eq!(judge(&[puts.clone(), cut.clone()], both), Ok(()));
             assert_eq!(judge(&[puts.clone(), cut], [None, None, Some(8)]), Ok(()));
