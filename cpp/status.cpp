@@ -60,9 +60,9 @@ const char* StatusName(Status status) noexcept {
 }
 
 const std::string& ResultBase::text() const noexcept {
-  // Within the small string optimization, and never destroyed.
-  static const std::string& none = *new std::string();
-  static const std::string& short_buffer = *new std::string("short buffer");
+  // Within the small string optimization: nothing is allocated.
+  static const std::string none;
+  static const std::string short_buffer("short buffer");
   if (error_) return error_->text;
   return status_ == Status::kBufferTooSmall ? short_buffer : none;
 }
