@@ -36,7 +36,7 @@ const LOG_FRACTION: u32 = 32;
 const DEAD_FRACTION: u64 = 16;
 /// And at least this many units, 8 KiB.
 const DEAD_UNITS_MIN: u64 = 1024;
-/// A log run holds at least this many blocks of the size that made it.
+/// A log run holds at least this many blocks of the size that made it, if it may have so many pages.
 const LOG_BLOCKS_MIN: u32 = 4;
 
 /// Cache lines of a fresh block that are fetched ahead: small records, and what the processor's own

@@ -136,7 +136,7 @@ pub fn find_from<'m>(
 
 /// As `find_from`, of the table for as many bits as the root says or one less, under one load of the
 /// limits; no branch depends on which of the two it is, which is as good as random. `None` tells
-/// nothing.
+/// nothing. Where a forged level leads beyond the limits, the shorter entry is taken.
 #[inline(always)]
 pub fn find_quickly<'m>(place: &Place<'m>, root: u64, bits: u32) -> Option<Table<'m>> {
     let depth = root & !MOVES;

@@ -59,7 +59,7 @@ impl<'m> Intent<'m> {
     /// An empty intent. The caller holds the shard's lock and nothing is pending.
     #[inline(always)]
     pub fn begin(place: Place<'m>) -> Intent<'m> {
-        Intent { place, entries: ArrayVec::new_const(), hashed: [0; _] }
+        Intent { place, entries: ArrayVec::new_const(), hashed: [0; 1 << HASH_BITS] }
     }
 
     /// The value that a word will have after the commit.

@@ -78,6 +78,8 @@ pub fn pop_larger(intent: &mut Intent<'_>, place: Place<'_>, class: usize) -> Op
             continue;
         }
         if let Some((reference, page, run)) = take(intent, place, larger) {
+            // At once, because its size changes at once: the intent may be forgotten.
+            forget(place, larger, reference);
             // The rest is a block before the front changes its size: runs can always be walked.
             Record::write_free(place, reference + units, rest_class);
             count_live(intent, place, page, run, units);
@@ -171,6 +173,17 @@ pub fn refill(place: Place<'_>, class: usize, reference: u32) -> bool {
 
 fn holds(place: Place<'_>, class: usize, reference: u32) -> bool {
     waiting_in(place, class).any(|waiting| waiting == reference)
+}
+
+/// Drops a block from the ring of a class, at once.
+fn forget(place: Place<'_>, class: usize, reference: u32) {
+    let ring = place.ring_offset(class);
+    for entry in 0..ENTRIES {
+        let Some(half) = place.region().half(entry_offset(ring, entry)) else { continue };
+        if half.load(Relaxed) == reference {
+            half.store(0, Release);
+        }
+    }
 }
 
 /// Drops all blocks that lie in `units` units from `start` on, from all rings, at once.
