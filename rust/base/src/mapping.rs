@@ -42,8 +42,10 @@ pub(crate) fn map(file: &File, len: u64, writable: bool) -> io::Result<Region> {
 
 /// How the page cache should hold the file: in small pages.
 ///
-/// On a tmpfs mount with huge pages one of them would be made real for each of a shard's areas, of which
-/// a small map needs a few KiB each (docs/decisions/0018-no-huge-pages.md). A file system on a disk must have small ones, which means no reading ahead either: at a store to
+/// On a tmpfs mount with huge pages, one of them would be made real for each of a shard's areas, of
+/// which a small map needs a few KiB each (docs/decisions/0018-no-huge-pages.md).
+///
+/// A file system on a disk must have small ones, which means no reading ahead either: at a store to
 /// a clean page of the cache, ext4 and xfs make real all that this page covers, not only the 4 KiB
 /// that the store needs. A huge one covers holes as well, and for these there may be no room, which
 /// is a SIGBUS at a byte that was committed. (Somebody who reads the file with its holes can still

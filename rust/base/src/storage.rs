@@ -102,8 +102,7 @@ impl Storage {
         }
     }
 
-    /// As `ensure`, without mapping the pages where that can be done without: for many that may never
-    /// be stored to.
+    /// As `ensure`, but on a disk without mapping the pages: for many that may never be stored to.
     pub fn reserve(&self, offset: u64, len: u64) -> Result<(), OpError> {
         self.make_real(offset, len).map(drop)
     }

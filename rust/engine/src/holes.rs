@@ -203,7 +203,8 @@ fn turn_rest(place: Place<'_>) {
     place.store(Field::Resting, place.load(Field::Retired));
 }
 
-/// As `settle`, also of holes that an intent has taken which was forgotten since.
+/// As `settle`, also of holes that an intent has taken which was forgotten since: they were counted as
+/// real.
 #[cold]
 pub fn settle_forgotten(memory: Memory<'_>) {
     let place = memory.place;
