@@ -72,20 +72,28 @@ class [[nodiscard]] ResultBase {
   Error error() const { return error_ ? *error_ : Error{status_, text(), needed_bytes_}; }
 
  protected:
+  /// Success.
   ResultBase() = default;
+  /// An outcome that needs no text of its own.
   explicit ResultBase(Status status, uint64_t needed_bytes = 0)
       : status_(status), needed_bytes_(needed_bytes) {}
+  /// A failure.
   explicit ResultBase(Error error)
       : status_(error.status),
         needed_bytes_(error.needed_bytes),
         error_(std::make_unique<Error>(std::move(error))) {}
+  /// A copy, of the text as well.
   ResultBase(const ResultBase& other)
       : status_(other.status_),
         needed_bytes_(other.needed_bytes_),
         error_(other.error_ ? std::make_unique<Error>(*other.error_) : nullptr) {}
+  /// Takes the text over.
   ResultBase(ResultBase&&) noexcept = default;
+  /// A copy, of the text as well.
   ResultBase& operator=(const ResultBase& other) { return *this = ResultBase(other); }
+  /// Takes the text over.
   ResultBase& operator=(ResultBase&&) noexcept = default;
+  /// Frees the text.
   ~ResultBase() = default;
 
  private:
