@@ -49,14 +49,6 @@ impl Outcome {
 /// An outcome without `flag` in one register: its `value`, below 2^56, and the status in the bits above.
 pub struct Packed(pub u64);
 
-impl Packed {
-    /// Success with a number.
-    #[inline(always)]
-    pub fn done(value: u64) -> Packed {
-        Packed(value)
-    }
-}
-
 impl From<Outcome> for Packed {
     fn from(outcome: Outcome) -> Packed {
         Packed(u64::from(outcome.status) << 56 | outcome.value)

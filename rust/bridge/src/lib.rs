@@ -117,7 +117,7 @@ mod ffi {
         /// bits above. It and the pointers make the most frequent call a tenth shorter.
         ///
         /// # Safety
-        /// Each pointer is good for its number of bytes, and not null.
+        /// Each pointer is good for its number of bytes, and not null; the two do not overlap.
         unsafe fn get_into(
             self: &Map,
             key: *const u8,

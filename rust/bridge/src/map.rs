@@ -69,7 +69,7 @@ impl Map {
     }
 
     /// # Safety
-    /// Each pointer is good for its number of bytes, and not null.
+    /// Each pointer is good for its number of bytes, and not null; the two do not overlap.
     #[allow(unsafe_code)]
     #[inline]
     pub unsafe fn get_into(
@@ -79,13 +79,13 @@ impl Map {
         into: *mut u8,
         into_bytes: usize,
     ) -> u64 {
-        // SAFETY: by the contract; C++ has seen to it that the two do not overlap.
+        // SAFETY: by the contract.
         let (key, into) = unsafe {
             (slice::from_raw_parts(key, key_bytes), slice::from_raw_parts_mut(into, into_bytes))
         };
         let Packed(answer) = guard(|| {
             Ok(match self.engine()?.get_into(key, into)? {
-                Some(bytes) => Packed::done(bytes as u64),
+                Some(bytes) => Packed(bytes as u64),
                 None => Outcome::absent().into(),
             })
         });
