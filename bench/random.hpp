@@ -3,6 +3,7 @@
 #define SHF_BENCH_RANDOM_HPP_
 
 #include <cstdint>
+#include <utility>
 
 namespace bench {
 
@@ -21,9 +22,16 @@ class Random {
   explicit Random(uint64_t seed) : state_(Mix(seed)) {}
   uint64_t Next() { return Mix(state_ += 0x9e3779b97f4a7c15U); }
   // Uniform from 0 to bound - 1; bound MUST be below 2^32.
-  uint64_t Below(uint64_t bound) { return ((Next() >> 32) * bound) >> 32; }
+  uint64_t Below(uint64_t bound) { return Scaled(Next() >> 32, bound); }
+  // Two of them, from one step of the sequence.
+  std::pair<uint64_t, uint64_t> Below(uint64_t first, uint64_t second) {
+    const uint64_t next = Next();
+    return {Scaled(next >> 32, first), Scaled(next & UINT32_MAX, second)};
+  }
 
  private:
+  static uint64_t Scaled(uint64_t fraction, uint64_t bound) { return (fraction * bound) >> 32; }
+
   uint64_t state_;
 };
 

@@ -17,14 +17,14 @@ using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes, const bridge::Opti
 // Values up to this size reach a string by way of the stack, which needs no filling before. Larger
 // ones are copied once, straight into the string.
 constexpr size_t kStackBytes = 512;
-// What `get_into` of the bridge answers: a status from this bit on, a number of bytes below.
-constexpr unsigned kAnswerStatusShift = 56;
 // The values of a group of keys get so much memory together, or that of the largest one.
 constexpr size_t kGroupBytes = size_t{256} << 10;
 
-Bytes View(std::string_view bytes) {
-  return Bytes(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+const uint8_t* Data(std::string_view bytes) {
+  return reinterpret_cast<const uint8_t*>(bytes.data());
 }
+
+Bytes View(std::string_view bytes) { return Bytes(Data(bytes), bytes.size()); }
 
 // Whether no memory can look like this.
 bool Impossible(std::string_view bytes) {
@@ -53,6 +53,11 @@ bool Impossible(std::string_view bytes) {
   const rust::String text = bridge::take_failure_text();
   if (text.empty()) return {status, StatusName(status)};
   return {status, std::string(text.data(), text.size())};
+}
+
+// An answer that failed, as an outcome.
+bridge::Outcome Unpacked(uint64_t status, uint64_t value) {
+  return {static_cast<uint32_t>(status), false, value};
 }
 
 bool IsOk(const bridge::Outcome& outcome) {
@@ -137,6 +142,21 @@ bool IsMemory(std::string_view bytes) {
 // 0: unset.
 int32_t Sign(std::optional<bool> choice) { return !choice ? 0 : *choice ? 1 : -1; }
 
+// A handle that the caller owns.
+Result<bridge::Map*> OpenBy(Opener open, std::string_view folder, std::string_view name,
+                            const Options& options) {
+  if (Impossible(folder)) return ImpossibleError("folder", folder);
+  if (Impossible(name)) return ImpossibleError("name", name);
+  rust::Box<bridge::Map> map = bridge::detached_map();
+  const bridge::Options converted{options.shards,        options.max_bytes,
+                                  options.expected_keys, options.mode,
+                                  options.group,         options.allow_any_file_system,
+                                  Sign(options.durable), options.patience.count()};
+  const bridge::Outcome outcome = ((*map).*open)(View(folder), View(name), converted);
+  if (!IsOk(outcome)) return ErrorOf(outcome);
+  return map.into_raw();
+}
+
 std::vector<Violation> Violations(const rust::Vec<bridge::Violation>& found) {
   std::vector<Violation> violations;
   violations.reserve(found.size());
@@ -185,48 +205,38 @@ class GroupFiller {
 
 }  // namespace bridge
 
-struct Map::Impl {
-  explicit Impl(rust::Box<bridge::Map> handle) : map(std::move(handle)) {}
-
-  static Result<Map> Open(Opener open, std::string_view folder, std::string_view name,
-                          const Options& options) {
-    if (Impossible(folder)) return ImpossibleError("folder", folder);
-    if (Impossible(name)) return ImpossibleError("name", name);
-    rust::Box<bridge::Map> map = bridge::detached_map();
-    const bridge::Options converted{options.shards,        options.max_bytes,
-                                    options.expected_keys, options.mode,
-                                    options.group,         options.allow_any_file_system,
-                                    Sign(options.durable), options.patience.count()};
-    const bridge::Outcome outcome = ((*map).*open)(View(folder), View(name), converted);
-    if (!IsOk(outcome)) return ErrorOf(outcome);
-    return Map(std::make_unique<Impl>(std::move(map)));
-  }
-
-  rust::Box<bridge::Map> map;
-};
+void Map::Closer::operator()(bridge::Map* handle) const noexcept {
+  rust::Box<bridge::Map>::from_raw(handle);
+}
 
 Map::Map() noexcept = default;
 Map::Map(Map&&) noexcept = default;
 Map& Map::operator=(Map&&) noexcept = default;
 Map::~Map() = default;
-Map::Map(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+Result<Map> Map::Adopt(const Result<bridge::Map*>& handle) {
+  if (!handle.ok()) return handle.error();
+  Map map;
+  map.handle_.reset(*handle);
+  return map;
+}
 
 Result<Map> Map::Create(std::string_view folder, std::string_view name, const Options& options) {
-  return Impl::Open(&bridge::Map::create, folder, name, options);
+  return Adopt(OpenBy(&bridge::Map::create, folder, name, options));
 }
 
 Result<Map> Map::Open(std::string_view folder, std::string_view name, const Options& options) {
-  return Impl::Open(&bridge::Map::open, folder, name, options);
+  return Adopt(OpenBy(&bridge::Map::open, folder, name, options));
 }
 
 Result<Map> Map::OpenOrCreate(std::string_view folder, std::string_view name,
                               const Options& options) {
-  return Impl::Open(&bridge::Map::open_or_create, folder, name, options);
+  return Adopt(OpenBy(&bridge::Map::open_or_create, folder, name, options));
 }
 
 Result<Map> Map::OpenReadOnly(std::string_view folder, std::string_view name,
                               const Options& options) {
-  return Impl::Open(&bridge::Map::open_read_only, folder, name, options);
+  return Adopt(OpenBy(&bridge::Map::open_read_only, folder, name, options));
 }
 
 Result<void> Map::Remove(std::string_view folder, std::string_view name) {
@@ -235,22 +245,28 @@ Result<void> Map::Remove(std::string_view folder, std::string_view name) {
   return Answer(bridge::remove_map(View(folder), View(name)));
 }
 
-bool Map::attached() const noexcept { return impl_ != nullptr; }
+bool Map::attached() const noexcept { return handle_ != nullptr; }
 
-bool Map::read_only() const noexcept { return impl_ && impl_->map->is_read_only().flag; }
+bool Map::read_only() const noexcept { return handle_ && handle_->is_read_only().flag; }
 
-void Map::Detach() noexcept { impl_.reset(); }
+void Map::Detach() noexcept { handle_.reset(); }
 
-Result<Placed> Map::Put(std::string_view key, std::string_view value) const {
-  if (!impl_) return NotAttached();
+uint64_t Map::Place(std::string_view key, std::string_view value) const noexcept {
+  if (!handle_ || !IsMemory(key) || !IsMemory(value)) return kUnusual;
+  return handle_->put(Data(key), key.size(), Data(value), value.size());
+}
+
+Result<Placed> Map::NotPlaced(std::string_view key, std::string_view value, uint64_t answer) const {
+  if (answer != kUnusual) return ErrorOf(Unpacked(answer / kFailed, answer % kFailed));
+  if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
   if (Impossible(value)) return ImpossibleError("value", value);
-  const bridge::Outcome outcome = impl_->map->put(View(key), View(value));
-  return Answer(outcome, Placed{outcome.flag, outcome.value});
+  // Null, and empty.
+  return Put(key.data() == nullptr ? "" : key, value.data() == nullptr ? "" : value);
 }
 
 Result<void> Map::Get(std::string_view key, std::string* value) const {
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
   if (value == nullptr) return NullError("value");
   if (Overlaps(key, value->data(), value->capacity())) {
@@ -280,26 +296,26 @@ Result<void> Map::Get(std::string_view key, std::string* value) const {
 }
 
 Result<size_t> Map::GetTo(std::string_view key, bridge::Sink* sink) const {
-  const bridge::Outcome outcome = impl_->map->get_to(View(key), *sink);
+  const bridge::Outcome outcome = handle_->get_to(View(key), *sink);
   return Answer(outcome, static_cast<size_t>(outcome.value));
 }
 
-Result<size_t> Map::Get(std::string_view key, char* buffer, size_t buffer_bytes) const {
-  const std::string_view into(buffer, buffer_bytes);
-  if (!impl_ || !IsMemory(key) || !IsMemory(into) || Overlaps(key, buffer, buffer_bytes)) {
-    return GetUnusual(*this, key, into);
+uint64_t Map::CopyTo(std::string_view key, char* buffer, size_t buffer_bytes) const noexcept {
+  if (!handle_ || !IsMemory(key) || !IsMemory({buffer, buffer_bytes}) ||
+      Overlaps(key, buffer, buffer_bytes)) {
+    return kUnusual;
   }
-  const uint64_t answer =
-      impl_->map->get_into(reinterpret_cast<const uint8_t*>(key.data()), key.size(),
-                           reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
-  if (answer >> kAnswerStatusShift == 0) return static_cast<size_t>(answer);
-  const uint64_t value = answer & ((uint64_t{1} << kAnswerStatusShift) - 1);
-  const bridge::Outcome outcome{static_cast<uint32_t>(answer >> kAnswerStatusShift), false, value};
-  return Answer(outcome, size_t{0});
+  return handle_->get_into(Data(key), key.size(), reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
+}
+
+Result<size_t> Map::NotCopied(std::string_view key, char* buffer, size_t buffer_bytes,
+                              uint64_t answer) const {
+  if (answer == kUnusual) return GetUnusual(*this, key, {buffer, buffer_bytes});
+  return Answer(Unpacked(answer / kFailed, answer % kFailed), size_t{0});
 }
 
 Result<void> Map::CheckKeys(const std::string_view* keys, size_t count) const {
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   if (keys == nullptr && count != 0) return NullError("keys");
   for (size_t i = 0; i < count; ++i) {
     if (Impossible(keys[i])) return ImpossibleError("key", keys[i]);
@@ -310,13 +326,13 @@ Result<void> Map::CheckKeys(const std::string_view* keys, size_t count) const {
 Result<void> Map::GetGroup(const std::string_view* keys, size_t count, bridge::Group* group) const {
   bridge::GroupFiller filler(group);
   // A visitor may have detached this object meanwhile.
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   bridge::Key views[bridge::Group::kKeys];
   count = std::min(count, bridge::Group::kKeys);
   for (size_t i = 0; i < count; ++i) views[i].bytes = View(keys[i]);
   do {
     if (!filler.Grow()) return OutOfMemory(filler.wanted_bytes());
-    const bridge::Outcome outcome = filler.Fill(*impl_->map, {views, count});
+    const bridge::Outcome outcome = filler.Fill(*handle_, {views, count});
     if (!IsOk(outcome)) return ErrorOf(outcome);
   } while (group->done() == 0);
   return {};
@@ -340,7 +356,7 @@ Result<size_t> Map::GetMany(const std::string_view* keys, size_t count, Buffer* 
       views[i].bytes = View(keys[next + i]);
       rooms[i].room = {reinterpret_cast<uint8_t*>(into.data), into.capacity};
     }
-    const bridge::Outcome outcome = impl_->map->get_each_into({views, some}, {rooms, some});
+    const bridge::Outcome outcome = handle_->get_each_into({views, some}, {rooms, some});
     if (!IsOk(outcome)) return ErrorOf(outcome);
     for (size_t i = 0; i < some; ++i) {
       buffers[next + i].bytes = rooms[i].bytes;
@@ -352,7 +368,7 @@ Result<size_t> Map::GetMany(const std::string_view* keys, size_t count, Buffer* 
 }
 
 Result<size_t> Map::PutMany(const KeyValue* pairs, size_t count, Placed* placed) const {
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   if (pairs == nullptr && count != 0) return NullError("pairs");
   for (size_t i = 0; i < count; ++i) {
     if (Impossible(pairs[i].key)) return ImpossibleError("key", pairs[i].key);
@@ -367,7 +383,7 @@ Result<size_t> Map::PutMany(const KeyValue* pairs, size_t count, Placed* placed)
       views[i] = {View(pairs[next + i].key), View(pairs[next + i].value)};
     }
     size_t done = 0;
-    const bridge::Outcome outcome = impl_->map->put_many({views, some}, {answers, some}, done);
+    const bridge::Outcome outcome = handle_->put_many({views, some}, {answers, some}, done);
     for (size_t i = 0; placed != nullptr && i < done; ++i) {
       placed[next + i] = {answers[i].replaced, answers[i].position};
     }
@@ -382,78 +398,78 @@ Result<size_t> Map::PutMany(const KeyValue* pairs, size_t count, Placed* placed)
 }
 
 Result<bool> Map::Contains(std::string_view key) const {
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
-  const bridge::Outcome outcome = impl_->map->contains(View(key));
+  const bridge::Outcome outcome = handle_->contains(View(key));
   return Answer(outcome, outcome.flag);
 }
 
 Result<bool> Map::Delete(std::string_view key) const {
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
-  const bridge::Outcome outcome = impl_->map->erase(View(key));
+  const bridge::Outcome outcome = handle_->erase(View(key));
   return Answer(outcome, outcome.flag);
 }
 
 Result<int64_t> Map::Add(std::string_view key, int64_t delta) const {
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
-  const bridge::Outcome outcome = impl_->map->add(View(key), delta);
+  const bridge::Outcome outcome = handle_->add(View(key), delta);
   return Answer(outcome, static_cast<int64_t>(outcome.value));
 }
 
 Result<uint64_t> Map::Size() const {
-  if (!impl_) return NotAttached();
-  const bridge::Outcome outcome = impl_->map->size();
+  if (!handle_) return NotAttached();
+  const bridge::Outcome outcome = handle_->size();
   return Answer(outcome, outcome.value);
 }
 
 Result<uint64_t> Map::Clear() const {
-  if (!impl_) return NotAttached();
-  const bridge::Outcome outcome = impl_->map->clear();
+  if (!handle_) return NotAttached();
+  const bridge::Outcome outcome = handle_->clear();
   return Answer(outcome, outcome.value);
 }
 
 Result<void> Map::ForEach(Visitor visit, void* context) const {
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   if (visit == nullptr) return NullError("visit");
   // The walk has a handle of its own, so that visit may even detach this one.
-  const rust::Box<bridge::Map> map = impl_->map->share();
+  const rust::Box<bridge::Map> map = handle_->share();
   return Answer(map->for_each(bridge::Visitor{visit, context}));
 }
 
 Result<std::vector<Violation>> Map::Verify() const {
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   rust::Vec<bridge::Violation> found;
-  const bridge::Outcome outcome = impl_->map->verify(found);
+  const bridge::Outcome outcome = handle_->verify(found);
   return Answer(outcome, Violations(found));
 }
 
 Result<Repaired> Map::Repair() const {
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   rust::Vec<bridge::Violation> lost;
   uint32_t shards = 0;
-  const bridge::Outcome outcome = impl_->map->repair(shards, lost);
+  const bridge::Outcome outcome = handle_->repair(shards, lost);
   return Answer(outcome, Repaired{shards, outcome.value, Violations(lost)});
 }
 
 Result<void> Map::Sync() const {
-  if (!impl_) return NotAttached();
-  return Answer(impl_->map->sync());
+  if (!handle_) return NotAttached();
+  return Answer(handle_->sync());
 }
 
 Result<Repaired> Map::Recovered() const {
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   rust::Vec<bridge::Violation> lost;
   uint32_t shards = 0;
-  const bridge::Outcome outcome = impl_->map->recovered(shards, lost);
+  const bridge::Outcome outcome = handle_->recovered(shards, lost);
   return Answer(outcome, Repaired{shards, outcome.value, Violations(lost)});
 }
 
 Result<Stats> Map::GetStats() const {
-  if (!impl_) return NotAttached();
+  if (!handle_) return NotAttached();
   bridge::Stats stats{};
-  const bridge::Outcome outcome = impl_->map->stats(stats);
+  const bridge::Outcome outcome = handle_->stats(stats);
   return Answer(outcome, Stats{stats.keys, stats.committed_bytes, stats.max_bytes, stats.dead_bytes,
                                stats.tables, stats.splits, stats.repairs, stats.moved_records,
                                stats.retries});

@@ -55,8 +55,7 @@ class Worker : private Visitor {
       case kGet:
         return Gets(count);
       case kZipf:
-        for (const uint64_t index : skewed_) Get(index);
-        return Finish();
+        return Skewed();
       case kMiss:
         return Misses(count);
       case kMix:
@@ -129,36 +128,66 @@ class Worker : private Visitor {
   }
 
  private:
-  // In few instructions of its own: with many, the processor does not see the next get while it
-  // waits for this one, which costs a fast store more than a slow one.
+  // A get of one key in few instructions of its own: with many, the processor does not see the next
+  // get while it waits for this one, which costs a fast store more than a slow one.
+  class SingleGet {
+   public:
+    explicit SingleGet(Worker* worker)
+        : worker_(*worker),
+          work_(worker->work_),
+          session_(worker->session_),
+          buffer_(worker->found_.data()) {}
+
+    template <bool kMissing>
+    void operator()(uint64_t index) {
+      const Key key = kMissing ? MissingKeyAt(work_, index) : KeyAt(work_, index);
+      const bool there = session_->Get(key, buffer_, &bytes_);
+      if (there != kMissing && (kMissing || Values::IsOf(work_, index, {buffer_, bytes_}))) return;
+      worker_.Fail(kMissing ? "a get found a key that was never put"
+                            : (there ? "a get answered wrongly" : "a get missed"),
+                   index);
+    }
+
+   private:
+    Worker& worker_;
+    const Workload work_;
+    Session* const session_;
+    char* const buffer_;
+    size_t bytes_ = 0;
+  };
+
   template <bool kMissing>
   void SingleGets(uint64_t count) {
-    const Workload work = work_;
-    Session* const session = session_;
-    char* const buffer = found_.data();
+    SingleGet get(this);
     Random random = random_;
-    size_t bytes = 0;
-    for (uint64_t i = 0; i < count; ++i) {
-      const uint64_t index = random.Below(work.keys);
-      const Key key = kMissing ? MissingKeyAt(work, index) : KeyAt(work, index);
-      const bool there = session->Get(key, buffer, &bytes);
-      if (there != kMissing && (kMissing || Values::IsOf(work, index, {buffer, bytes}))) continue;
-      Fail(kMissing ? "a get found a key that was never put"
-                    : (there ? "a get answered wrongly" : "a get missed"),
-           index);
-    }
+    for (uint64_t i = 0; i < count; ++i) get.operator()<kMissing>(random.Below(work_.keys));
     random_ = random;
+  }
+  // Gets that hit, in the order that Prepare() drew.
+  void Skewed() {
+    if (way_.get_batch == 1) {
+      SingleGet get(this);
+      for (const uint64_t index : skewed_) get.operator()<false>(index);
+    } else {
+      for (const uint64_t index : skewed_) Get(index);
+    }
+    Finish();
   }
   // 98% gets that hit, 2% puts of the same size.
   void Mixed(uint64_t count) {
+    SingleGet get(this);
+    Random random = random_;
     for (uint64_t i = 0; i < count; ++i) {
-      const uint64_t index = RandomIndex();
-      if (random_.Below(50) == 0) {
+      const auto [index, choice] = random.Below(work_.keys, 50);
+      if (choice == 0) {
         Put(index, work_.value_bytes);
+      } else if (way_.get_batch == 1) {
+        get.operator()<false>(index);
       } else {
         Get(index);
       }
     }
+    random_ = random;
     Finish();
   }
   // Replaces values by others of half to one and a half of the size.

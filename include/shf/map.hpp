@@ -40,8 +40,9 @@ class SharedHashFile;
 namespace shf {
 
 namespace bridge {
+struct Map;
 struct Sink;
-}
+}  // namespace bridge
 
 /// What the creator of a map decides. Opening an existing map takes all but allow_any_file_system
 /// and patience from its file.
@@ -184,7 +185,12 @@ class Map {
   /// kTooLarge (more than 2^32 bytes together, or more than a shard or max_bytes can hold),
   /// kHashCollisions, kIncompatible (the map would have to grow, and its file was cut short since
   /// it was opened).
-  [[nodiscard]] Result<Placed> Put(std::string_view key, std::string_view value) const;
+  [[nodiscard]] Result<Placed> Put(std::string_view key, std::string_view value) const {
+    // Part of the caller, as in Get(): the usual outcome stays in registers.
+    const uint64_t answer = Place(key, value);
+    if (answer >= kFailed) return NotPlaced(key, value, answer);
+    return Placed{(answer & kReplaced) != 0, answer & ~kReplaced};
+  }
   /// Replaces the contents of *value, reusing its memory; value must not be null. kAbsent: the key
   /// is not there. Unless the result is ok, *value is empty. The key may lie in *value. Takes no
   /// lock, makes no system call. Errors: kBusy (writers never paused), kOutOfMemory.
@@ -195,7 +201,13 @@ class Map {
   /// key had before. The key may lie in the buffer. Allocates nothing, except for the text of an
   /// error other than kBufferTooSmall, and for a copy of a key that lies in the buffer. Errors:
   /// kBusy.
-  [[nodiscard]] Result<size_t> Get(std::string_view key, char* buffer, size_t buffer_bytes) const;
+  [[nodiscard]] Result<size_t> Get(std::string_view key, char* buffer, size_t buffer_bytes) const {
+    // Part of the caller, so that the usual outcomes are told apart in registers.
+    const uint64_t answer = CopyTo(key, buffer, buffer_bytes);
+    if (answer < kFailed) return static_cast<size_t>(answer);
+    if (answer == kNoKey) return Result<size_t>(Status::kAbsent);
+    return NotCopied(key, buffer, buffer_bytes, answer);
+  }
   /// Gets count keys, in order, and calls visit(size_t index, std::string_view value) for each that
   /// is there; returns how many those were. The answers are those of single gets, one after the
   /// other (the batch is no snapshot), and it is faster than these where the map is larger than the
@@ -302,8 +314,29 @@ class Map {
 
  private:
   friend class ::SharedHashFile;
-  struct Impl;
-  explicit Map(std::unique_ptr<Impl> impl) noexcept;
+  // Gives the engine's handle back to it.
+  struct Closer {
+    void operator()(bridge::Map* handle) const noexcept;
+  };
+  // Answers in one register: what went well is below this, else the status is in the highest byte.
+  static constexpr uint64_t kFailed = uint64_t{1} << 56;
+  static constexpr uint64_t kNoKey = static_cast<uint64_t>(Status::kAbsent) * kFailed;
+  // Of a put: the key had a value. The bits below are the position.
+  static constexpr uint64_t kReplaced = kFailed >> 1;
+  // These arguments are not for the engine as they are.
+  static constexpr uint64_t kUnusual = UINT64_MAX;
+
+  // Takes a new handle over.
+  static Result<Map> Adopt(const Result<bridge::Map*>& handle);
+  // Put() but for the result.
+  uint64_t Place(std::string_view key, std::string_view value) const noexcept;
+  // What Put() answers where Place() failed.
+  Result<Placed> NotPlaced(std::string_view key, std::string_view value, uint64_t answer) const;
+  // Get() but for the result: the size of the value, or an answer above.
+  uint64_t CopyTo(std::string_view key, char* buffer, size_t buffer_bytes) const noexcept;
+  // What Get() answers where CopyTo() failed.
+  Result<size_t> NotCopied(std::string_view key, char* buffer, size_t buffer_bytes,
+                           uint64_t answer) const;
   // Attached; the key lies outside of the sink. kOutOfMemory: it did not grow.
   Result<size_t> GetTo(std::string_view key, bridge::Sink* sink) const;
   // Whether a batch of these keys can be looked for.
@@ -311,7 +344,7 @@ class Map {
   // Fills the group with the values of the first of the keys, at least one. An error is that of the
   // key behind those.
   Result<void> GetGroup(const std::string_view* keys, size_t count, bridge::Group* group) const;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<bridge::Map, Closer> handle_;  // null: not attached
 };
 
 }  // namespace shf

@@ -168,7 +168,7 @@ fn the_worked_example_is_what_the_golden_file_holds() {
     let tag = |slot: &u64| (word(bucket + slot / 8 * 8) >> (slot % 8 * 8)) as u8;
     let slot = (0..12).find(|slot| tag(slot) == hash.tag()).unwrap();
     let slot_at = bucket + 16 + slot * 4;
-    let format = SlotFormat::new(geometry.reference_bits());
+    let format = SlotFormat::new(&geometry);
     let (value, reference) = (half(slot_at), format.reference(half(slot_at)));
     let cached = value >> (geometry.reference_bits() + 2);
     let record = start + u64::from(reference) * 8;

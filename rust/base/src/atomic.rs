@@ -128,6 +128,16 @@ pub struct Page<'r> {
 /// Bytes of a `Page`.
 pub const PAGE_BYTES: usize = 4096;
 
+/// 64 bytes of a page that begin at a multiple of as many, valid for `'r`: a cache line.
+#[derive(Clone, Copy)]
+pub struct Line<'r> {
+    address: *mut u64,
+    lifetime: PhantomData<&'r ()>,
+}
+
+/// Bytes of a `Line`.
+pub const LINE_BYTES: usize = 64;
+
 impl<'r> Page<'r> {
     /// # Safety
     /// `address` is 8-byte aligned and a page from there on lies inside a live mapping for `'r`.
@@ -149,6 +159,30 @@ impl<'r> Page<'r> {
     pub fn half(self, index: usize) -> Half<'r> {
         // SAFETY: inside the page by the remainder, aligned because the page is.
         unsafe { Half::new(self.address.cast::<u32>().add(index % (PAGE_BYTES / 4))) }
+    }
+
+    /// The line at `index`, in lines, which wraps around at the end of the page.
+    #[inline(always)]
+    pub fn line(self, index: usize) -> Line<'r> {
+        let word = index % (PAGE_BYTES / LINE_BYTES) * (LINE_BYTES / 8);
+        // SAFETY: inside the page by the remainder.
+        Line { address: unsafe { self.address.add(word) }, lifetime: PhantomData }
+    }
+}
+
+impl<'r> Line<'r> {
+    /// The word at `index`, which wraps around at the end of the line.
+    #[inline(always)]
+    pub fn word(self, index: usize) -> Word<'r> {
+        // SAFETY: inside the line by the remainder, aligned because the page is.
+        unsafe { Word::new(self.address.add(index % (LINE_BYTES / 8))) }
+    }
+
+    /// The half word at `index`, in half words, which wraps around at the end of the line.
+    #[inline(always)]
+    pub fn half(self, index: usize) -> Half<'r> {
+        // SAFETY: inside the line by the remainder, aligned because the page is.
+        unsafe { Half::new(self.address.cast::<u32>().add(index % (LINE_BYTES / 4))) }
     }
 }
 
@@ -412,21 +446,22 @@ mod opaque {
             if len >= REP_FROM_BYTES {
                 repeat(from, into, len);
             } else if len > 64 {
-                let mut at = 0;
+                sixty_four::<0>(from, into);
+                let mut at = 64;
                 while at + 64 < len {
-                    sixty_four(from.add(at), into.add(at));
+                    sixty_four::<0>(from.add(at), into.add(at));
                     at += 64;
                 }
-                sixty_four(from.add(len - 64), into.add(len - 64));
+                sixty_four::<-64>(from.add(len), into.add(len));
             } else if len >= 32 {
-                thirty_two(from, into);
-                thirty_two(from.add(len - 32), into.add(len - 32));
+                thirty_two::<0>(from, into);
+                thirty_two::<-32>(from.add(len), into.add(len));
             } else if len >= 16 {
-                sixteen(from, into);
-                sixteen(from.add(len - 16), into.add(len - 16));
+                sixteen::<0>(from, into);
+                sixteen::<-16>(from.add(len), into.add(len));
             } else if len >= 8 {
-                eight(from, into);
-                eight(from.add(len - 8), into.add(len - 8));
+                eight::<0>(from, into);
+                eight::<-8>(from.add(len), into.add(len));
             } else {
                 for at in 0..len {
                     one(from.add(at), into.add(at));
@@ -444,45 +479,49 @@ mod opaque {
         }
     }
 
+    /// As all of these, from `AT` bytes on.
     #[inline(always)]
-    unsafe fn sixty_four(from: *const u8, into: *mut u8) {
+    unsafe fn sixty_four<const AT: i32>(from: *const u8, into: *mut u8) {
         // SAFETY: as `copy`, for 64 bytes.
         unsafe {
-            asm!("movdqu {x}, [{f}]", "movdqu {y}, [{f} + 16]",
-                 "movdqu {z}, [{f} + 32]", "movdqu {w}, [{f} + 48]",
-                 "movdqu [{t}], {x}", "movdqu [{t} + 16], {y}",
-                 "movdqu [{t} + 32], {z}", "movdqu [{t} + 48], {w}",
+            asm!("movdqu {x}, [{f} + {at}]", "movdqu {y}, [{f} + {at} + 16]",
+                 "movdqu {z}, [{f} + {at} + 32]", "movdqu {w}, [{f} + {at} + 48]",
+                 "movdqu [{t} + {at}], {x}", "movdqu [{t} + {at} + 16], {y}",
+                 "movdqu [{t} + {at} + 32], {z}", "movdqu [{t} + {at} + 48], {w}",
                  x = out(xmm_reg) _, y = out(xmm_reg) _, z = out(xmm_reg) _, w = out(xmm_reg) _,
-                 f = in(reg) from, t = in(reg) into, options(nostack, preserves_flags));
+                 f = in(reg) from, t = in(reg) into, at = const AT,
+                 options(nostack, preserves_flags));
         }
     }
 
     #[inline(always)]
-    unsafe fn thirty_two(from: *const u8, into: *mut u8) {
+    unsafe fn thirty_two<const AT: i32>(from: *const u8, into: *mut u8) {
         // SAFETY: as `copy`, for 32 bytes.
         unsafe {
-            asm!("movdqu {x}, [{f}]", "movdqu {y}, [{f} + 16]",
-                 "movdqu [{t}], {x}", "movdqu [{t} + 16], {y}",
-                 x = out(xmm_reg) _, y = out(xmm_reg) _,
-                 f = in(reg) from, t = in(reg) into, options(nostack, preserves_flags));
+            asm!("movdqu {x}, [{f} + {at}]", "movdqu {y}, [{f} + {at} + 16]",
+                 "movdqu [{t} + {at}], {x}", "movdqu [{t} + {at} + 16], {y}",
+                 x = out(xmm_reg) _, y = out(xmm_reg) _, f = in(reg) from, t = in(reg) into,
+                 at = const AT, options(nostack, preserves_flags));
         }
     }
 
     #[inline(always)]
-    unsafe fn sixteen(from: *const u8, into: *mut u8) {
+    unsafe fn sixteen<const AT: i32>(from: *const u8, into: *mut u8) {
         // SAFETY: as `copy`, for 16 bytes.
         unsafe {
-            asm!("movdqu {x}, [{f}]", "movdqu [{t}], {x}", x = out(xmm_reg) _, f = in(reg) from,
-                 t = in(reg) into, options(nostack, preserves_flags));
+            asm!("movdqu {x}, [{f} + {at}]", "movdqu [{t} + {at}], {x}",
+                 x = out(xmm_reg) _, f = in(reg) from, t = in(reg) into, at = const AT,
+                 options(nostack, preserves_flags));
         }
     }
 
     #[inline(always)]
-    unsafe fn eight(from: *const u8, into: *mut u8) {
+    unsafe fn eight<const AT: i32>(from: *const u8, into: *mut u8) {
         // SAFETY: as `copy`, for 8 bytes.
         unsafe {
-            asm!("mov {x}, [{f}]", "mov [{t}], {x}", x = out(reg) _, f = in(reg) from,
-                 t = in(reg) into, options(nostack, preserves_flags));
+            asm!("mov {x}, [{f} + {at}]", "mov [{t} + {at}], {x}", x = out(reg) _,
+                 f = in(reg) from, t = in(reg) into, at = const AT,
+                 options(nostack, preserves_flags));
         }
     }
 

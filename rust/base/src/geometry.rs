@@ -54,6 +54,7 @@ pub struct Geometry {
     shard_headers: u64,
     windows: u64,
     pages_offset: u64,
+    reference_mask: u32,
 }
 
 /// Why a pair of numbers is no geometry.
@@ -95,6 +96,7 @@ impl Geometry {
             shard_headers,
             windows: front_bytes.next_multiple_of(WINDOW_ALIGN),
             pages_offset: RINGS_BYTES + (pages * 8).next_multiple_of(PAGE_BYTES),
+            reference_mask: (window_bytes / UNIT_BYTES - 1) as u32,
         })
     }
 
@@ -140,6 +142,12 @@ impl Geometry {
     #[inline(always)]
     pub fn reference_bits(&self) -> u32 {
         self.window_shift - UNIT_BYTES.ilog2()
+    }
+
+    /// The largest reference: `reference_bits` bits, all of them set.
+    #[inline(always)]
+    pub fn reference_mask(&self) -> u32 {
+        self.reference_mask
     }
 
     /// Offset of the record of a process slot.

@@ -111,10 +111,20 @@ mod ffi {
         -> Outcome;
         fn remove_map(folder: &[u8], name: &[u8]) -> Outcome;
 
-        /// `flag`: replaced; `value`: position.
-        fn put(self: &Map, key: &[u8], value: &[u8]) -> Outcome;
+        /// An `Outcome` in one register, as of `get_into`: bit 55 says whether a value was replaced, the
+        /// bits below the position.
+        ///
+        /// # Safety
+        /// Each pointer is good for its number of bytes, and not null.
+        unsafe fn put(
+            self: &Map,
+            key: *const u8,
+            key_bytes: usize,
+            value: *const u8,
+            value_bytes: usize,
+        ) -> u64;
         /// An `Outcome` whose `value`, the full size, is below 2^56, in one register: the status in the
-        /// bits above. It and the pointers make the most frequent call a tenth shorter.
+        /// bits above. It and the pointers make the most frequent calls a tenth shorter.
         ///
         /// # Safety
         /// Each pointer is good for its number of bytes, and not null; the two do not overlap.

@@ -18,6 +18,9 @@ pub struct Map {
     engine: Option<Arc<EngineMap>>,
 }
 
+/// Where the answer of a put says that it replaced a value; positions are below.
+const REPLACED_SHIFT: u32 = 55;
+
 /// The four ways to open a map have one type.
 type Opener = fn(&Path, &str, &shf_engine::Options) -> Result<EngineMap, OpenError>;
 
@@ -60,12 +63,27 @@ impl Map {
         self.attach(EngineMap::open_read_only, folder, name, options)
     }
 
+    /// # Safety
+    /// Each pointer is good for its number of bytes, and not null.
+    #[allow(unsafe_code)]
     #[inline]
-    pub fn put(&self, key: &[u8], value: &[u8]) -> Outcome {
-        guard(|| {
-            let placed = self.engine()?.put(key, value)?;
-            Ok(Outcome::done(placed.replaced, placed.position))
-        })
+    pub unsafe fn put(
+        &self,
+        key: *const u8,
+        key_bytes: usize,
+        value: *const u8,
+        value_bytes: usize,
+    ) -> u64 {
+        // SAFETY: by the contract.
+        let (key, value) = unsafe {
+            (slice::from_raw_parts(key, key_bytes), slice::from_raw_parts(value, value_bytes))
+        };
+        let Some(engine) = &self.engine else { return not_attached() };
+        let Packed(answer) = guard(|| {
+            let placed = engine.put(key, value)?;
+            Ok(Packed(u64::from(placed.replaced) << REPLACED_SHIFT | placed.position))
+        });
+        answer
     }
 
     /// # Safety
@@ -83,8 +101,9 @@ impl Map {
         let (key, into) = unsafe {
             (slice::from_raw_parts(key, key_bytes), slice::from_raw_parts_mut(into, into_bytes))
         };
+        let Some(engine) = &self.engine else { return not_attached() };
         let Packed(answer) = guard(|| {
-            Ok(match self.engine()?.get_into(key, into)? {
+            Ok(match engine.get_into(key, into)? {
                 Some(bytes) => Packed(bytes as u64),
                 None => Outcome::absent().into(),
             })
@@ -248,6 +267,11 @@ impl shf_engine::Sink for SinkOfCpp<'_> {
     }
 
     fn discard(&mut self) {}
+}
+
+#[cold]
+fn not_attached() -> u64 {
+    guard::<Packed>(|| Err(Failure::NotAttached)).0
 }
 
 fn folder_path(folder: &[u8]) -> &Path {

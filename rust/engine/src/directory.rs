@@ -150,7 +150,8 @@ pub fn find_quickly<'m>(place: &Place<'m>, root: u64, bits: u32) -> Option<Table
         let entry = |entries: Page<'_>| entries.half((index % ENTRIES) as usize).load(Acquire);
         entries.map_or(0, entry) & PAGE_MASK
     };
-    let (longer, shorter) = (page_at(bits & mask), page_at(bits & mask >> 1));
+    let shorter = page_at(bits & mask >> 1);
+    let longer = page_at(bits & mask);
     let page = hint::select_unpredictable(longer != 0, longer, shorter).wrapping_sub(1);
     Some(Table::new(pages.at(page)?, place.index_page(page), page))
 }

@@ -35,7 +35,13 @@ impl Hash {
     /// The shard, among `shards`, a power of two.
     #[inline(always)]
     pub fn shard(self, shards: u32) -> u32 {
-        ((self.0 >> 52) as u32) & (shards - 1)
+        self.shard_bits() & (shards - 1)
+    }
+
+    /// The bits that choose the shard, lowest first.
+    #[inline(always)]
+    pub fn shard_bits(self) -> u32 {
+        (self.0 >> 52) as u32
     }
 
     /// The directory bits, lowest first.

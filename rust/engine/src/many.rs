@@ -120,7 +120,7 @@ impl Map {
         }
         let group = &group[..count];
         if count > 1 {
-            ahead::fetch(group, |hash| self.place(hash.shard(self.geometry().shards())));
+            ahead::fetch(group, |hash| self.place(hash.shard_bits()));
         }
         group
     }

@@ -363,7 +363,7 @@ impl Map {
         key: &[u8],
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
-        let place = self.place(hash.shard(self.facts.geometry.shards()));
+        let place = self.place(hash.shard_bits());
         match read::at_home(&place, hash, key, &mut take) {
             Some(answer) => Ok(answer),
             None => self.read_on(hash, key, take),
@@ -378,7 +378,7 @@ impl Map {
         key: &[u8],
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
-        let place = self.place(hash.shard(self.facts.geometry.shards()));
+        let place = self.place(hash.shard_bits());
         let mut found = None;
         let mut keep = |seen: &Seen<'_, '_>, record: &Record<'_>| {
             found = take.take(seen, record);
@@ -439,7 +439,7 @@ impl Map {
     /// lock keeps the processor from looking ahead.
     #[inline(always)]
     fn fetch_bucket(&self, hash: Hash) -> Place<'_> {
-        let place = self.place(hash.shard(self.facts.geometry.shards()));
+        let place = self.place(hash.shard_bits());
         let root = directory::root(&place);
         if let Some(table) = directory::find_quickly(&place, root, hash.directory()) {
             place.region().prefetch(table.low_offset(hash.bucket()));

@@ -155,19 +155,19 @@ pub fn unpair(word: u64) -> (u32, u32) {
 }
 
 impl<'m> Place<'m> {
-    /// The place of shard number `shard`, which MUST be below that of the geometry, in a map of
-    /// which these are the facts.
+    /// The place of a shard, whose number wraps around, in a map of which these are the facts.
     #[inline(always)]
-    pub fn new(storage: &'m Storage, facts: &'m FileHeader, shard: u32) -> Place<'m> {
+    pub fn new(storage: &'m Storage, facts: &'m FileHeader, number: u32) -> Place<'m> {
         let geometry = &facts.geometry;
+        let shard = number & (geometry.shards() - 1);
         Place {
             region: storage.region(),
             facts,
             shard,
             header_offset: geometry.shard_header(shard),
             window_offset: geometry.window(shard),
-            header: storage.shard_header(shard),
-            window: storage.window(shard),
+            header: storage.shard_header(number),
+            window: storage.window(number),
             rebuilder: false,
         }
     }
@@ -203,7 +203,7 @@ impl<'m> Place<'m> {
     /// How the slots of this map are packed.
     #[inline(always)]
     pub fn slot_format(&self) -> SlotFormat {
-        SlotFormat::new(self.facts.geometry.reference_bits())
+        SlotFormat::new(&self.facts.geometry)
     }
 
     /// Number of the shard.

@@ -16,7 +16,7 @@ use crate::directory::{self, Entry};
 use crate::hash::Hash;
 use crate::place::{Field, Place};
 use crate::record::Record;
-use crate::table::{Head, REACH, Table, bucket_at};
+use crate::table::{Bucket, Head, REACH, bucket_at};
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::{fence, spin_hint};
 use shf_base::crash;
@@ -45,11 +45,10 @@ enum Look {
 pub struct Seen<'p, 'm> {
     place: &'p Place<'m>,
     root: u64,
-    table: Table<'m>,
-    bucket: usize,
+    bucket: Bucket<'m>,
     slot: usize,
     word: u32,
-    version: u64,
+    head: Head,
 }
 
 impl<'p, 'm> Seen<'p, 'm> {
@@ -59,12 +58,12 @@ impl<'p, 'm> Seen<'p, 'm> {
     pub fn new(
         place: &'p Place<'m>,
         root: u64,
-        table: Table<'m>,
-        (bucket, slot): (usize, usize),
+        bucket: Bucket<'m>,
+        slot: usize,
         word: u32,
         head: Head,
     ) -> Seen<'p, 'm> {
-        Seen { place, root, table, bucket, slot, word, version: head.version() }
+        Seen { place, root, bucket, slot, word, head }
     }
 
     /// Whether everything read from the record up to now belongs to it.
@@ -72,8 +71,8 @@ impl<'p, 'm> Seen<'p, 'm> {
     pub fn unchanged(&self) -> bool {
         // Pairs with the release fence of allocations: see `arena::allocate`.
         fence(Acquire);
-        self.table.version(self.bucket) == self.version
-            && self.table.slot(self.bucket, self.slot) == self.word
+        self.bucket.is_as(self.head)
+            && self.bucket.slot(self.slot) == self.word
             && directory::root(self.place) == self.root
     }
 
@@ -135,22 +134,20 @@ pub fn at_home<T: Take>(
 ) -> Option<Option<T::Answer>> {
     let root = directory::root(place);
     let table = directory::find_quickly(place, root, hash.directory())?;
-    let (format, bucket) = (place.slot_format(), hash.bucket());
-    let head = table.head(bucket);
+    let (format, bucket) = (place.slot_format(), table.bucket(hash.bucket()));
+    let head = bucket.head();
     if let Some(slot) = head.matching(hash.tag()).first() {
-        let word = table.slot(bucket, slot);
+        let word = bucket.slot(slot);
         crash::looking();
         let record = Record::plain_at(place, format.reference(word))?;
-        if format.distance(word) != 0 || !record.key_is(key) {
+        if !format.is_home(word) || !record.key_is(key) {
             return None;
         }
-        let seen = Seen::new(place, root, table, (bucket, slot), word, head);
+        let seen = Seen::new(place, root, bucket, slot, word, head);
         return take.take(&seen, &record).map(Some);
     }
     fence(Acquire);
-    let missed = head.overflow() == 0
-        && table.version(bucket) == head.version()
-        && directory::root(place) == root;
+    let missed = head.overflow() == 0 && bucket.is_as(head) && directory::root(place) == root;
     missed.then_some(None)
 }
 
@@ -200,35 +197,36 @@ fn look(
         other => return no_table(place, root, other.map(drop)),
     };
     let format = place.slot_format();
-    let mut versions = [0; REACH];
+    let mut heads = [Head { low: 0, high: 0 }; REACH];
     let mut distance = 0;
     loop {
-        let bucket = bucket_at(hash.bucket(), distance);
-        let head = table.head(bucket);
+        let number = bucket_at(hash.bucket(), distance);
+        let bucket = table.bucket(number);
+        let head = bucket.head();
         for slot in head.matching(hash.tag()) {
-            let word = table.slot(bucket, slot);
+            let word = bucket.slot(slot);
             if format.distance(word) != distance {
                 continue;
             }
-            let seen = Seen::new(place, root, table, (bucket, slot), word, head);
+            let seen = Seen::new(place, root, bucket, slot, word, head);
             crash::looking();
             let Some(record) = Record::at(place, format.reference(word)) else {
-                let damage = Look::Damaged(table.slot_offset(bucket, slot));
+                let damage = Look::Damaged(table.slot_offset(number, slot));
                 return Ok(if seen.unchanged() { damage } else { Look::Again });
             };
             if record.key_is(key) {
                 return Ok(if take(&seen, &record) { Look::Done } else { Look::Again });
             }
         }
-        versions[distance] = head.version();
+        heads[distance] = head;
         distance += 1;
         if head.overflow() == 0 || distance == REACH {
             break;
         }
     }
     fence(Acquire);
-    for (distance, version) in versions.iter().enumerate().take(distance) {
-        if table.version(bucket_at(hash.bucket(), distance)) != *version {
+    for (distance, head) in heads.into_iter().enumerate().take(distance) {
+        if !table.bucket(bucket_at(hash.bucket(), distance)).is_as(head) {
             return Ok(Look::Again);
         }
     }

@@ -12,18 +12,24 @@
 //! table's place in the directory. Readers ignore the cached bits.
 
 use crate::hash::{DIRECTORY_BITS, Hash};
+use shf_base::geometry::Geometry;
 
 /// How slots are packed in maps of one window size.
 #[derive(Clone, Copy)]
 pub struct SlotFormat {
     reference_bits: u32,
+    /// As many bits.
+    reference_mask: u32,
 }
 
 impl SlotFormat {
-    /// The format for references of `reference_bits` bits, 15 to 30.
+    /// The format for the references of a geometry.
     #[inline(always)]
-    pub fn new(reference_bits: u32) -> SlotFormat {
-        SlotFormat { reference_bits }
+    pub fn new(geometry: &Geometry) -> SlotFormat {
+        SlotFormat {
+            reference_bits: geometry.reference_bits(),
+            reference_mask: geometry.reference_mask(),
+        }
     }
 
     /// Packs a slot for a table of local depth `depth`.
@@ -50,8 +56,7 @@ impl SlotFormat {
     /// The same slot with another reference.
     #[inline(always)]
     pub fn with_reference(self, slot: u32, reference: u32) -> u32 {
-        let mask = ((1u64 << self.reference_bits) - 1) as u32;
-        slot & !mask | reference
+        slot & !self.reference_mask | reference
     }
 
     /// The same slot at another distance from home.
@@ -64,13 +69,20 @@ impl SlotFormat {
     /// The record, in units from the start of the window.
     #[inline(always)]
     pub fn reference(self, slot: u32) -> u32 {
-        slot & ((1u64 << self.reference_bits) - 1) as u32
+        slot & self.reference_mask
     }
 
     /// Buckets between the home bucket and the one that the slot lies in, 0 to 3.
     #[inline(always)]
     pub fn distance(self, slot: u32) -> usize {
         (slot >> self.reference_bits) as usize & 3
+    }
+
+    /// Whether the distance is 0.
+    #[inline(always)]
+    pub fn is_home(self, slot: u32) -> bool {
+        let mask = (self.reference_mask + 1) * 3;
+        slot & mask == 0
     }
 
     /// The bit of a slot that is directory bit `depth` of the key, if a table of local depth `depth`

@@ -16,7 +16,7 @@
 
 use crate::group::{self, SLOTS, SlotSet};
 use shf_base::atomic::Ordering::Acquire;
-use shf_base::atomic::{Half, Page};
+use shf_base::atomic::{Half, Line, Page};
 
 /// Buckets of a table.
 pub const BUCKETS: usize = 64;
@@ -59,12 +59,6 @@ impl Head {
     #[inline(always)]
     pub fn overflow(self) -> u64 {
         self.high >> OVERFLOW_SHIFT & OVERFLOW_MAX
-    }
-
-    /// The version, 26 bits.
-    #[inline(always)]
-    pub fn version(self) -> u64 {
-        self.high >> VERSION_SHIFT
     }
 
     /// The tag of a slot, without its access bit.
@@ -111,6 +105,41 @@ pub fn bucket_at(home: usize, distance: usize) -> usize {
     (home + distance) % BUCKETS
 }
 
+/// A bucket of a table whose page is committed.
+#[derive(Clone, Copy)]
+pub struct Bucket<'m> {
+    line: Line<'m>,
+}
+
+impl<'m> Bucket<'m> {
+    /// Loads the head: the version word first, acquire, paired with the release of every store into
+    /// a bucket.
+    #[inline(always)]
+    pub fn head(self) -> Head {
+        let high = self.line.word(1).load(Acquire);
+        let low = self.line.word(0).load(Acquire);
+        Head { low, high }
+    }
+
+    /// Whether the version is still that of a head; call after `fence(Acquire)`.
+    #[inline(always)]
+    pub fn is_as(self, head: Head) -> bool {
+        (self.line.word(1).load(Acquire) ^ head.high) >> VERSION_SHIFT == 0
+    }
+
+    /// Loads a slot.
+    #[inline(always)]
+    pub fn slot(self, slot: usize) -> u32 {
+        self.half(slot).load(Acquire)
+    }
+
+    /// A slot's half word.
+    #[inline(always)]
+    fn half(self, slot: usize) -> Half<'m> {
+        self.line.half(4 + slot)
+    }
+}
+
 /// A table whose page is committed.
 #[derive(Clone, Copy)]
 pub struct Table<'m> {
@@ -128,31 +157,28 @@ impl<'m> Table<'m> {
         Table { bytes, offset, page }
     }
 
-    /// Loads the head of a bucket: the version word first, acquire, paired with the release of
-    /// every store into a bucket.
+    /// A bucket, whose number wraps around.
     #[inline(always)]
-    pub fn head(self, bucket: usize) -> Head {
-        let high = self.bytes.word(bucket * 8 + 1).load(Acquire);
-        let low = self.bytes.word(bucket * 8).load(Acquire);
-        Head { low, high }
+    pub fn bucket(self, bucket: usize) -> Bucket<'m> {
+        Bucket { line: self.bytes.line(bucket) }
     }
 
-    /// The version of a bucket now; call after `fence(Acquire)` when validating.
+    /// Loads the head of a bucket.
     #[inline(always)]
-    pub fn version(self, bucket: usize) -> u64 {
-        self.bytes.word(bucket * 8 + 1).load(Acquire) >> VERSION_SHIFT
+    pub fn head(self, bucket: usize) -> Head {
+        self.bucket(bucket).head()
     }
 
     /// Loads a slot.
     #[inline(always)]
     pub fn slot(self, bucket: usize, slot: usize) -> u32 {
-        self.half(bucket, slot).load(Acquire)
+        self.bucket(bucket).slot(slot)
     }
 
     /// A slot's half word.
     #[inline(always)]
     pub fn half(self, bucket: usize, slot: usize) -> Half<'m> {
-        self.bytes.half(bucket * 16 + 4 + slot)
+        self.bucket(bucket).half(slot)
     }
 
     /// File offset of a slot.

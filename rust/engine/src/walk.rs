@@ -226,16 +226,17 @@ fn visit_slot<'m>(
 fn look<'s>(
     place: Place<'_>,
     view: &View<'_>,
-    (bucket, slot): (usize, usize),
+    (number, slot): (usize, usize),
     scratch: &'s Bump,
 ) -> Result<Look<'s>, OpError> {
     let table = view.entry.table;
-    let head = table.head(bucket);
+    let bucket = table.bucket(number);
+    let head = bucket.head();
     if head.tag(slot) == 0 {
         return Ok(Look::Empty);
     }
-    let word = table.slot(bucket, slot);
-    let seen = Seen::new(&place, view.root, table, (bucket, slot), word, head);
+    let word = bucket.slot(slot);
+    let seen = Seen::new(&place, view.root, bucket, slot, word, head);
     let changed = || match directory::root(&place) == view.root {
         true => Look::Again,
         false => Look::Moved,
@@ -247,7 +248,7 @@ fn look<'s>(
         return Ok(changed());
     }
     let Some(record) = record else {
-        return Err(place.corrupt(table.slot_offset(bucket, slot), "slot without a record"));
+        return Err(place.corrupt(table.slot_offset(number, slot), "slot without a record"));
     };
     let key = buffer(scratch, record.shape.key_len)?;
     let value = buffer(scratch, record.shape.value_len)?;
