@@ -184,6 +184,12 @@ impl<'r> Line<'r> {
         // SAFETY: inside the line by the remainder, aligned because the page is.
         unsafe { Half::new(self.address.cast::<u32>().add(index % (LINE_BYTES / 4))) }
     }
+
+    /// Starts to fetch the line.
+    #[inline(always)]
+    pub fn prefetch(self) {
+        prefetch(self.address);
+    }
 }
 
 /// Pages of shared memory that end where those before them begin, valid for `'r`.
@@ -226,6 +232,19 @@ pub fn fence(order: Ordering) {
     if model::running() {
         loom::sync::atomic::fence(order);
     }
+}
+
+/// Starts to fetch the cache line of an address inside a mapping.
+#[inline(always)]
+pub(crate) fn prefetch(address: *const u64) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch has no effect on memory.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = address;
 }
 
 /// Tells the processor, or the model checker, that this thread waits for another.

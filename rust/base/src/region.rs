@@ -4,7 +4,7 @@
 //! Its base never moves and its length never changes for the life of the value.
 #![allow(unsafe_code)]
 
-use crate::atomic::{Bytes, Half, PAGE_BYTES, Page, Word};
+use crate::atomic::{self, Bytes, Half, PAGE_BYTES, Page, Word};
 use memmap2::MmapRaw;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::sync::Arc;
@@ -123,16 +123,9 @@ impl Region {
     /// Starts loading the cache line at `offset`; does nothing outside of the region.
     #[inline(always)]
     pub fn prefetch(&self, offset: u64) {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
         if offset < self.len {
-            // SAFETY: a prefetch of an address inside the mapping has no effect on memory.
-            unsafe {
-                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                _mm_prefetch::<_MM_HINT_T0>(self.base.add(offset as usize).cast());
-            }
+            atomic::prefetch(self.base.wrapping_add(offset as usize).cast());
         }
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-        let _ = offset;
     }
 }
 

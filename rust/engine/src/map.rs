@@ -435,11 +435,12 @@ impl Map {
         shard::lock(self.memory(place), self.writer()?, self.patience)
     }
 
-    /// The place of a hash's shard. Starts to fetch its home bucket, before the shard is locked: taking a
-    /// lock keeps the processor from looking ahead.
+    /// The place of a hash's shard. Starts to fetch its home bucket and the shard's header, before it is
+    /// locked: taking a lock keeps the processor from looking ahead.
     #[inline(always)]
     fn fetch_bucket(&self, hash: Hash) -> Place<'_> {
         let place = self.place(hash.shard_bits());
+        place.prefetch_header();
         let root = directory::root(&place);
         if let Some(table) = directory::find_quickly(&place, root, hash.directory()) {
             place.region().prefetch(table.low_offset(hash.bucket()));

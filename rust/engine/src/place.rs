@@ -129,6 +129,17 @@ const INDEX_OFFSET: u64 = DURABILITY_OFFSET + 64;
 const HOLES_OFFSET: u64 = INDEX_OFFSET + 64;
 const _: () = assert!(HOLES_OFFSET + 64 <= SHARD_HEADER_BYTES);
 
+/// The lines that nearly every mutation touches: the lock and the intent of a put, and where it looks
+/// what memory and index need.
+const CHANGED_LINES: [u64; 6] = [
+    LOCK_OFFSET / 64,
+    LOCK_OFFSET / 64 + 1,
+    LOCK_OFFSET / 64 + 2,
+    MEMORY_OFFSET / 64,
+    INDEX_OFFSET / 64,
+    HOLES_OFFSET / 64,
+];
+
 /// One shard's part of a region. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Place<'m> {
@@ -261,6 +272,14 @@ impl<'m> Place<'m> {
     #[inline(always)]
     pub fn store(self, field: Field, value: u64) {
         self.field(field).store(value, Release);
+    }
+
+    /// Starts to fetch what a mutation is going to touch of the header.
+    #[inline(always)]
+    pub fn prefetch_header(self) {
+        for line in CHANGED_LINES {
+            self.header.line(line as usize).prefetch();
+        }
     }
 
     /// The lock's half word and the suspicion beside it.
