@@ -142,21 +142,6 @@ bool IsMemory(std::string_view bytes) {
 // 0: unset.
 int32_t Sign(std::optional<bool> choice) { return !choice ? 0 : *choice ? 1 : -1; }
 
-// A handle that the caller owns.
-Result<bridge::Map*> OpenBy(Opener open, std::string_view folder, std::string_view name,
-                            const Options& options) {
-  if (Impossible(folder)) return ImpossibleError("folder", folder);
-  if (Impossible(name)) return ImpossibleError("name", name);
-  rust::Box<bridge::Map> map = bridge::detached_map();
-  const bridge::Options converted{options.shards,        options.max_bytes,
-                                  options.expected_keys, options.mode,
-                                  options.group,         options.allow_any_file_system,
-                                  Sign(options.durable), options.patience.count()};
-  const bridge::Outcome outcome = ((*map).*open)(View(folder), View(name), converted);
-  if (!IsOk(outcome)) return ErrorOf(outcome);
-  return map.into_raw();
-}
-
 std::vector<Violation> Violations(const rust::Vec<bridge::Violation>& found) {
   std::vector<Violation> violations;
   violations.reserve(found.size());
@@ -214,29 +199,40 @@ Map::Map(Map&&) noexcept = default;
 Map& Map::operator=(Map&&) noexcept = default;
 Map::~Map() = default;
 
-Result<Map> Map::Adopt(const Result<bridge::Map*>& handle) {
-  if (!handle.ok()) return handle.error();
-  Map map;
-  map.handle_.reset(*handle);
-  return map;
-}
+struct Map::Opening {
+  static Result<Map> By(Opener open, std::string_view folder, std::string_view name,
+                        const Options& options) {
+    if (Impossible(folder)) return ImpossibleError("folder", folder);
+    if (Impossible(name)) return ImpossibleError("name", name);
+    rust::Box<bridge::Map> handle = bridge::detached_map();
+    const bridge::Options converted{options.shards,        options.max_bytes,
+                                    options.expected_keys, options.mode,
+                                    options.group,         options.allow_any_file_system,
+                                    Sign(options.durable), options.patience.count()};
+    const bridge::Outcome outcome = ((*handle).*open)(View(folder), View(name), converted);
+    if (!IsOk(outcome)) return ErrorOf(outcome);
+    Map map;
+    map.handle_.reset(handle.into_raw());
+    return map;
+  }
+};
 
 Result<Map> Map::Create(std::string_view folder, std::string_view name, const Options& options) {
-  return Adopt(OpenBy(&bridge::Map::create, folder, name, options));
+  return Opening::By(&bridge::Map::create, folder, name, options);
 }
 
 Result<Map> Map::Open(std::string_view folder, std::string_view name, const Options& options) {
-  return Adopt(OpenBy(&bridge::Map::open, folder, name, options));
+  return Opening::By(&bridge::Map::open, folder, name, options);
 }
 
 Result<Map> Map::OpenOrCreate(std::string_view folder, std::string_view name,
                               const Options& options) {
-  return Adopt(OpenBy(&bridge::Map::open_or_create, folder, name, options));
+  return Opening::By(&bridge::Map::open_or_create, folder, name, options);
 }
 
 Result<Map> Map::OpenReadOnly(std::string_view folder, std::string_view name,
                               const Options& options) {
-  return Adopt(OpenBy(&bridge::Map::open_read_only, folder, name, options));
+  return Opening::By(&bridge::Map::open_read_only, folder, name, options);
 }
 
 Result<void> Map::Remove(std::string_view folder, std::string_view name) {

@@ -72,13 +72,13 @@ class Worker : private Visitor {
   // Gets that hit, in uniform random order.
   void Gets(uint64_t count) {
     if (way_.get_batch == 1) return SingleGets<false>(count);
-    for (uint64_t i = 0; i < count; ++i) Get(RandomIndex());
+    for (uint64_t i = 0; i < count; ++i) GetSoon(RandomIndex());
     Finish();
   }
   void Misses(uint64_t count) {
     if (way_.get_batch == 1) return SingleGets<true>(count);
     missing_ = true;
-    for (uint64_t i = 0; i < count; ++i) Get(RandomIndex());
+    for (uint64_t i = 0; i < count; ++i) GetSoon(RandomIndex());
     Finish();
     missing_ = false;
   }
@@ -107,19 +107,6 @@ class Worker : private Visitor {
     put_keys_[puts_] = KeyAt(work_, index);
     put_values_[puts_] = values_.At(puts_, index, bytes);
     if (++puts_ == way_.put_batch) FinishPuts();
-  }
-  void Get(uint64_t index) {
-    const Key key = missing_ ? MissingKeyAt(work_, index) : KeyAt(work_, index);
-    if (way_.get_batch == 1) {
-      size_t bytes = 0;
-      const bool there = session_->Get(key, found_.data(), &bytes);
-      if (there) Check(index, std::string_view(found_.data(), bytes));
-      if (there == missing_) FailFound(index);
-      return;
-    }
-    get_keys_[gets_] = key;
-    get_indexes_[gets_] = index;
-    if (++gets_ == way_.get_batch) FinishGets();
   }
   // Does what waits for its batch to be full.
   void Finish() {
@@ -169,7 +156,7 @@ class Worker : private Visitor {
       SingleGet get(this);
       for (const uint64_t index : skewed_) get.operator()<false>(index);
     } else {
-      for (const uint64_t index : skewed_) Get(index);
+      for (const uint64_t index : skewed_) GetSoon(index);
     }
     Finish();
   }
@@ -184,7 +171,7 @@ class Worker : private Visitor {
       } else if (way_.get_batch == 1) {
         get.operator()<false>(index);
       } else {
-        Get(index);
+        GetSoon(index);
       }
     }
     random_ = random;
@@ -198,6 +185,12 @@ class Worker : private Visitor {
       Put(index, work_.bytes_least() + random_.Below(sizes));
     }
     Finish();
+  }
+  // One more get of a batch.
+  void GetSoon(uint64_t index) {
+    get_keys_[gets_] = missing_ ? MissingKeyAt(work_, index) : KeyAt(work_, index);
+    get_indexes_[gets_] = index;
+    if (++gets_ == way_.get_batch) FinishGets();
   }
   void FinishGets() {
     if (gets_ == 0) return;

@@ -318,7 +318,11 @@ class Map {
   struct Closer {
     void operator()(bridge::Map* handle) const noexcept;
   };
-  // Answers in one register: what went well is below this, else the status is in the highest byte.
+  // What Put() and Get() are made of is compiled into programs: within one SONAME, neither these
+  // numbers nor CopyTo(), NotCopied(), Place() and NotPlaced() may change.
+  //
+  // Answers in one register, as the engine packs them: what went well is below this, else the
+  // status is in the highest byte.
   static constexpr uint64_t kFailed = uint64_t{1} << 56;
   static constexpr uint64_t kNoKey = static_cast<uint64_t>(Status::kAbsent) * kFailed;
   // Of a put: the key had a value. The bits below are the position.
@@ -326,8 +330,7 @@ class Map {
   // These arguments are not for the engine as they are.
   static constexpr uint64_t kUnusual = UINT64_MAX;
 
-  // Takes a new handle over.
-  static Result<Map> Adopt(const Result<bridge::Map*>& handle);
+  struct Opening;
   // Put() but for the result.
   uint64_t Place(std::string_view key, std::string_view value) const noexcept;
   // What Put() answers where Place() failed.

@@ -276,7 +276,8 @@ pub trait Target {
             self.store(word(entry + 8), value);
         }
         if random.below(2) == 0 {
-            // To finish a split, or to merge, of pages that may exist and a depth that may be right.
+            // To finish a split, or to merge, of pages that may exist and a depth that may be
+            // right.
             let pages = self.limits(shard).1 + 1;
             let (old, new) = (random.below(pages), random.below(pages));
             let merges = random.below(2);

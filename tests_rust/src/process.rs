@@ -65,8 +65,8 @@ fn say(panic: &(dyn std::any::Any + Send)) {
     unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
 }
 
-/// What the kernel says of a process that does not come back: its state, and the system call that it
-/// is in.
+/// What the kernel says of a process that does not come back: its state, and the system call that
+/// it is in.
 pub fn whereabouts(pid: i32) -> String {
     let read = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}"));
     let state = read("status").unwrap_or_default();

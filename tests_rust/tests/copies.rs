@@ -1,8 +1,8 @@
-//! A map's file that somebody copied, or put back, while processes were attached: its lock words and
-//! intents name slots of others. Whoever opens it is not kept waiting, and finds a whole map.
+//! A map's file that somebody copied, or put back, while processes were attached: its lock words
+//! and intents name slots of others. Whoever opens it is not kept waiting, and finds a whole map.
 //!
-//! A writer is stopped (SIGSTOP) before its n-th step, for every n, so that the copy is made with its
-//! slot taken and, from its first step on, with the shard's lock in its hand.
+//! A writer is stopped (SIGSTOP) before its n-th step, for every n, so that the copy is made with
+//! its slot taken and, from its first step on, with the shard's lock in its hand.
 #![cfg(all(feature = "crash-points", not(any(miri, loom))))]
 
 use shf_base::crash;
@@ -148,8 +148,8 @@ fn a_map_put_back_in_another_files_place_is_whole_and_leaves_the_attached_alone(
 #[test]
 fn a_map_put_back_into_its_own_file_when_all_are_gone_is_whole() {
     // Goal: same file, same boot, so nothing tells that the locks are an earlier time's; but the
-    // kernel is asked for their owners, who are dead. Method: a writer is killed where it was copied,
-    // others write, all leave; then the file is overwritten with the copy.
+    // kernel is asked for their owners, who are dead. Method: a writer is killed where it was
+    // copied, others write, all leave; then the file is overwritten with the copy.
     let watchdog = Watchdog::new("a map that was put back");
     let (file, copied) = (MapFile::new("put-back-into"), MapFile::new("put-back-into-copy"));
     drop(filled(&file));
@@ -172,9 +172,10 @@ fn a_map_put_back_into_its_own_file_when_all_are_gone_is_whole() {
 
 #[test]
 fn who_is_named_by_a_lock_that_was_put_back_is_waited_for_as_long_as_asked() {
-    // Goal: nobody can tell such a lock from one that is held; but patience ends, for the one that is
-    // named as well, gets go on, and with the named one's end all is as usual. Method: the bytes of
-    // the file are put back under a process that had the lock when they were read, and lives.
+    // Goal: nobody can tell such a lock from one that is held; but patience ends, for the one that
+    // is named as well, gets go on, and with the named one's end all is as usual. Method: the
+    // bytes of the file are put back under a process that had the lock when they were read, and
+    // lives.
     let _watchdog = Watchdog::new("a lock that was put back");
     let file = MapFile::new("put-back-under");
     let (map, board) = (filled(&file), Board::new());

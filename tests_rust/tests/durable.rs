@@ -132,8 +132,8 @@ fn only_a_durable_map_can_be_synced_and_only_by_who_may_write() {
 
 #[test]
 fn between_two_syncs_a_map_grows_by_what_it_had_and_not_by_what_changes() {
-    // Goal: quarantine keeps what the disk may need, once, and ends. Method: all values are replaced
-    // many times between two syncs, then many times with a sync after each.
+    // Goal: quarantine keeps what the disk may need, once, and ends. Method: all values are
+    // replaced many times between two syncs, then many times with a sync after each.
     const RECORD_BYTES: u64 = 136;
     let file = MapFile::new("durable-quarantine");
     let map = durable(&file, 1);
@@ -219,8 +219,8 @@ fn what_the_disk_refuses_is_written_again_by_the_next_sync() {
 
 #[test]
 fn who_may_only_read_is_told_that_a_recovery_was_not_finished() {
-    // Goal: no reader meets closed shards without knowing why. Method: who recovers a copy dies half
-    // way; then somebody opens it for reading, and for writing.
+    // Goal: no reader meets closed shards without knowing why. Method: who recovers a copy dies
+    // half way; then somebody opens it for reading, and for writing.
     let file = MapFile::new("durable-half");
     let map = durable(&file, 4);
     for number in 0..100u32 {
@@ -243,9 +243,10 @@ fn who_may_only_read_is_told_that_a_recovery_was_not_finished() {
 
 #[test]
 fn a_number_of_an_earlier_life_does_not_come_back_with_a_later_one() {
-    // Goal: an integer, which no checksum covers, belongs to the state that says it is live, wherever
-    // a page ends. Method: counters are deleted, that is synced, and the same ones are added in the
-    // same order, to the same places; of the pages, every other one gets to the disk.
+    // Goal: an integer, which no checksum covers, belongs to the state that says it is live,
+    // wherever a page ends. Method: counters are deleted, that is synced, and the same ones are
+    // added in the same order, to the same places; of the pages, every other one gets to the
+    // disk.
     const COUNTERS: u32 = 20_000;
     let file = MapFile::new("durable-lives");
     let map = durable(&file, 1);
@@ -279,8 +280,8 @@ fn a_number_of_an_earlier_life_does_not_come_back_with_a_later_one() {
 
 #[test]
 fn a_full_map_comes_back_though_the_crash_brings_back_more_than_fits() {
-    // Goal: what was synced is there, whatever the maximum says. Method: a map is half filled and synced,
-    // emptied, and filled with other keys; the crash keeps both.
+    // Goal: what was synced is there, whatever the maximum says. Method: a map is half filled and
+    // synced, emptied, and filled with other keys; the crash keeps both.
     const SYNCED: u32 = 6000;
     let file = MapFile::new("durable-full");
     let map = file.create_durable(1, 1 << 20);
@@ -297,8 +298,8 @@ fn a_full_map_comes_back_though_the_crash_brings_back_more_than_fits() {
 
 #[test]
 fn what_recovery_dropped_does_not_come_back_after_the_next_sync() {
-    // Goal: a torn record is none for good. Method: a value of equal bytes is torn, and dropped; its
-    // key is deleted, which is synced; then more such bytes come to lie where its end was.
+    // Goal: a torn record is none for good. Method: a value of equal bytes is torn, and dropped;
+    // its key is deleted, which is synced; then more such bytes come to lie where its end was.
     let file = MapFile::new("durable-dropped");
     let map = durable(&file, 1);
     map.put(b"key", b"small").unwrap();

@@ -79,10 +79,10 @@ fn after_deletes_a_full_map_takes_values_of_any_size() {
 
 #[test]
 fn a_put_that_splits_leaves_no_block_in_two_rings() {
-    // Goal: a block that was cut in two for a put which then found its table full, and forgot its intent, is
-    // used once. Method: full maps of many sizes, with pages of the index to split into, a few dead blocks
-    // of twice the size that is asked for, and more keys of one bucket than it has slots; then puts of
-    // both sizes, and all values.
+    // Goal: a block that was cut in two for a put which then found its table full, and forgot its
+    // intent, is used once. Method: full maps of many sizes, with pages of the index to split
+    // into, a few dead blocks of twice the size that is asked for, and more keys of one bucket
+    // than it has slots; then puts of both sizes, and all values.
     let one_bucket = |key: &u64| Hash::of(&key.to_le_bytes(), HEAP_SECRET).bucket() == 0;
     const DEAD: usize = 6;
     let keys: Vec<u64> = (0..).filter(one_bucket).take(400).collect();

@@ -1,5 +1,5 @@
-//! Goal: a map takes no more memory on a mount with huge pages than on any other. Method: a mount that
-//! has room for the map's pages, but not for a huge one in each shard.
+//! Goal: a map takes no more memory on a mount with huge pages than on any other. Method: a mount
+//! that has room for the map's pages, but not for a huge one in each shard.
 #![cfg(not(any(miri, loom)))]
 
 use shf_engine::{Map, Options};

@@ -359,6 +359,65 @@ fn a_key_that_a_merge_leaves_in_place_is_never_reported_absent() {
     a_merge_hides_nothing(2, |last| key_with_bit(last, 0));
 }
 
+/// Keys in four tables, and a key whose delete has the two merge that split first: the lower half
+/// has fewer keys, and the page of the upper one is not the last, so that the lower half moves
+/// there.
+fn about_to_merge_upwards() -> (Arc<Map>, u64, [u64; 2]) {
+    let bits = |key: u64| u64::from(Hash::of(&key.to_le_bytes(), HEAP_SECRET).directory());
+    let grown = || {
+        let map = Map::heap(1, 256 << 10, 1 << 20);
+        let mut first = None;
+        let keys: Vec<u64> = (0u64..)
+            .take_while(|key| {
+                put(&map, &key.to_le_bytes(), *key as u8);
+                let splits = map.stats().splits;
+                if splits == 2 && first.is_none() {
+                    first = Some(bits(*key) & 1);
+                }
+                splits < 3
+            })
+            .collect();
+        (map, keys, first.unwrap())
+    };
+    let (map, keys, low) = grown();
+    let of = |table: u64| keys.iter().copied().filter(move |key| bits(*key) & 3 == table);
+    // What stays keeps the other two from merging, and lets these.
+    let deletes: Vec<u64> =
+        of(low).skip(20).chain(of(low ^ 1).skip(200)).chain(of(low ^ 3).skip(200)).collect();
+    let merges = |map: &Map, key: &u64| {
+        assert_eq!(map.delete(&key.to_le_bytes()), Ok(true));
+        map.stats().tables < 4
+    };
+    let last = deletes.iter().position(|key| merges(&map, key)).expect("a merge");
+    let (map, ..) = grown();
+    assert!(!deletes[..last].iter().any(|key| merges(&map, key)));
+    let stay = [of(low).next().unwrap(), of(low | 2).next().unwrap()];
+    (Arc::new(map), deletes[last], stay)
+}
+
+fn a_merge_upwards_hides_nothing(half: usize) {
+    let (map, last, stay) = about_to_merge_upwards();
+    let key = stay[half];
+    let executions = model::check(3, move || {
+        let reader = spawn(&map, move |map| get(map, &key.to_le_bytes()));
+        let writer = spawn(&map, move |map| map.delete(&last.to_le_bytes()).unwrap());
+        let (read, deleted) = (reader.join().unwrap(), writer.join().unwrap());
+        assert!(deleted && map.stats().tables == 3, "the delete merged the tables");
+        assert_eq!(read, Some(key as u8));
+    });
+    println!("{executions} executions");
+}
+
+#[test]
+fn a_key_that_a_merge_moves_upwards_is_never_reported_absent() {
+    a_merge_upwards_hides_nothing(0);
+}
+
+#[test]
+fn a_key_that_a_merge_finds_above_is_never_reported_absent() {
+    a_merge_upwards_hides_nothing(1);
+}
+
 #[test]
 fn a_key_that_is_not_there_is_not_found_beside_a_merge() {
     let (map, last) = about_to_merge();

@@ -108,9 +108,10 @@ fn agree(batched: &Map, single: &Map, reader: &Map, random: &mut Random, keys: u
 
 #[test]
 fn batches_agree_with_single_calls() {
-    // Goal: equal answers, positions included, for duplicates, keys that are not there, empty batches
-    // and values of every kind. Method: two maps of one secret, the one by batches, the other by
-    // single calls; few keys, so that most batches have some twice, or many, so that tables split.
+    // Goal: equal answers, positions included, for duplicates, keys that are not there, empty
+    // batches and values of every kind. Method: two maps of one secret, the one by batches, the
+    // other by single calls; few keys, so that most batches have some twice, or many, so that
+    // tables split.
     let mut random = Random::from_env(31);
     for (keys, shards) in [(5, 1), (300, 1), (4000, 4)] {
         for durable in [false, true] {
@@ -139,9 +140,9 @@ fn a_batch_through_a_read_only_handle_puts_nothing() {
 
 #[test]
 fn a_batch_that_a_full_map_ends_has_put_what_was_before() {
-    // Goal: those before the first failure are done, those after it are not tried, though they would
-    // fit. Method: a batch of several groups and too many keys; then one whose large value in the
-    // middle finds no space.
+    // Goal: those before the first failure are done, those after it are not tried, though they
+    // would fit. Method: a batch of several groups and too many keys; then one whose large
+    // value in the middle finds no space.
     let map = Map::heap(1, 4 << 20, 1 << 20);
     let batch: Vec<_> = (0..20_000u64).map(|key| (key.to_le_bytes(), [7; 100])).collect();
     let failed = map.put_many(&batch, |_, _| {}).unwrap_err();
@@ -184,7 +185,8 @@ fn a_batch_of_gets_ends_where_it_is_told_to() {
 
 #[test]
 fn a_visitor_may_use_the_map() {
-    // Goal: no lock is held while a value is visited. Method: it changes the key that it is told of.
+    // Goal: no lock is held while a value is visited. Method: it changes the key that it is told
+    // of.
     let map = Map::heap(1, 4 << 20, u64::MAX);
     let keys: Vec<_> = (0..100u64).map(u64::to_le_bytes).collect();
     map.put_many(&keys.iter().map(|key| (key, b"old")).collect::<Vec<_>>(), |_, _| {}).unwrap();

@@ -1,8 +1,8 @@
 //! Durability: what was synced survives a crash of the machine, at whatever moment, whatever of the
 //! rest got to the disk.
 //!
-//! `shf_tests::reboot` says how crashes are simulated. `SHF_SEED`, `SHF_ROUNDS` and `SHF_ROUND` choose
-//! other and more rounds; `SHF_KEEP=<folder>` keeps the file of a failure.
+//! `shf_tests::reboot` says how crashes are simulated. `SHF_SEED`, `SHF_ROUNDS` and `SHF_ROUND`
+//! choose other and more rounds; `SHF_KEEP=<folder>` keeps the file of a failure.
 #![cfg(all(feature = "crash-points", not(any(miri, loom))))]
 
 use shf_base::grace;

@@ -42,8 +42,8 @@ fn contents(map: &Map) -> Contents {
 }
 
 impl Scene {
-    /// One shard with small, large and integer records, some replaced and some deleted, and holes where
-    /// others were.
+    /// One shard with small, large and integer records, some replaced and some deleted, and holes
+    /// where others were.
     fn new(what: &str) -> Scene {
         grace::set_rest(0);
         let file = MapFile::new(what);
@@ -367,8 +367,9 @@ fn a_large_run_that_says_it_has_the_pages_of_the_next_one_is_found() {
 
 #[test]
 fn fresh_blocks_that_would_come_from_the_middle_of_a_record_are_found() {
-    // Goal: the checker does not call sound what makes the next put write into a record. Method: the
-    // head of the log names a page inside of a large run, whose descriptor otherwise says nothing.
+    // Goal: the checker does not call sound what makes the next put write into a record. Method:
+    // the head of the log names a page inside of a large run, whose descriptor otherwise says
+    // nothing.
     let file = MapFile::new("rebuild-head");
     let map = file.create_with(1, MAX_BYTES);
     map.put(b"large", &[7; 17_000]).unwrap();
@@ -389,7 +390,8 @@ fn fresh_blocks_that_would_come_from_the_middle_of_a_record_are_found() {
 
 #[test]
 fn a_page_that_does_not_know_its_run_is_found_before_a_record_lies_there() {
-    // Method: four records of 2000 bytes make a log run of two pages, of which the second is unused.
+    // Method: four records of 2000 bytes make a log run of two pages, of which the second is
+    // unused.
     let file = MapFile::new("rebuild-inside");
     let map = file.create_with(1, MAX_BYTES);
     map.put(b"first", &[1; 2000]).unwrap();

@@ -100,8 +100,8 @@ fn offset_of(disk: &Disk, moment: Moment, value: &[u8]) -> u64 {
 
 #[test]
 fn a_value_that_a_stranger_changed_is_named_and_dropped_alone() {
-    // Goal: a durable map knows that a value is not the one that was put. Method: one bit of a value
-    // of some length is turned, again and again.
+    // Goal: a durable map knows that a value is not the one that was put. Method: one bit of a
+    // value of some length is turned, again and again.
     let _watchdog = Watchdog::new("a damaged value");
     let (mut scene, mut random) = (Scene::new(), Random::from_env(305));
     put(&scene.map, 0..500, 60);

@@ -163,9 +163,9 @@ fn holes_that_cannot_become_real_are_left_alone() {
 
 #[test]
 fn a_repair_leaves_holes_what_they_are() {
-    // Goal: neither a damaged index nor damaged descriptors make a repair fill the holes of a map, or
-    // believe in memory that is not there. Method: a forged number of free pages, and descriptors of
-    // 0 among the holes; what is real afterwards is what is known.
+    // Goal: neither a damaged index nor damaged descriptors make a repair fill the holes of a map,
+    // or believe in memory that is not there. Method: a forged number of free pages, and
+    // descriptors of 0 among the holes; what is real afterwards is what is known.
     grace::set_rest(0);
     let file = MapFile::new("shrinking-repair");
     let map = file.create_with(1, MAX_BYTES);
@@ -229,9 +229,10 @@ fn recovery_leaves_holes_what_they_are() {
 
 #[test]
 fn a_put_that_finds_no_slot_gives_back_the_holes_that_it_took() {
-    // Goal: what the map counts is what the file system has, after a put that made the last holes real
-    // for its record and then found its table full, and no page for another one. Method: maps of many
-    // sizes are filled, emptied, and filled again by keys of one bucket, to the first that has no space.
+    // Goal: what the map counts is what the file system has, after a put that made the last holes
+    // real for its record and then found its table full, and no page for another one. Method:
+    // maps of many sizes are filled, emptied, and filled again by keys of one bucket, to the
+    // first that has no space.
     grace::set_rest(0);
     let one_bucket = |key: &u64| Hash::of(&key.to_le_bytes(), secret()).bucket() == 0;
     let keys: Vec<u64> = (0..).filter(one_bucket).take(300).collect();

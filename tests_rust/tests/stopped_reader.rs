@@ -1,11 +1,11 @@
 //! P4 and P1 for a reader that is stopped with a reference in its hand: its page may be freed and
 //! used again, and the file system filled to the last byte, before it goes on.
 //!
-//! A child stops itself (SIGSTOP) at its n-th look, for every n: with a reference whose record it has
-//! not touched, or with a record that it has not copied. Meanwhile this process frees the record and
-//! everything around it, and fills the file system, so that touching a page that is a hole by then
-//! would be SIGBUS. Then the child goes on, and must end with the old value or the new one, whole, or
-//! with an answer that asks to try again.
+//! A child stops itself (SIGSTOP) at its n-th look, for every n: with a reference whose record it
+//! has not touched, or with a record that it has not copied. Meanwhile this process frees the
+//! record and everything around it, and fills the file system, so that touching a page that is a
+//! hole by then would be SIGBUS. Then the child goes on, and must end with the old value or the new
+//! one, whole, or with an answer that asks to try again.
 #![cfg(all(feature = "crash-points", not(any(miri, loom))))]
 
 use shf_base::crash;
@@ -85,7 +85,8 @@ impl Scene {
         right && matches!(walked, Ok(()) | Err(OpError::Busy))
     }
 
-    /// Stops a reader at look `n`, frees, fills, lets it go on. How it ended, and whether it stopped.
+    /// Stops a reader at look `n`, frees, fills, lets it go on. How it ended, and whether it
+    /// stopped.
     fn stop_at(&self, n: u64, read: Read, meanwhile: impl Fn(&Map, &MapFile)) -> (End, bool) {
         let file = MapFile::new(self.what);
         let map = file.create_with(1, MAX_BYTES);
@@ -174,8 +175,8 @@ fn contents(len: usize) -> Contents {
     others.chain([(KEY.to_vec(), value(1000, len))]).collect()
 }
 
-/// What is done to the keys: `KEY` gets values of these lengths, after all others are deleted, or is
-/// deleted as well.
+/// What is done to the keys: `KEY` gets values of these lengths, after all others are deleted, or
+/// is deleted as well.
 fn changes(before: &Contents, lengths: &[usize]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     let gone = before.keys().filter(|key| lengths.is_empty() || *key != KEY);
     let gone = gone.map(|key| (key.clone(), None));
@@ -221,8 +222,8 @@ fn a_walk_that_stops_while_its_page_is_freed_and_the_file_system_filled_goes_on(
 
 #[test]
 fn a_page_made_a_hole_while_the_reader_is_stopped_is_seen() {
-    // Goal: the tests above can fail. Method: as they do, but the pages of all records are made holes
-    // behind the engine's back.
+    // Goal: the tests above can fail. Method: as they do, but the pages of all records are made
+    // holes behind the engine's back.
     over_maps(FOLDER_BYTES, || {
         for scene in scenes().iter().filter(|scene| !scene.refill) {
             for n in [1, 2] {

@@ -272,8 +272,8 @@ fn an_address_space_without_room_for_an_existing_map_is_an_error() {
 
 #[test]
 fn a_file_removed_while_attached_stays_with_those_who_have_it() {
-    // Goal: others go on with it, forked children too; a new map of the name is another map. Method:
-    // the file goes by `remove`, and by somebody's unlink.
+    // Goal: others go on with it, forked children too; a new map of the name is another map.
+    // Method: the file goes by `remove`, and by somebody's unlink.
     let file = MapFile::new("removed");
     let removals: [&dyn Fn(); 2] = [&|| Map::remove(file.folder(), file.name()).unwrap(), &|| {
         fs::remove_file(file.path()).unwrap()

@@ -71,9 +71,9 @@ impl CutShort {
 
 #[test]
 fn every_growth_of_a_file_that_was_cut_short_says_both_lengths_and_grows_nothing() {
-    // Goal: a typed error in place of a map that goes on in a file without its end. Method: the first
-    // growth of a shard; that of records, for a large value and for many small ones; that of the
-    // index, for keys whose records fit into what is there.
+    // Goal: a typed error in place of a map that goes on in a file without its end. Method: the
+    // first growth of a shard; that of records, for a large value and for many small ones; that
+    // of the index, for keys whose records fit into what is there.
     let cut = CutShort::new("truncated-growth");
     let blocks = cut.whole.metadata().unwrap().blocks();
     let put = |key: &[u8], len: usize| cut.map.put(key, &vec![9; len]).map(drop);

@@ -81,8 +81,8 @@ impl<S: Session> Worker<S> {
     /// 98 % gets that hit, 2 % puts of the same size, over all keys.
     pub fn mixed(&mut self, count: u64) {
         for _ in 0..count {
-            let index = self.random_index();
-            if self.random.below(50) == 0 {
+            let (index, choice) = self.random.below_both(self.work.keys, 50);
+            if choice == 0 {
                 self.put(index, self.work.value_bytes);
             } else {
                 self.get(index);

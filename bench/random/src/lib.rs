@@ -43,9 +43,21 @@ impl Random {
     /// Uniform from 0 to `bound` - 1; `bound` MUST be below 2^32.
     #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
-        debug_assert!(bound < 1 << 32);
-        ((self.any() >> 32) * bound) >> 32
+        scaled(self.any() >> 32, bound)
     }
+
+    /// Two of them, from one step of the sequence.
+    #[inline]
+    pub fn below_both(&mut self, first: u64, second: u64) -> (u64, u64) {
+        let any = self.any();
+        (scaled(any >> 32, first), scaled(any & u64::from(u32::MAX), second))
+    }
+}
+
+#[inline]
+fn scaled(fraction: u64, bound: u64) -> u64 {
+    debug_assert!(bound < 1 << 32);
+    (fraction * bound) >> 32
 }
 
 /// An order in which each index below a count comes up once and neighbours are far apart: a

@@ -1,4 +1,5 @@
-//! The same numbers as `random.hpp`: what is expected here was printed by a program that includes it.
+//! The same numbers as `random.hpp`: what is expected here was printed by a program that includes
+//! it.
 
 use super::*;
 
@@ -6,6 +7,7 @@ use super::*;
 fn a_seed_gives_the_same_numbers_as_in_cpp() {
     let mut random = Random::new(1);
     assert_eq!([random.below(1_000_000), random.below(1_000_000)], [749_748, 372_393]);
+    assert_eq!(Random::new(1).below_both(1_000_000, 50), (749_748, 43));
     assert_eq!([random.any(), random.any()], [0x7033_5fc3_daf3_d8a7, 0xf440_fe3b_62c7_9d2c]);
 }
 

@@ -4,10 +4,10 @@
 //! the model checker (`cfg(loom)`), Miri and the crash points see each of them.
 //!
 //! Rules:
-//! - A location has one access width for its whole life: 8 bytes (`Word`) or 4 bytes (`Half`). An index
-//!   page may become one of the other kind; who still reads it as what it was is told so afterwards.
-//!   Record bytes are accessed as 8-byte words, or by opaque instructions that the language does
-//!   not see (`Bytes`), never through `&[u8]`.
+//! - A location has one access width for its whole life: 8 bytes (`Word`) or 4 bytes (`Half`). An
+//!   index page may become one of the other kind; who still reads it as what it was is told so
+//!   afterwards. Record bytes are accessed as 8-byte words, or by opaque instructions that the
+//!   language does not see (`Bytes`), never through `&[u8]`.
 //! - Every store ends with a compiler fence, so the order in which a killed process leaves its
 //!   stores behind is the order in the source. (The processor needs nothing: a kill does not lose
 //!   retired stores.)
@@ -128,7 +128,8 @@ pub struct Page<'r> {
 /// Bytes of a `Page`.
 pub const PAGE_BYTES: usize = 4096;
 
-/// 64 bytes of a page that begin at a multiple of as many, valid for `'r`: a cache line.
+/// 64 bytes of a page, from a multiple of as many on, valid for `'r`: a cache line, where the page
+/// begins with one.
 #[derive(Clone, Copy)]
 pub struct Line<'r> {
     address: *mut u64,

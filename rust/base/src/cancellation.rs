@@ -1,9 +1,9 @@
 //! Cancellation of threads, kept out.
 //!
 //! A thread that is cancelled (`pthread_cancel`) unwinds from the next cancellation point that it
-//! reaches, through whatever frames there are, and Rust's do not bear that. Operations on a map have
-//! no such point; opening and closing files and sleeping are some. So whoever does that puts the
-//! cancellation off: it takes effect after the call. Asynchronous cancellation, which may hit
+//! reaches, through whatever frames there are, and Rust's do not bear that. Operations on a map
+//! have no such point; opening and closing files and sleeping are some. So whoever does that puts
+//! the cancellation off: it takes effect after the call. Asynchronous cancellation, which may hit
 //! anywhere, must not be on: POSIX allows next to no function then.
 #![allow(unsafe_code)]
 

@@ -1,7 +1,7 @@
-//! Crash points: a test build counts its steps and dies, or stops, before the n-th. A step is a store
-//! into shared memory, the beginning, a middle and the end of a bulk copy, or a system call that
-//! others can see the effect of: on the file's extent, its name or its mode, on a byte lock, on
-//! who sleeps on a lock word.
+//! Crash points: a test build counts its steps and dies, or stops, before the n-th. A step is a
+//! store into shared memory, the beginning, a middle and the end of a bulk copy, or a system call
+//! that others can see the effect of: on the file's extent, its name or its mode, on a byte lock,
+//! on who sleeps on a lock word.
 //!
 //! A reader takes no steps. It has *looks* instead, of which it can stop at the n-th: between the
 //! load of a reference and that of the record's header, and between that and the copy.

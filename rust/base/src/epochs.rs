@@ -1,10 +1,10 @@
 //! The epochs of a durable map: which syncs have begun, which one a crash of the machine leaves
 //! standing, and what memory may be used again.
 //!
-//! Every sync begins an epoch, and each shard moves to it under its lock. What is retired in a shard
-//! carries the shard's epoch. With `durable` = E the state of the map when its shards moved to epoch
-//! E is on the disk, so what carries an epoch before E is gone for good, and what carries E or a
-//! later one may still be what the disk has. 0: there was no sync yet.
+//! Every sync begins an epoch, and each shard moves to it under its lock. What is retired in a
+//! shard carries the shard's epoch. With `durable` = E the state of the map when its shards moved
+//! to epoch E is on the disk, so what carries an epoch before E is gone for good, and what carries
+//! E or a later one may still be what the disk has. 0: there was no sync yet.
 //!
 //! ```text
 //! header page, bytes   1088      1096      1104       1112     1120    1124

@@ -1,10 +1,10 @@
 //! How long memory rests before it is given back to the file system.
 //!
 //! A reader may still look at memory that was freed after it loaded the reference. It notices, and
-//! answers nothing wrong; but memory that is a hole by then is made real again by its look, and where
-//! there is no memory left, that look is SIGBUS. So memory rests for a second first. A reader that is
-//! stopped for longer, between a load and the next one, and goes on when the file system has not one
-//! page left, is not protected.
+//! answers nothing wrong; but memory that is a hole by then is made real again by its look, and
+//! where there is no memory left, that look is SIGBUS. So memory rests for a second first. A reader
+//! that is stopped for longer, between a load and the next one, and goes on when the file system
+//! has not one page left, is not protected.
 //!
 //! A moment is read from two clocks: one that nobody can set, but that differs between time
 //! namespaces, and one that is the same everywhere, but can be set. What both say is right unless
@@ -83,7 +83,8 @@ fn rest_ms() -> u32 {
 #[allow(unsafe_code)]
 fn milliseconds(clock: libc::clockid_t) -> u32 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: stores the time into a structure of this function. A clock that is not there leaves 0.
+    // SAFETY: stores the time into a structure of this function. A clock that is not there leaves
+    // 0.
     unsafe { libc::clock_gettime(clock, &mut time) };
     (time.tv_sec as u64).wrapping_mul(1000).wrapping_add(time.tv_nsec as u64 / 1_000_000) as u32
 }

@@ -147,9 +147,9 @@ unsafe impl Send for Rows {}
 unsafe impl Sync for Rows {}
 
 impl Rows {
-    /// `count` ranges, a power of two, of `len` bytes, at least a page, the first one at `first`, the
-    /// next one `distance` bytes later; all of them multiples of 8. `None` when they are not, or not
-    /// all inside.
+    /// `count` ranges, a power of two, of `len` bytes, at least a page, the first one at `first`,
+    /// the next one `distance` bytes later; all of them multiples of 8. `None` when they are
+    /// not, or not all inside.
     pub fn new(
         region: Arc<Region>,
         first: u64,

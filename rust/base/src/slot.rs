@@ -6,8 +6,8 @@
 //! PIDs play no part: two containers may well use the same ones.
 //!
 //! Taking a slot:
-//! 1. where the file is not the one that the locks were last valid for (another boot, a copy),
-//!    and nobody is attached: all locks are reset, all shards marked suspect, those of a durable map
+//! 1. where the file is not the one that the locks were last valid for (another boot, a copy), and
+//!    nobody is attached: all locks are reset, all shards marked suspect, those of a durable map
 //!    closed until they are made anew, the identity stored;
 //! 2. the first free byte is locked;
 //! 3. every lock word that names the slot is a dead owner's: it is marked suspect and freed.

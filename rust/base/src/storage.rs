@@ -175,8 +175,9 @@ impl Storage {
         let _ = fallocate(file, flags, offset, len);
     }
 
-    /// Makes what is stored in `len` bytes at `offset`, both multiples of a page, survive a crash of
-    /// the machine: returns when the disk has it. What others store meanwhile may be among it.
+    /// Makes what is stored in `len` bytes at `offset`, both multiples of a page, survive a crash
+    /// of the machine: returns when the disk has it. What others store meanwhile may be among
+    /// it.
     ///
     /// Errors: `System`. Then the kernel may have dropped what it could not write, and not try it
     /// again: see `touch`.
@@ -202,9 +203,9 @@ impl Storage {
         }
     }
 
-    /// The parts of a range that are real, in order and with holes between them: offset and end, both
-    /// multiples of a page if those of the range are. Of pages that are real in part, none; all of
-    /// it on the heap, and where the file system cannot tell.
+    /// The parts of a range that are real, in order and with holes between them: offset and end,
+    /// both multiples of a page if those of the range are. Of pages that are real in part,
+    /// none; all of it on the heap, and where the file system cannot tell.
     pub fn real_parts(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, u64)> + use<'_> {
         let file = self.file.as_ref().and_then(|file| file.descriptor().ok());
         let mut at = start;
@@ -226,8 +227,8 @@ impl Storage {
         })
     }
 
-    /// Refuses a file that a stranger cut short: there, pages beyond its end would be made real that
-    /// touching is SIGBUS all the same. Nobody of this library shortens a file.
+    /// Refuses a file that a stranger cut short: there, pages beyond its end would be made real
+    /// that touching is SIGBUS all the same. Nobody of this library shortens a file.
     fn check_length(&self, file: BorrowedFd<'_>) -> Result<(), OpError> {
         let found = fstat(file)
             .map_err(|errno| OpError::System { call: "fstat", errno: errno.raw_os_error() })?;

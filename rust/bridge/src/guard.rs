@@ -46,7 +46,8 @@ impl Outcome {
     }
 }
 
-/// An outcome without `flag` in one register: its `value`, below 2^56, and the status in the bits above.
+/// An outcome in one register: its `value`, below 2^56, and the status in the bits above, as
+/// `shf/map.hpp` knows it. What has a `flag` as well puts it into the value.
 pub struct Packed(pub u64);
 
 impl From<Outcome> for Packed {

@@ -32,8 +32,8 @@ mod ffi {
         value: u64,
     }
 
-    /// `shf::Options`, where 0 means that the engine chooses. A negative `patience_us` has no end; a
-    /// negative `durable` means no.
+    /// `shf::Options`, where 0 means that the engine chooses. A negative `patience_us` has no end;
+    /// a negative `durable` means no.
     struct Options {
         shards: u32,
         max_bytes: u64,
@@ -111,8 +111,8 @@ mod ffi {
         -> Outcome;
         fn remove_map(folder: &[u8], name: &[u8]) -> Outcome;
 
-        /// An `Outcome` in one register, as of `get_into`: bit 55 says whether a value was replaced, the
-        /// bits below the position.
+        /// An `Outcome` in one register, as of `get_into`: bit 55 says whether a value was
+        /// replaced, the bits below are the position.
         ///
         /// # Safety
         /// Each pointer is good for its number of bytes, and not null.
@@ -123,8 +123,9 @@ mod ffi {
             value: *const u8,
             value_bytes: usize,
         ) -> u64;
-        /// An `Outcome` whose `value`, the full size, is below 2^56, in one register: the status in the
-        /// bits above. It and the pointers make the most frequent calls a tenth shorter.
+        /// An `Outcome` whose `value`, the full size, is below 2^56, in one register: the status in
+        /// the bits above. It and the pointers make the most frequent calls a tenth
+        /// shorter.
         ///
         /// # Safety
         /// Each pointer is good for its number of bytes, and not null; the two do not overlap.
@@ -137,10 +138,10 @@ mod ffi {
         ) -> u64;
         /// `value`: the full size.
         fn get_to(self: &Map, key: &[u8], sink: Pin<&mut Sink>) -> Outcome;
-        /// Copies the values of the first keys one behind the other to `room`; `sizes` gets the bytes
-        /// of each, or `u64::MAX` where the key is not there, and `done` for how many keys, also when
-        /// the next one failed. `flag`: all keys; else `value`: the bytes of the next value, for which
-        /// there was no room any more.
+        /// Copies the values of the first keys one behind the other to `room`; `sizes` gets the
+        /// bytes of each, or `u64::MAX` where the key is not there, and `done` for how many
+        /// keys, also when the next one failed. `flag`: all keys; else `value`: the bytes
+        /// of the next value, for which there was no room any more.
         fn get_some(
             self: &Map,
             keys: &[Key],

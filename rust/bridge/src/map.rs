@@ -18,7 +18,8 @@ pub struct Map {
     engine: Option<Arc<EngineMap>>,
 }
 
-/// Where the answer of a put says that it replaced a value; positions are below.
+/// Where the answer of a put says that it replaced a value; positions are below. `shf/map.hpp`
+/// knows it.
 const REPLACED_SHIFT: u32 = 55;
 
 /// The four ways to open a map have one type.
@@ -81,6 +82,7 @@ impl Map {
         let Some(engine) = &self.engine else { return not_attached() };
         let Packed(answer) = guard(|| {
             let placed = engine.put(key, value)?;
+            debug_assert!(placed.position >> REPLACED_SHIFT == 0);
             Ok(Packed(u64::from(placed.replaced) << REPLACED_SHIFT | placed.position))
         });
         answer

@@ -1,11 +1,12 @@
-//! Looking ahead: the memory that operations on several keys will touch is fetched all at once, where
-//! one after the other would wait for each line.
+//! Looking ahead: the memory that operations on several keys will touch is fetched all at once,
+//! where one after the other would wait for each line.
 //!
-//! Stage by stage, each for all keys of a group before the next: the home buckets, then the records that
-//! the tags there point at, and the next bucket where keys passed. (Directories are small and stay in the
-//! caches.) Only a hint: it stores nothing, validates nothing and answers nothing, so that what it saw
-//! may be wrong by the time of the operation, or damaged; the operation itself is the ordinary one. What
-//! it reads on its way is checked against the mapping and the committed limits like everything else.
+//! Stage by stage, each for all keys of a group before the next: the home buckets, then the records
+//! that the tags there point at, and the next bucket where keys passed. (Directories are small and
+//! stay in the caches.) Only a hint: it stores nothing, validates nothing and answers nothing, so
+//! that what it saw may be wrong by the time of the operation, or damaged; the operation itself is
+//! the ordinary one. What it reads on its way is checked against the mapping and the committed
+//! limits like everything else.
 
 use crate::directory::{self, Entry};
 use crate::hash::Hash;
@@ -30,8 +31,8 @@ impl Ahead<'_> {
     pub const NONE: Ahead<'static> = Ahead { key: &[], hash: Hash(0) };
 }
 
-/// Starts to fetch what gets and puts of at most `GROUP` keys will look at. `place` gives the place of
-/// a hash's shard.
+/// Starts to fetch what gets and puts of at most `GROUP` keys will look at. `place` gives the place
+/// of a hash's shard.
 #[inline(always)]
 pub fn fetch<'m>(group: &[Ahead<'_>], place: impl Fn(Hash) -> Place<'m>) {
     let mut entries: [Option<Entry<'m>>; GROUP] = [None; GROUP];

@@ -36,7 +36,8 @@ const LOG_FRACTION: u32 = 32;
 const DEAD_FRACTION: u64 = 16;
 /// And at least this many units, 8 KiB.
 const DEAD_UNITS_MIN: u64 = 1024;
-/// A log run holds at least this many blocks of the size that made it, if it may have so many pages.
+/// A log run holds at least this many blocks of the size that made it, if it may have so many
+/// pages.
 const LOG_BLOCKS_MIN: u32 = 4;
 
 /// Cache lines of a fresh block that are fetched ahead: small records, and what the processor's own
@@ -62,8 +63,8 @@ pub fn allocate<'m>(
     Ok(reference)
 }
 
-/// Starts to fetch the memory that a record of `shape` will probably be written into: the retired block
-/// whose turn it is, or the next fresh one. A guess, made without the lock.
+/// Starts to fetch the memory that a record of `shape` will probably be written into: the retired
+/// block whose turn it is, or the next fresh one. A guess, made without the lock.
 #[inline(always)]
 pub fn prefetch(place: Place<'_>, shape: Shape) {
     if !shape.is_large() && !ring::prefetch(place, class::of_bytes(shape.bytes())) {

@@ -44,8 +44,8 @@ pub enum By {
     Delete,
 }
 
-/// One step, if there is anything to do, for the mutation of a key with this hash. The caller holds the
-/// lock and nothing is pending.
+/// One step, if there is anything to do, for the mutation of a key with this hash. The caller holds
+/// the lock and nothing is pending.
 #[inline(always)]
 pub fn step(memory: Memory<'_>, by: By, hash: Hash) {
     let place = memory.place;

@@ -35,8 +35,9 @@ use crate::hash::DIRECTORY_BITS;
 use crate::intent::Intent;
 use crate::place::{Field, Place};
 use crate::table::Table;
+use shf_base::atomic::Half;
 use shf_base::atomic::Ordering::Acquire;
-use shf_base::atomic::Page;
+use shf_base::crash;
 use shf_base::error::OpError;
 use shf_base::format::{ROOT_CRASHED, ROOT_REBUILDING};
 use std::hint;
@@ -134,9 +135,9 @@ pub fn find_from<'m>(
     }
 }
 
-/// As `find_from`, of the table for as many bits as the root says or one less, under one load of the
-/// limits; no branch depends on which of the two it is, which is as good as random. `None` tells
-/// nothing. Where a forged level leads beyond the limits, the shorter entry is taken.
+/// As `find_from`, of the table for as many bits as the root says or one less, under one load of
+/// the limits; no branch depends on which of the two it is, which is as good as random. `None`
+/// tells nothing. Where a forged level leads beyond the limits, the shorter entry is taken.
 #[inline(always)]
 pub fn find_quickly<'m>(place: &Place<'m>, root: u64, bits: u32) -> Option<Table<'m>> {
     let depth = root & !MOVES;
@@ -145,14 +146,19 @@ pub fn find_quickly<'m>(place: &Place<'m>, root: u64, bits: u32) -> Option<Table
     }
     let mask = (1 << depth) - 1;
     let pages = place.index_pages();
-    let page_at = |index: u32| {
-        let entries = pages.at(place.level(index / ENTRIES).load(Acquire).wrapping_sub(1));
-        let entry = |entries: Page<'_>| entries.half((index % ENTRIES) as usize).load(Acquire);
-        entries.map_or(0, entry) & PAGE_MASK
+    let entries = |index: u32| {
+        let page = pages.at(place.level(index / ENTRIES).load(Acquire).wrapping_sub(1));
+        page.map(|page| page.half((index % ENTRIES) as usize))
     };
-    let shorter = page_at(bits & mask >> 1);
-    let longer = page_at(bits & mask);
-    let page = hint::select_unpredictable(longer != 0, longer, shorter).wrapping_sub(1);
+    let load = |entry: Option<Half<'_>>| entry.map_or(0, |entry| entry.load(Acquire));
+    let (shorter, longer) = (entries(bits & mask >> 1), entries(bits & mask));
+    // In this order: a merge may have the shorter entry name the page of both before it takes the
+    // longer one away.
+    let longer = load(longer);
+    crash::looking();
+    let shorter = load(shorter);
+    let entry = hint::select_unpredictable(longer != 0, longer, shorter);
+    let page = (entry & PAGE_MASK).wrapping_sub(1);
     Some(Table::new(pages.at(page)?, place.index_page(page), page))
 }
 

@@ -6,8 +6,8 @@
 //! runs that are real, then holes, then fresh ones.
 //!
 //! Between the first and the last of these steps, `unsettled` names the pages: holes among them may
-//! be real without being counted. Whoever comes after a death makes them holes again, and so does the
-//! next step that needs the word. To become real goes the other way round: the word, the file
+//! be real without being counted. Whoever comes after a death makes them holes again, and so does
+//! the next step that needs the word. To become real goes the other way round: the word, the file
 //! system, the ledger; then the intent that takes the run clears the word.
 //!
 //! Which runs have rested is told by the numbers of their freeings, in two generations: `rested` is
@@ -37,8 +37,8 @@ const STEP_RUNS: usize = 64;
 /// Searches before a map that may not grow answers that there is no space.
 const LAST_SEARCHES: usize = 64;
 
-/// Takes contiguous pages: as many as free runs have in a row, from `least` to `most`, or else `most`
-/// fresh ones, or else `least`. Returns the first and how many.
+/// Takes contiguous pages: as many as free runs have in a row, from `least` to `most`, or else
+/// `most` fresh ones, or else `least`. Returns the first and how many.
 pub fn take<'m>(
     intent: &mut Intent<'m>,
     memory: Memory<'m>,
@@ -203,8 +203,8 @@ fn turn_rest(place: Place<'_>) {
     place.store(Field::Resting, place.load(Field::Retired));
 }
 
-/// As `settle`, also of holes that an intent has taken which was forgotten since: they were counted as
-/// real.
+/// As `settle`, also of holes that an intent has taken which was forgotten since: they were counted
+/// as real.
 #[cold]
 pub fn settle_forgotten(memory: Memory<'_>) {
     let place = memory.place;

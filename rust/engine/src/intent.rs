@@ -1,8 +1,8 @@
 //! The intent of a shard: a redo log that makes a step of several stores one step.
 //!
 //! A mutation first lists every store that it is going to make, in private memory: file offset and
-//! new value. To commit, the list is written into the shard header, and its length into `pending`; then
-//! the stores are made, in order, and `pending` goes back to 0.
+//! new value. To commit, the list is written into the shard header, and its length into `pending`;
+//! then the stores are made, in order, and `pending` goes back to 0.
 //!
 //! A process killed before the commit has changed nothing but memory that nobody refers to. Killed
 //! after it, the next locker makes all stores again: each is absolute, so making it twice is
@@ -32,7 +32,8 @@ const KIND_ABSORB: u64 = 3;
 pub struct Intent<'m> {
     place: Place<'m>,
     entries: ArrayVec<Entry<'m>, { INTENT_ENTRIES as usize }>,
-    /// By the hash of its address the last entry that has it, plus one: nearly all searches end here.
+    /// By the hash of its address the last entry that has it, plus one: nearly all searches end
+    /// here.
     hashed: [u8; 1 << HASH_BITS],
 }
 
@@ -159,8 +160,8 @@ impl<'m> Intent<'m> {
         self.place.field(Field::Pending).store(self.entries.len() as u64, Release);
     }
 
-    /// Makes the stores from one on in order (release: readers load each of them with acquire), then
-    /// forgets the list.
+    /// Makes the stores from one on in order (release: readers load each of them with acquire),
+    /// then forgets the list.
     #[inline(always)]
     fn store(&self, first: usize) -> Result<(), OpError> {
         for (at, entry) in self.entries.iter().enumerate().skip(first) {

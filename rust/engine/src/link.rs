@@ -1,5 +1,5 @@
-//! Giving keys their slots, under the shard's lock: finding one, splitting a table that has none, and
-//! the stores that make a slot refer to a record.
+//! Giving keys their slots, under the shard's lock: finding one, splitting a table that has none,
+//! and the stores that make a slot refer to a record.
 
 use crate::check;
 use crate::growth::Memory;
@@ -16,8 +16,8 @@ use shf_base::error::OpError;
 /// hashes collide.
 const SPLITS_PER_PUT: usize = 2;
 
-/// Finds a free slot for a key, splitting its table if need be; `None`: the key has one. `locate` looks
-/// for it.
+/// Finds a free slot for a key, splitting its table if need be; `None`: the key has one. `locate`
+/// looks for it.
 pub fn free_slot<'m>(
     memory: Memory<'m>,
     locate: impl Fn() -> Result<Located<'m>, OpError>,

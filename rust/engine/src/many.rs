@@ -1,7 +1,7 @@
 //! Batches: several gets or puts in one call, whose memory is fetched ahead (`ahead`).
 //!
-//! A batch is nothing but its single calls, one after the other, each with its own lookup, validation
-//! or lock; no two locks are held at a time, and a batch as a whole is not atomic.
+//! A batch is nothing but its single calls, one after the other, each with its own lookup,
+//! validation or lock; no two locks are held at a time, and a batch as a whole is not atomic.
 
 use crate::ahead::{self, Ahead, GROUP};
 use crate::map::Map;
@@ -29,8 +29,8 @@ impl std::error::Error for PutManyError {}
 
 impl Map {
     /// Gets each of the keys, in order, and calls `visit` with the index and the value of each that
-    /// is there; returns how many. Each get is one of its own: the batch is no snapshot. Faster than
-    /// single gets where the map is larger than the processor's caches.
+    /// is there; returns how many. Each get is one of its own: the batch is no snapshot. Faster
+    /// than single gets where the map is larger than the processor's caches.
     ///
     /// The value is a whole one in private memory, good during the call; nothing is locked then, so
     /// `visit` may use the map. Needs private memory for the largest value.
@@ -83,7 +83,8 @@ impl Map {
 
     /// Puts each of the pairs, in order, so that of equal keys the last one wins; returns how many
     /// replaced a value. `placed` is called after each put with its index and what it did. Each put
-    /// is one of its own: others may see some of them, and a death in between leaves the first ones.
+    /// is one of its own: others may see some of them, and a death in between leaves the first
+    /// ones.
     ///
     /// Errors: as `put`, by the first pair that has one, with the number of those before it.
     pub fn put_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(

@@ -140,9 +140,9 @@ impl Map {
     }
 
     /// What recovery found when this handle opened a durable map after a crash of the machine, or a
-    /// copy of one: how many shards were made anew, the keys in them, and the records that were torn
-    /// and dropped, which were put after the last `sync`. `None`: there was nothing to recover. What
-    /// other processes recovered at the same time, they know.
+    /// copy of one: how many shards were made anew, the keys in them, and the records that were
+    /// torn and dropped, which were put after the last `sync`. `None`: there was nothing to
+    /// recover. What other processes recovered at the same time, they know.
     pub fn recovered(&self) -> Option<&Repaired> {
         self.recovered.as_ref()
     }
@@ -259,8 +259,8 @@ impl Map {
 
     /// Calls `visit` for each key and value, on private copies and outside of any lock, so that it
     /// may use the map; stops when it returns false. A key that is there from beginning to end is
-    /// visited at least once, and perhaps once more for each time that its table splits meanwhile, or
-    /// tables of its shard merge.
+    /// visited at least once, and perhaps once more for each time that its table splits meanwhile,
+    /// or tables of its shard merge.
     /// Needs private memory for one key and value at a time.
     pub fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), OpError> {
         let mut scratch = Bump::new();
@@ -310,13 +310,13 @@ impl Map {
 
     /// Rebuilds the shards that are damaged: their index from the records, and what describes their
     /// memory; drops what is no record any more, and reports it. Unless the map is durable, values
-    /// carry no checksum: one that a stranger overwrote is kept as it is. Others may use the map meanwhile; of a shard that is
-    /// being rebuilt they get `Busy`. A process that dies on the way leaves the rest to the next
-    /// one that takes the shard's lock. Needs private memory in proportion to the keys
-    /// of one shard.
+    /// carry no checksum: one that a stranger overwrote is kept as it is. Others may use the map
+    /// meanwhile; of a shard that is being rebuilt they get `Busy`. A process that dies on the
+    /// way leaves the rest to the next one that takes the shard's lock. Needs private memory in
+    /// proportion to the keys of one shard.
     ///
-    /// Of a durable map, what was deleted or replaced since the last `sync` may not survive a crash of
-    /// the machine any more once a shard is rebuilt; so it ends with a `sync`.
+    /// Of a durable map, what was deleted or replaced since the last `sync` may not survive a crash
+    /// of the machine any more once a shard is rebuilt; so it ends with a `sync`.
     ///
     /// Errors: `NoSpace` when the new index does not fit, and `OutOfMemory`; a shard whose index
     /// was given up by then answers the same until it is rebuilt. As `sync`.
@@ -435,8 +435,8 @@ impl Map {
         shard::lock(self.memory(place), self.writer()?, self.patience)
     }
 
-    /// The place of a hash's shard. Starts to fetch its home bucket and the shard's header, before it is
-    /// locked: taking a lock keeps the processor from looking ahead.
+    /// The place of a hash's shard. Starts to fetch its home bucket and the shard's header, before
+    /// it is locked: taking a lock keeps the processor from looking ahead.
     #[inline(always)]
     fn fetch_bucket(&self, hash: Hash) -> Place<'_> {
         let place = self.place(hash.shard_bits());

@@ -129,9 +129,9 @@ const INDEX_OFFSET: u64 = DURABILITY_OFFSET + 64;
 const HOLES_OFFSET: u64 = INDEX_OFFSET + 64;
 const _: () = assert!(HOLES_OFFSET + 64 <= SHARD_HEADER_BYTES);
 
-/// The lines that nearly every mutation touches: the lock and the intent of a put, and where it looks
-/// what memory and index need.
-const CHANGED_LINES: [u64; 6] = [
+/// The lines that nearly every mutation touches: the lock, the intent of a put, the allocator's
+/// words, and where it looks whether the index or the memory has something to give back.
+const TOUCHED_LINES: [u64; 6] = [
     LOCK_OFFSET / 64,
     LOCK_OFFSET / 64 + 1,
     LOCK_OFFSET / 64 + 2,
@@ -139,6 +139,7 @@ const CHANGED_LINES: [u64; 6] = [
     INDEX_OFFSET / 64,
     HOLES_OFFSET / 64,
 ];
+const _: () = assert!(LOCK_OFFSET.is_multiple_of(64));
 
 /// One shard's part of a region. Cheap to copy.
 #[derive(Clone, Copy)]
@@ -277,7 +278,7 @@ impl<'m> Place<'m> {
     /// Starts to fetch what a mutation is going to touch of the header.
     #[inline(always)]
     pub fn prefetch_header(self) {
-        for line in CHANGED_LINES {
+        for line in TOUCHED_LINES {
             self.header.line(line as usize).prefetch();
         }
     }

@@ -1,19 +1,20 @@
-//! Quarantine: in a durable map, the memory that must not be used again before the next sync is over,
-//! because a crash of the machine could still bring back what lies in it.
+//! Quarantine: in a durable map, the memory that must not be used again before the next sync is
+//! over, because a crash of the machine could still bring back what lies in it.
 //!
 //! It begins with the first sync: before, no crash leaves anything standing. A record that was born
 //! before its shard entered its epoch, and is retired in it, carries the epoch (`seal`); its memory
-//! may be used again once a later epoch is known to be durable. One that is retired in the epoch that
-//! it was born in carries 0, and is not missed: so values that change again and again take no more
-//! memory than one of them.
+//! may be used again once a later epoch is known to be durable. One that is retired in the epoch
+//! that it was born in carries 0, and is not missed: so values that change again and again take no
+//! more memory than one of them.
 //!
 //! A block in quarantine waits in no ring. Free runs are in quarantine by the number of their
-//! freeing, unless they say that nothing in them needs it; in durable maps every freeing has a number
-//! of its own. Two numbers say up to which freeing runs may be used again: `Freed`, taken when the
-//! epoch of the shard began, once that epoch is durable, and until then `FreedBefore`.
+//! freeing, unless they say that nothing in them needs it; in durable maps every freeing has a
+//! number of its own. Two numbers say up to which freeing runs may be used again: `Freed`, taken
+//! when the epoch of the shard began, once that epoch is durable, and until then `FreedBefore`.
 //!
 //! Invariant: no byte of a block that was live when the shard entered epoch `durable` is stored to,
-//! but for its state, its mark and a number in place, unless it was retired before epoch `reusable`.
+//! but for its state, its mark and a number in place, unless it was retired before epoch
+//! `reusable`.
 
 use crate::intent::Intent;
 use crate::place::{Field, Place};

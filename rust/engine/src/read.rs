@@ -76,8 +76,9 @@ impl<'p, 'm> Seen<'p, 'm> {
             && directory::root(self.place) == self.root
     }
 
-    /// To be called before the record is copied; `None` when it is too late. For large records a change
-    /// of the bucket meanwhile does no harm as long as nothing freed later is used again.
+    /// To be called before the record is copied; `None` when it is too late. For large records a
+    /// change of the bucket meanwhile does no harm as long as nothing freed later is used
+    /// again.
     #[inline(always)]
     pub fn begin_copy(&self, record: &Record<'_>) -> Option<Copying<'_, 'p, 'm>> {
         let mut retired = None;
@@ -121,8 +122,8 @@ pub trait Take {
     fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer>;
 }
 
-/// One look for a key where nearly all are: in its home bucket, in the first slot with its tag, in a
-/// plain record. The validated answer, or `None`: let `get` see why. Kept apart, and
+/// One look for a key where nearly all are: in its home bucket, in the first slot with its tag, in
+/// a plain record. The validated answer, or `None`: let `get` see why. Kept apart, and
 /// small, because the processor fetches the memory of the next get while this one waits for its own
 /// only as far as it sees ahead (docs/decisions/0016-short-gets.md).
 #[inline(always)]

@@ -12,9 +12,9 @@
 //! memory describes itself, so nothing depends on what is left of the index.
 //!
 //! After a crash of the machine all shards of a durable map are closed, by who attaches first, and
-//! made anew in the same way by who locks them first. Then the pages are those of different moments:
-//! nothing but the seals of the records is believed, and where there are several records of one key,
-//! the last one is the newest. The others are retired in an epoch that is over.
+//! made anew in the same way by who locks them first. Then the pages are those of different
+//! moments: nothing but the seals of the records is believed, and where there are several records
+//! of one key, the last one is the newest. The others are retired in an epoch that is over.
 
 use crate::arena;
 use crate::check::Violation;
@@ -44,8 +44,8 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
     let place = memory.place.for_rebuild();
     let closed = place.load(Field::Root) & (ROOT_REBUILDING | ROOT_CRASHED);
     let crashed = closed & ROOT_CRASHED != 0 && place.is_durable();
-    // What a crash brings back may be more than there was at any moment: a map that was full must not
-    // be lost for want of some pages of index.
+    // What a crash brings back may be more than there was at any moment: a map that was full must
+    // not be lost for want of some pages of index.
     let max_bytes = if crashed { u64::MAX } else { memory.max_bytes };
     let memory = Memory { place, max_bytes, ..memory };
     // What a shard intended before the crash may concern pages that the disk never got.
@@ -92,9 +92,9 @@ pub fn is_crashed(place: Place<'_>) -> bool {
     place.load(Field::Root) & ROOT_CRASHED != 0
 }
 
-/// Sets the limits to what is real, where the file system can tell. After a crash of the machine the
-/// limits stand. What never reached the disk, and is a hole by now, is made real again, but for record
-/// pages: see `describe`.
+/// Sets the limits to what is real, where the file system can tell. After a crash of the machine
+/// the limits stand. What never reached the disk, and is a hole by now, is made real again, but for
+/// record pages: see `describe`.
 fn set_limits(memory: Memory<'_>, crashed: bool) -> Result<(), OpError> {
     let place = memory.place;
     let fit = |(records, index): (u32, u32)| {
@@ -114,9 +114,9 @@ fn set_limits(memory: Memory<'_>, crashed: bool) -> Result<(), OpError> {
     Ok(())
 }
 
-/// Record and index pages up to the last real ones. Between record pages there may be holes, between
-/// index pages there are none. Where the last record page is the neighbour of the last index page,
-/// only the header can tell them apart.
+/// Record and index pages up to the last real ones. Between record pages there may be holes,
+/// between index pages there are none. Where the last record page is the neighbour of the last
+/// index page, only the header can tell them apart.
 fn real_limits(memory: Memory<'_>) -> (u32, u32) {
     let place = memory.place;
     let (start, end) = (place.record_page(0), place.window() + place.geometry().window_bytes());
@@ -136,8 +136,8 @@ fn real_limits(memory: Memory<'_>) -> (u32, u32) {
     (pages_of(head - start), pages_of(end - tail))
 }
 
-/// Puts all that is not live into quarantine, but what is retired after a crash of the machine, which
-/// carries an epoch that is over.
+/// Puts all that is not live into quarantine, but what is retired after a crash of the machine,
+/// which carries an epoch that is over.
 fn begin_quarantine(place: Place<'_>, salvage: &Salvage<'_>, crashed: bool) {
     let born = |reference: &u32| match Record::at(&place, *reference)?.state() {
         State::Live { born } => Some(born),
@@ -165,8 +165,8 @@ fn end_quarantine(place: Place<'_>) {
     place.store(Field::Epoch, epochs.begun().max(epochs.durable()));
 }
 
-/// Describes the record memory as it was found. Free pages that are holes become runs that are holes;
-/// among others there may be some after a crash of the machine, and these are made real.
+/// Describes the record memory as it was found. Free pages that are holes become runs that are
+/// holes; among others there may be some after a crash of the machine, and these are made real.
 fn describe(memory: Memory<'_>, salvage: &Salvage<'_>) -> Result<(), OpError> {
     let (place, storage) = (memory.place, memory.storage);
     for &(reference, units) in &salvage.gaps {
@@ -272,8 +272,9 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
     Ok(Some(Violation::new(place.shard(), offset, what.into())))
 }
 
-/// A free slot for a record; `None`: its key has one. A put gives up after two splits, and finds its slot
-/// when it is made again, since these remain; so must this be, for as long as splits can help.
+/// A free slot for a record; `None`: its key has one. A put gives up after two splits, and finds
+/// its slot when it is made again, since these remain; so must this be, for as long as splits can
+/// help.
 fn slot_for<'m>(
     memory: Memory<'m>,
     hash: Hash,

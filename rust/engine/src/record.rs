@@ -17,8 +17,8 @@
 //! Invariant, whenever no intent is pending: a slot refers to a record if and only if it is `live`.
 //! So a record is written without the mark, and the intent that publishes or retires it changes the
 //! mark as well; readers ignore it. Zeros are never a live record. Bit 34 alone makes a gap, which
-//! is no record: its low 14 bits are its units, any number of them. The bits from 36 on, zero today,
-//! are for what later versions keep per record.
+//! is no record: its low 14 bits are its units, any number of them. The bits from 36 on, zero
+//! today, are for what later versions keep per record.
 
 use crate::class;
 use crate::hash::Hash;
@@ -195,8 +195,8 @@ impl<'m> Record<'m> {
         Some(Record { shape, key_at: key_at as usize, reference, bytes: bytes.part(0, len)? })
     }
 
-    /// Starts to fetch the front of what lies at a reference, if it is committed: the header, the key
-    /// and the first bytes of the value. Looks at nothing.
+    /// Starts to fetch the front of what lies at a reference, if it is committed: the header, the
+    /// key and the first bytes of the value. Looks at nothing.
     #[inline(always)]
     pub fn prefetch(place: &Place<'_>, reference: u32) {
         let Some(bytes) = place.record_bytes(reference) else { return };
@@ -525,8 +525,8 @@ impl<'m> Record<'m> {
     }
 }
 
-/// Writes a record that is not plain: all its words, then what is left of its bytes. `seal`: where the
-/// words of its seal lie, and the checksum.
+/// Writes a record that is not plain: all its words, then what is left of its bytes. `seal`: where
+/// the words of its seal lie, and the checksum.
 fn write_long(
     bytes: Bytes<'_>,
     shape: Shape,

@@ -35,8 +35,8 @@ fn entry_offset(ring: u64, entry: u32) -> u64 {
     ring + 8 + u64::from(entry % ENTRIES) * 4
 }
 
-/// Starts to fetch the block that `pop` will probably take, and what describes its run; whether there
-/// is one. A guess, made without the lock.
+/// Starts to fetch the block that `pop` will probably take, and what describes its run; whether
+/// there is one. A guess, made without the lock.
 #[inline(always)]
 pub fn prefetch(place: Place<'_>, class: usize) -> bool {
     if !are_real(place) {

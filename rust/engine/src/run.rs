@@ -258,8 +258,8 @@ pub fn tops(intent: &Intent<'_>, place: Place<'_>) -> (u32, u32) {
     (top.min(records), index.min(index_pages))
 }
 
-/// At least `least` free pages in a row, found by next fit; neighbouring free runs, and `with_holes`
-/// also holes, count as one up to `most`.
+/// At least `least` free pages in a row, found by next fit; neighbouring free runs, and
+/// `with_holes` also holes, count as one up to `most`.
 pub fn search(
     intent: &Intent<'_>,
     place: Place<'_>,
@@ -330,7 +330,8 @@ impl Found {
 
 /// Will free a run. MUST be entered into the intent after the slot and the version that take
 /// the record away: a reader that finds the slot unchanged after it loaded `retired` relies on the
-/// run getting a larger number. `kept`: a record in it may have to be kept for a crash of the machine.
+/// run getting a larger number. `kept`: a record in it may have to be kept for a crash of the
+/// machine.
 pub fn free(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, kept: bool) {
     let freed = intent.field(Field::Retired).wrapping_add(1);
     intent.set_field(Field::Retired, freed);

@@ -33,8 +33,8 @@ const LOST_MAX: usize = 1000;
 /// The records of a shard, and the memory as it has to be described.
 pub struct Salvage<'m> {
     place: Place<'m>,
-    /// References of records that are sure to be some, in order: of a shard that is not sealed those
-    /// that slots of the old index lead to.
+    /// References of records that are sure to be some, in order: of a shard that is not sealed
+    /// those that slots of the old index lead to.
     pub known: Vec<u32>,
     /// Bytes of keys that may still be hashed: records that overlap could have any number.
     bytes_left: Cell<u64>,
@@ -161,7 +161,8 @@ impl<'m> Salvage<'m> {
         }
     }
 
-    /// Has the seals say so of what is disowned, but where a record of the map has its header by now.
+    /// Has the seals say so of what is disowned, but where a record of the map has its header by
+    /// now.
     pub fn disown(&self) {
         for &reference in &self.disowned {
             if self.next_known(reference + 1, reference + 3).is_none() {
@@ -280,7 +281,8 @@ impl<'m> Salvage<'m> {
         Ok(page + pages)
     }
 
-    /// Takes what is known of the pages up to the next run that makes sense. Returns the page behind.
+    /// Takes what is known of the pages up to the next run that makes sense. Returns the page
+    /// behind.
     fn unknown(&mut self, page: u32, end: u32) -> Result<u32, OpError> {
         self.lose_large(page);
         let next = (page + 1..end).find(|&next| self.run(next, end).is_some()).unwrap_or(end);
@@ -348,9 +350,9 @@ impl<'m> Salvage<'m> {
         if last < end && pages <= LOG_PAGES_MAX { pages } else { 0 }
     }
 
-    /// Makes a log run of some pages and the known records in them from `first` on, with gaps between
-    /// them. `first` is the one that `log_pages` began with: a known record before it, which was
-    /// lost, may overlap with it and reach beyond the pages.
+    /// Makes a log run of some pages and the known records in them from `first` on, with gaps
+    /// between them. `first` is the one that `log_pages` began with: a known record before it,
+    /// which was lost, may overlap with it and reach beyond the pages.
     fn scattered(&mut self, page: u32, pages: u32, first: u32) -> Result<(), OpError> {
         let (start, end) = (self.place.page_unit(page), self.place.page_unit(page + pages));
         let (mut at, mut live, mut from) = (start, 0, first);

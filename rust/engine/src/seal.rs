@@ -1,5 +1,5 @@
-//! The seal of a record in a durable map: what tells, after a crash of the machine, whether the bytes
-//! at some place are one whole record, and whether a slot still referred to it.
+//! The seal of a record in a durable map: what tells, after a crash of the machine, whether the
+//! bytes at some place are one whole record, and whether a slot still referred to it.
 //!
 //! Two words behind the record's header, and behind them the integer of a record that is one:
 //!
@@ -11,13 +11,13 @@
 //!                                                  2: retired, the epoch of its retirement
 //! ```
 //!
-//! The state is one word, so a page that reached the disk at any moment has one of its values; or it
-//! has a word of another record, or of a gap, that lies there by now while the rest of this one is
-//! intact. The tag, which follows from lengths, type and place, tells such a word apart. An
+//! The state is one word, so a page that reached the disk at any moment has one of its values; or
+//! it has a word of another record, or of a gap, that lies there by now while the rest of this one
+//! is intact. The tag, which follows from lengths, type and place, tells such a word apart. An
 //! integer is not covered by the checksum, so it shares the page of the state: where the page ends
 //! behind the state, the checksum comes last of the three. The
-//! checksum covers all that does not change as long as the record lies where it lies: the place, the
-//! lengths and the type (its lowest 16 bits cover no more, see `front`), the key, and the value
+//! checksum covers all that does not change as long as the record lies where it lies: the place,
+//! the lengths and the type (its lowest 16 bits cover no more, see `front`), the key, and the value
 //! unless it is a number that is changed in place. So the bytes of a record in another place, in a
 //! value for example, are no record.
 //!

@@ -5,13 +5,13 @@
 //! whether it was live, or retired after the last sync, when its replacement or its deletion need
 //! not have reached the disk. These are all that may come back. For each key that was there at the
 //! last sync there is at least one: its record of then, since its memory was not used again
-//! (`quarantine`), so nothing of it has changed but its state, the mark in its header, and a number in
-//! place.
+//! (`quarantine`), so nothing of it has changed but its state, the mark in its header, and a number
+//! in place.
 //!
 //! A record that was live at the last sync overlaps with none that has been live since, so whoever
-//! comes upon one may go on behind it; of later ones that overlap, the first is taken. Elsewhere every
-//! unit is looked at. What is not taken is disowned: its seal would have it come back after the next
-//! crash, perhaps in an epoch of the same number. Little is hashed in vain: a part of the
+//! comes upon one may go on behind it; of later ones that overlap, the first is taken. Elsewhere
+//! every unit is looked at. What is not taken is disowned: its seal would have it come back after
+//! the next crash, perhaps in an epoch of the same number. Little is hashed in vain: a part of the
 //! checksum covers lengths and place alone, and cannot be made without the map's secret.
 
 use crate::class;
@@ -27,9 +27,9 @@ use shf_base::geometry::{PAGE_UNITS, UNIT_BYTES};
 /// retired late.
 type Rank = (bool, u64);
 
-/// Searches the pages of a shard that are real. `durable` is the epoch of the last sync, 0: there was none. The caller holds
-/// the lock. The live records of the result come in an order in which the first one of each key is
-/// its newest.
+/// Searches the pages of a shard that are real. `durable` is the epoch of the last sync, 0: there
+/// was none. The caller holds the lock. The live records of the result come in an order in which
+/// the first one of each key is its newest.
 pub fn search(memory: Memory<'_>, durable: u64) -> Result<Salvage<'_>, OpError> {
     let place = memory.place;
     let mut salvage = Salvage::new(place);
@@ -84,7 +84,8 @@ pub fn search(memory: Memory<'_>, durable: u64) -> Result<Salvage<'_>, OpError> 
     Ok(salvage)
 }
 
-/// What looks like a record at a unit that was live at the last sync or later, and what its seal says.
+/// What looks like a record at a unit that was live at the last sync or later, and what its seal
+/// says.
 fn seen_since<'m>(place: Place<'m>, at: u32, durable: u64) -> Option<(Record<'m>, State)> {
     let record = Record::at(&place, at)?;
     if !record.shape.sealed || !record.has_front(place) {

@@ -182,7 +182,8 @@ impl<'m> Locked<'m> {
         Ok(erased)
     }
 
-    /// A step of giving back what the shard does not need any more, after an operation that went well.
+    /// A step of giving back what the shard does not need any more, after an operation that went
+    /// well.
     #[inline(always)]
     fn shrink(&self) {
         holes::step(self.memory);

@@ -18,7 +18,7 @@ use shf_base::geometry::Geometry;
 #[derive(Clone, Copy)]
 pub struct SlotFormat {
     reference_bits: u32,
-    /// As many bits.
+    /// The largest reference.
     reference_mask: u32,
 }
 
@@ -85,8 +85,8 @@ impl SlotFormat {
         slot & mask == 0
     }
 
-    /// The bit of a slot that is directory bit `depth` of the key, if a table of local depth `depth`
-    /// caches it.
+    /// The bit of a slot that is directory bit `depth` of the key, if a table of local depth
+    /// `depth` caches it.
     pub fn cached(self, depth: u32) -> Option<u32> {
         let spare = self.spare();
         (spare != 0).then(|| 1 << (self.reference_bits + 2 + depth % spare))

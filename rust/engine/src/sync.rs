@@ -11,8 +11,8 @@
 //! version the disk has of each page (`salvage`). A process that dies anywhere in between leaves an
 //! epoch that was begun, and never becomes durable itself.
 //!
-//! What the disk refuses, the kernel may drop. So a flush is noted in the map until it has succeeded,
-//! and a sync that finds such a note has all pages written again.
+//! What the disk refuses, the kernel may drop. So a flush is noted in the map until it has
+//! succeeded, and a sync that finds such a note has all pages written again.
 
 use crate::growth;
 use crate::map::Map;
@@ -23,8 +23,8 @@ use shf_base::geometry::PAGE_BYTES;
 impl Map {
     /// Makes everything that was acknowledged before the call, by any process, survive a crash of
     /// the machine. Others go on meanwhile; what they do may survive or not. What was there at a
-    /// sync, and is deleted or replaced, keeps its memory until the next one: a map that changes as a
-    /// whole between two of them takes twice as much.
+    /// sync, and is deleted or replaced, keeps its memory until the next one: a map that changes as
+    /// a whole between two of them takes twice as much.
     ///
     /// Waits for other calls of `sync`, and for the lock of each shard in turn; then for the disk.
     ///

@@ -7,7 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use shf_tests::fuzz::{Bed, Contents, run};
 use std::sync::LazyLock;
 
-/// All of one shard; a map of 256 is for `tests_rust/tests/fuzz.rs`, which needs no instrumentation.
+/// All of one shard; a map of 256 is for `tests_rust/tests/fuzz.rs`, which needs no
+/// instrumentation.
 static BEDS: LazyLock<[Bed; 4]> = LazyLock::new(|| {
     let contents = [Contents::Mixed, Contents::Full, Contents::Fresh, Contents::Durable];
     contents.map(|contents| Bed::new(1, contents))

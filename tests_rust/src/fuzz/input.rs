@@ -4,7 +4,8 @@ use crate::damage::Choices;
 
 /// What is left of an input. At its end every choice is 0.
 ///
-/// A choice takes as many bytes as its range needs, so that a change of one byte changes one choice.
+/// A choice takes as many bytes as its range needs, so that a change of one byte changes one
+/// choice.
 pub struct Input<'i>(&'i [u8]);
 
 impl Input<'_> {

@@ -1,4 +1,5 @@
-//! Fuzzing of damaged maps: decoded bytes damage a map and operate on it, thousands of times a second.
+//! Fuzzing of damaged maps: decoded bytes damage a map and operate on it, thousands of times a
+//! second.
 //!
 //! - `input` makes choices out of the bytes of a fuzzer;
 //! - `bed` holds a real map's bytes in private memory between two pages that nobody may touch, and

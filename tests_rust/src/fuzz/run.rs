@@ -190,8 +190,8 @@ impl Run<'_> {
         self.put_value(&key, len);
     }
 
-    /// Puts, deletes or gets of one key after the other, or of all in one batch: until tables split and
-    /// memory is full.
+    /// Puts, deletes or gets of one key after the other, or of all in one batch: until tables split
+    /// and memory is full.
     fn many(&mut self) {
         let (first, len) = (self.input.below(KEYS), self.input.below(256));
         let keys: Vec<_> = (first..first + MANY).map(key).collect();

@@ -14,8 +14,8 @@ pub type Page = Option<Rc<[u8]>>;
 /// Number of a snapshot, from 0 on.
 pub type Moment = usize;
 
-/// The versions of each page that was ever anything but zeros, with the moment of the first snapshot
-/// that found each; in order.
+/// The versions of each page that was ever anything but zeros, with the moment of the first
+/// snapshot that found each; in order.
 pub struct Disk {
     file: File,
     bytes: u64,

@@ -1,4 +1,5 @@
-//! Flushes of a child, simulated: what asks the kernel to write the file to the disk becomes a signal.
+//! Flushes of a child, simulated: what asks the kernel to write the file to the disk becomes a
+//! signal.
 //!
 //! So the parent sees each flush where it begins, a flush that returned is told from one that did
 //! not, and it can fail. Nothing is flushed in fact.

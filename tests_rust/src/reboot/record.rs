@@ -1,4 +1,5 @@
-//! What was seen of some children that worked on a map: what its disk may hold, and what is promised.
+//! What was seen of some children that worked on a map: what its disk may hold, and what is
+//! promised.
 
 use crate::Random;
 use crate::reboot::crash::Crash;
@@ -43,7 +44,8 @@ pub struct Flushed {
 struct Snapshot {
     cut: Cut,
     open: bool,
-    /// Flushes that had ended, the last one of all pages and those after it; empty: there was none.
+    /// Flushes that had ended, the last one of all pages and those after it; empty: there was
+    /// none.
     ended: Vec<Flushed>,
 }
 
@@ -75,8 +77,9 @@ impl Record {
         record
     }
 
-    /// Takes a snapshot, while nobody writes. `flushing`: the children that have stopped at a flush,
-    /// and its pages. It begins when the child goes on, so the last snapshot before that counts.
+    /// Takes a snapshot, while nobody writes. `flushing`: the children that have stopped at a
+    /// flush, and its pages. It begins when the child goes on, so the last snapshot before that
+    /// counts.
     pub fn take(&mut self, flushing: &[(usize, Range<u64>)]) {
         let begun = self.disk.snapshot();
         for (member, flush) in self.desks.flushes().into_iter().enumerate() {

@@ -58,9 +58,9 @@ impl Calls {
         self.0.extend(unseen.map(|key| (Key(key), event)));
     }
 
-    /// A clear deletes each key at some time of it; where a table is begun anew, because it was split or
-    /// merged meanwhile, those that were put again as well. One that is cut short, or gives up on the way,
-    /// may have deleted any of them.
+    /// A clear deletes each key at some time of it; where a table is begun anew, because it was
+    /// split or merged meanwhile, those that were put again as well. One that is cut short, or
+    /// gives up on the way, may have deleted any of them.
     fn add_to_all(&mut self, clear: Entry, keys: u64) {
         let ended = if clear.answer == REFUSED { u64::MAX } else { clear.ended };
         let event = Event { begun: clear.begun, ended, call: Call::Delete(None) };

@@ -8,8 +8,8 @@ use shf_tests::Random;
 
 #[test]
 fn writes_to_a_durable_map_survive_death_at_every_step() {
-    // Goal: P2 where records are sealed, and what is retired has to be kept or need not. Method: keys
-    // that were there at the last sync, and one that came after it.
+    // Goal: P2 where records are sealed, and what is retired has to be kept or need not. Method:
+    // keys that were there at the last sync, and one that came after it.
     Experiment::durable("sealed-new", fill, Operation::put(30)).run(25);
     Experiment::durable("sealed-same", fill_with_key(30), Operation::put(30)).run(30);
     Experiment::durable("sealed-large", fill_with_key(30_000), Operation::put(20_000)).run(30);
@@ -23,8 +23,8 @@ fn writes_to_a_durable_map_survive_death_at_every_step() {
 
 #[test]
 fn compaction_of_a_durable_map_survives_death_at_every_step() {
-    // Goal: as above for a put that moves records and frees the run they leave. Method: seeded churn
-    // with a sync now and then, until a put does both.
+    // Goal: as above for a put that moves records and frees the run they leave. Method: seeded
+    // churn with a sync now and then, until a put does both.
     let mut random = Random::from_env(6);
     let next = |_: &_, step: u64| match step % 300 {
         299 => Operation::Sync,
@@ -38,8 +38,8 @@ fn compaction_of_a_durable_map_survives_death_at_every_step() {
 
 #[test]
 fn a_sync_survives_death_at_every_step() {
-    // Goal: whoever dies in a sync, the map goes on, and the next sync works. Method: the first sync
-    // of a map, and one after some changes.
+    // Goal: whoever dies in a sync, the map goes on, and the next sync works. Method: the first
+    // sync of a map, and one after some changes.
     let changed = |map: &Map| {
         fill(map);
         map.sync().unwrap();

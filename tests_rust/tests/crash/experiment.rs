@@ -14,9 +14,9 @@
 //! each size class at most) are dead until a compaction, a sweep or a squeeze finds them; a growth
 //! step that was made remains, for the next one; and the run that a squeeze was filling keeps its
 //! unused end, until the next squeeze. That all this is found is tried as well: after the repair as
-//! much fits into the map as where nobody died (`filled`). Not to the last unit: which blocks end up
-//! where decides which ones a squeeze thinks worth moving, so up to half of what waited in the rings
-//! may still be dead in the end, and not quite enough for one more record be left.
+//! much fits into the map as where nobody died (`filled`). Not to the last unit: which blocks end
+//! up where decides which ones a squeeze thinks worth moving, so up to half of what waited in the
+//! rings may still be dead in the end, and not quite enough for one more record be left.
 
 use crate::Contents;
 use crate::account::{Account, Counters, Live};
@@ -205,8 +205,8 @@ impl Experiment {
         self
     }
 
-    /// As it is, with an operation that merges: which tables merge later, and so how many pages the index
-    /// has in a full map, depends on where the search for them was when somebody died.
+    /// As it is, with an operation that merges: which tables merge later, and so how many pages the
+    /// index has in a full map, depends on where the search for them was when somebody died.
     pub fn merging(mut self) -> Experiment {
         self.index_units = INDEX_PAGES * PAGE_UNITS;
         self

@@ -131,7 +131,7 @@ fn a_second_page_of_the_directory_survives_death_at_every_step() {
         let pages = u64::from(after.index_pages - before.index_pages);
         before.splits > 0 && pages > after.splits - before.splits
     };
-    // Clearing the page of the directory is 1024 stores. A split stores the 64 heads of a table, two
-    // words each, three times: emptied, filled, and those of the old table lowered.
+    // Clearing the page of the directory is 1024 stores. A split stores the 64 heads of a table,
+    // two words each, three times: emptied, filled, and those of the old table lowered.
     Experiment::search("directory", MAX_BYTES, |_| {}, put, hit).run(1024 + 3 * 64 * 2);
 }

@@ -45,8 +45,9 @@ fn a_block_used_again_for_other_lengths_survives_death_at_every_step() {
 
 #[test]
 fn a_batch_of_puts_survives_death_at_every_step() {
-    // Goal: a death in a batch leaves the first puts of it, each whole: P2 for each of them. Method: a
-    // batch of new keys, replaced ones, and a large value; the log run has room for all of it.
+    // Goal: a death in a batch leaves the first puts of it, each whole: P2 for each of them.
+    // Method: a batch of new keys, replaced ones, and a large value; the log run has room for
+    // all of it.
     let pair = |key: u64, len: usize| (key.to_le_bytes().to_vec(), vec![1; len]);
     let pairs = vec![pair(200, 30), pair(3, 50), pair(4, 20), pair(201, 20_000), pair(5, 0)];
     Experiment::new("many", fill_with_key(90), Operation::PutMany(pairs)).run(100);

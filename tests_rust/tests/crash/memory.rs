@@ -69,8 +69,8 @@ fn compaction_survives_death_at_every_step() {
 #[test]
 fn a_block_cut_from_a_larger_one_survives_death_at_every_step() {
     // Goal: P2 for a put that splits a retired block of a larger class in two. Method: much is
-    // dead, all of one size; only the class of `KEY` has no block. (Did the larger block still wait in
-    // its ring after a death, it would be given out once more beside its own rest.)
+    // dead, all of one size; only the class of `KEY` has no block. (Did the larger block still wait
+    // in its ring after a death, it would be given out once more beside its own rest.)
     let prepare = |map: &Map| {
         for key in 0..400u64 {
             map.put(&key.to_le_bytes(), &[1; 200]).unwrap();
@@ -107,8 +107,8 @@ fn squeeze(what: &str, len: usize, kept: usize) {
 
 #[test]
 fn a_squeeze_survives_death_at_every_step() {
-    // Goal: P2 for a put into a full map that moves records together. Method: a size that none of the
-    // deleted keys had.
+    // Goal: P2 for a put into a full map that moves records together. Method: a size that none of
+    // the deleted keys had.
     squeeze("squeeze", 3000, 2);
 }
 
@@ -121,8 +121,8 @@ fn a_squeeze_for_a_large_value_survives_death_at_every_step() {
 /// Longer than any test.
 const HOUR_MS: u32 = 3_600_000;
 
-/// Fills a map with values of `len` bytes, and deletes all but a few keys. What these leave rests for
-/// `rest_ms`, and no longer at all from then on.
+/// Fills a map with values of `len` bytes, and deletes all but a few keys. What these leave rests
+/// for `rest_ms`, and no longer at all from then on.
 fn shrunk(len: usize, rest_ms: u32) -> impl Fn(&Map) {
     move |map| {
         grace::set_rest(rest_ms);
@@ -139,8 +139,9 @@ fn shrunk(len: usize, rest_ms: u32) -> impl Fn(&Map) {
 
 #[test]
 fn giving_pages_back_survives_death_at_every_step() {
-    // Goal: P2 between the descriptor, the ledger and the file system. Method: the first put, in a map
-    // that has shrunk, that makes a hole, or cuts one off a run that is longer than a step gives back.
+    // Goal: P2 between the descriptor, the ledger and the file system. Method: the first put, in a
+    // map that has shrunk, that makes a hole, or cuts one off a run that is longer than a step
+    // gives back.
     let hit = |before: &Counters, after: &Counters| after.holes > before.holes;
     let again = |len| move |_: &Opened, _: u64| Operation::Put(vec![0; 8], vec![7; len]);
     Experiment::search("hole", MAX_BYTES, shrunk(1000, HOUR_MS), again(1000), hit).run(20);
@@ -159,7 +160,8 @@ fn giving_pages_back_by_a_delete_survives_death_at_every_step() {
 #[test]
 fn taking_a_hole_survives_death_at_every_step() {
     // Goal: P2 for pages that become real again. Method: the first put into a map with holes that
-    // takes some of them; a small record, and a large one that takes several with what lies between.
+    // takes some of them; a small record, and a large one that takes several with what lies
+    // between.
     let hit = |before: &Counters, after: &Counters| after.holes < before.holes;
     let small =
         |_: &Opened, step: u64| Operation::Put((1000 + step).to_le_bytes().to_vec(), vec![7; 500]);

@@ -201,7 +201,8 @@ fn peek(file: &MapFile) -> Opened {
 
 #[test]
 fn taking_a_slot_survives_death_at_every_step() {
-    // Goal: P2 for who attaches, takes the slot of somebody who died with all locks, and frees them.
+    // Goal: P2 for who attaches, takes the slot of somebody who died with all locks, and frees
+    // them.
     deaths::run(&Attaching::new("attach", Left::Locks), 30);
 }
 

@@ -48,8 +48,8 @@ fn a_damaged_map_of_two_shards_is_survived_by_every_operation() {
 
 #[test]
 fn a_damaged_map_is_sound_after_a_repair() {
-    // Goal: whatever is damaged, a repair that says it is done leaves nothing that the checker finds
-    // and nothing that an operation calls corrupt.
+    // Goal: whatever is damaged, a repair that says it is done leaves nothing that the checker
+    // finds and nothing that an operation calls corrupt.
     let scene = Scene::new("hostile-repair", 2);
     let areas: Vec<Area> = AREAS.iter().copied().filter(|area| *area != Lock).collect();
     Rounds::from_env(105, 500, BATCH).run("hostile-repair", |random| {
