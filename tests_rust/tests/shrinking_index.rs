@@ -259,14 +259,15 @@ fn whole(number: u8) -> Vec<u8> {
 #[test]
 fn a_reader_whose_table_is_merged_before_its_copy_is_not_fooled() {
     // Goal: a page that was vacated says what it said before, but nobody believes it. Method: a
-    // child stops with a record in its hand; its table merges, the record's memory is used again.
+    // child stops between two entries of the directory, with a reference, or with a record in its
+    // hand; its table merges, the record's memory is used again.
     let _guard = rest(LONG);
-    for sample in (0..3000).step_by(250) {
+    for (sample, look) in (0..3000).step_by(125).zip((1..=3).cycle()) {
         let (file, map) = create("reader", 1, 16 << 20);
         (0..3000).for_each(|number| _ = map.put(&key(number), &whole(1)).unwrap());
         let child = process::spawn(|| {
             let reader = file.open_read_only();
-            crash::arm_look(2);
+            crash::arm_look(look);
             let mut found = Vec::new();
             assert_eq!(reader.get(&key(sample), &mut found), Ok(true));
             assert_eq!(found, whole(found[0]), "a torn value");
@@ -283,6 +284,6 @@ fn a_reader_whose_table_is_merged_before_its_copy_is_not_fooled() {
             map.put(&key(5000 + u64::from(number)), &whole(1)).unwrap();
         }
         reader.go_on();
-        assert_eq!(reader.wait(), End::Exited(0), "key {sample}");
+        assert_eq!(reader.wait(), End::Exited(0), "key {sample}, look {look}");
     }
 }

@@ -86,7 +86,8 @@ pub fn step() {
     }
 }
 
-/// One look: called where a reader has a reference to bytes that it has not touched yet.
+/// One look: called where a reader has a reference to bytes that it has not touched yet, or one of
+/// two words that must be loaded in order.
 #[inline(always)]
 pub fn looking() {
     #[cfg(feature = "crash-points")]
