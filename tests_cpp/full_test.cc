@@ -261,7 +261,7 @@ TEST(Full, TheFirstKeyOfAShardFindsAnyNumberOfFreePages) {
       }
       SHF_REQUIRE(ftruncate(fd, length - free_pages * 4096) == 0);
       const Status first = map->Put("key", "value").status();
-      SHF_REQUIRE(first == (free_pages < 6 ? Status::kNoSpace : Status::kOk));
+      SHF_REQUIRE(first == (free_pages < 4 ? Status::kNoSpace : Status::kOk));
       SHF_REQUIRE(*map->Contains("key") == (first == Status::kOk));
       SHF_REQUIRE(unlink(filler.c_str()) == 0 && close(fd) == 0);
       SHF_REQUIRE(map->Put("key", "value").ok());

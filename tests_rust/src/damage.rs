@@ -2,7 +2,7 @@
 
 use crate::Random;
 use shf_base::format::{HEADER_BYTES, IDENTITY_OFFSET, LOCK_OFFSET, SUSPECT_OFFSET};
-use shf_base::geometry::{Geometry, PAGE_BYTES, RINGS_BYTES, SLOTS};
+use shf_base::geometry::{CHUNKS, Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, SLOTS};
 use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES, LEVEL_ENTRIES, pair, unpair};
 
@@ -42,7 +42,7 @@ pub enum Area {
     Counter,
     Memory,
     Shrinking,
-    Ring,
+    Stack,
     Descriptor,
     Head,
     Slot,
@@ -74,9 +74,9 @@ pub const AREAS: &[Area] = &[
     Memory,
     Memory,
     Shrinking,
-    Ring,
-    Ring,
-    Ring,
+    Stack,
+    Stack,
+    Stack,
     Descriptor,
     Descriptor,
     Descriptor,
@@ -177,11 +177,20 @@ pub trait Target {
                 Field::Turn,
                 Field::Pause,
             ]),
-            Ring if random.below(3) == 0 => word(window + random.below(RINGS_BYTES / 64) * 64),
-            Ring => half(window + random.below(RINGS_BYTES / 4) * 4),
+            Stack if random.below(8) == 0 => field(Field::Chunks),
+            Stack if random.below(3) == 0 => {
+                let stacks = (SHARD_HEADER_BYTES - PAGE_BYTES) / 4;
+                half(header + PAGE_BYTES + random.below(stacks) * 4)
+            }
+            Stack => {
+                // The first ones are those in use.
+                let chunks = if random.below(4) == 0 { CHUNKS } else { 8 };
+                let chunk = random.below(chunks.into()) as u32;
+                half(window + geometry.chunk(shard, chunk) + random.below(8) * 4)
+            }
             Descriptor => {
                 let page = random.below(self.limits(shard).0.max(1));
-                word(window + geometry.descriptors_offset() + page * 8)
+                word(window + geometry.descriptor(page as u32))
             }
             Head => word(self.bucket(random, shard) + random.below(2) * 8),
             Slot => half(self.bucket(random, shard) + 16 + random.below(12) * 4),
@@ -218,9 +227,9 @@ pub trait Target {
     /// Where the large records lie in the undamaged file.
     fn large_records(&self, shard: u32) -> Vec<u64> {
         let window = self.geometry().window(shard);
-        let descriptors = window + self.geometry().descriptors_offset();
+        let descriptor = |page| window + self.geometry().descriptor(page as u32);
         let pages = (0..self.limits(shard).0)
-            .filter(|page| self.original(descriptors + page * 8) & 3 == 2)
+            .filter(|page| self.original(descriptor(*page)) & 3 == 2)
             .map(|page| window + self.geometry().pages_offset() + page * PAGE_BYTES);
         pages.collect()
     }

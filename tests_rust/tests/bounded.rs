@@ -17,16 +17,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// split is the longest: it fills a page, empties another, and may clear a page of directory
 /// entries (1024 steps); beside it a put moves up to eight records and frees a run.
 const STEPS_MAX: u64 = 2_500;
-/// Steps of a put into a map that is full and half dead: it may move the records of 48 pages and a
-/// run, 64 pages, down (`squeeze`), each word of them a step, and some 25 more for each record.
+/// Steps of a put into a map that is full and half dead: it may move the records of 256 pages and a
+/// run, 272 pages, down (`squeeze`), each word of them a step, and some 25 more for each record.
 /// With 16-byte records, half of them dead, a put that finds no room does most; 100-byte ones take
 /// a fifth.
-const FULL_STEPS_MAX: u64 = 64 * 4096 / 32 * 32;
+const FULL_STEPS_MAX: u64 = 272 * 4096 / 32 * 32;
 /// Bytes that one small put may make real: a growth step of records and one of the index, of
-/// 64 KiB each, with the page descriptors and rings that come with them.
-const GROWTH_BYTES_MAX: u64 = 160 << 10;
+/// 32 KiB each, with the page descriptors that come with them.
+const GROWTH_BYTES_MAX: u64 = 72 << 10;
 /// Steps of repairing a shard: making at most 96 stores again, one of which may be a split's end,
-/// emptying the rings, giving back what was not counted yet.
+/// emptying the stacks, giving back what was not counted yet.
 const REPAIR_STEPS_MAX: u64 = 1_500;
 
 /// The counter belongs to the process, so that only one test at a time may store anything.

@@ -47,7 +47,7 @@ fn assert_table(heading: &str, expected: &[(u64, String)]) {
 fn the_areas_of_the_file_lie_where_the_document_says() {
     let [two, many] = [(2, 1 << 20), (256, 1 << 30)].map(|(s, w)| Geometry::new(s, w).unwrap());
     let most = Geometry::new(512, 1 << 30).unwrap();
-    assert!(two.shard_header(0) == most.shard_header(0) && SHARD_HEADER_STRIDE == 4416);
+    assert!(two.shard_header(0) == most.shard_header(0) && SHARD_HEADER_STRIDE == 4928);
     assert_eq!((SLOTS, SLOT_RECORD_BYTES), (1024, 64));
     assert_says([
         &*format!("| slot records | `{}` | {}:", two.slot_record(0), 1024 * 64),
@@ -120,10 +120,11 @@ fn the_words_of_a_shard_header_are_the_documents() {
         (LOCK_OFFSET, "Lock".to_string()),
         (SUSPECT_OFFSET, "Suspect".to_string()),
         (Field::Dead as u64 + 8, "Intent".to_string()),
+        (place.stack_offset(0) - place.field_offset(Field::Root), "Stacks".to_string()),
     ];
     use Field::*;
-    let fields = [Root, Limits, Pending, Keys, Dead, Splits, Repairs, Moved, Tables, Head, Tops];
-    let more = [FreePages, Rotors, Evacuation, Retired, Reused, Sweep];
+    let fields = [Root, Limits, Pending, Keys, Dead, Splits, Repairs, Moved, Tables, Chunks];
+    let more = [Head, Tops, FreePages, Rotors, Evacuation, Retired, Reused, Sweep];
     let durable = [Epoch, Born, BornBefore, FreedBefore, Freed, DeadBefore];
     let holes = [Holes, Unsettled, Rested, Resting, RestBegan, Walked];
     let index = [Gap, Vacated, Rest, Kept, Turn, Pause];

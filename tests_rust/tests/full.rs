@@ -78,7 +78,7 @@ fn after_deletes_a_full_map_takes_values_of_any_size() {
 }
 
 #[test]
-fn a_put_that_splits_leaves_no_block_in_two_rings() {
+fn a_put_that_splits_leaves_no_block_in_two_stacks() {
     // Goal: a block that was cut in two for a put which then found its table full, and forgot its
     // intent, is used once. Method: full maps of many sizes, with pages of the index to split
     // into, a few dead blocks of twice the size that is asked for, and more keys of one bucket

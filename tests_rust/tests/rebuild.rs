@@ -6,7 +6,7 @@
 
 use shf_base::crash;
 use shf_base::format::LOCK_OFFSET;
-use shf_base::geometry::{PAGE_BYTES, RINGS_BYTES};
+use shf_base::geometry::{CHUNKS, PAGE_BYTES, SHARD_HEADER_BYTES};
 use shf_base::grace;
 use shf_engine::place::{Field, LEVEL_ENTRIES, unpair};
 use shf_engine::{Map, OpError};
@@ -87,7 +87,7 @@ impl Scene {
     }
 
     fn descriptor(&self, page: u64) -> u64 {
-        self.window() + self.map.geometry().descriptors_offset() + page * 8
+        self.window() + self.map.geometry().descriptor(page as u32)
     }
 
     fn store(&self, offset: u64, value: u64) {
@@ -129,7 +129,7 @@ fn a_sound_map_is_left_alone() {
 
 #[test]
 fn an_index_of_which_anything_is_damaged_is_made_anew() {
-    // Goal: the index is needed for nothing. Method: random words of the shard's header, the rings
+    // Goal: the index is needed for nothing. Method: random words of the shard's header, the stacks
     // and the index pages, from one of them to all.
     let _watchdog = Watchdog::new("rebuilding an index");
     let (scene, mut random) = (Scene::new("rebuild-index"), Random::from_env(9));
@@ -140,8 +140,10 @@ fn an_index_of_which_anything_is_damaged_is_made_anew() {
     places.extend(header(0..1));
     places.extend(header(2..2 + u64::from(LEVEL_ENTRIES) / 2));
     places.extend(header(LOCK_OFFSET / 8 + 2..LOCK_OFFSET / 8 + 4));
-    places.extend(header(Field::Head as u64 / 8..Field::Tables as u64 / 8 + 1));
-    places.extend((0..RINGS_BYTES / 8).map(|at| scene.window() + at * 8));
+    places.extend(header(Field::Head as u64 / 8..Field::Chunks as u64 / 8 + 1));
+    places.extend(header(PAGE_BYTES / 8..SHARD_HEADER_BYTES / 8));
+    let chunks = (0..CHUNKS).map(|chunk| scene.window() + scene.map.geometry().chunk(0, chunk));
+    places.extend(chunks.flat_map(|chunk| (chunk..chunk + 32).step_by(8)));
     let end = scene.window() + scene.map.geometry().window_bytes();
     let index_words: Vec<u64> = (1..=index * PAGE_BYTES / 8).map(|at| end - at * 8).collect();
     for round in 0..200 {
@@ -285,7 +287,7 @@ fn a_lost_record_that_reaches_over_a_whole_one_does_not_make_its_run_too_long() 
     let record = window + map.geometry().pages_offset();
     let value_len = 0x3fff << 14;
     store(record, image.word(record) & !value_len | 8000 << 14);
-    store(window + map.geometry().descriptors_offset(), 0);
+    store(window + map.geometry().descriptor(0), 0);
     map.repair().unwrap();
     assert_sound(&map);
     let mut value = Vec::new();
@@ -296,43 +298,18 @@ fn a_lost_record_that_reaches_over_a_whole_one_does_not_make_its_run_too_long() 
 }
 
 #[test]
-fn what_a_stranger_wrote_where_the_rings_will_be_is_no_free_memory() {
-    // Goal: the checker must not look at the rings of a shard without records, which are a hole, so
-    // the first record empties them. Method: in each of them waits what will be the first block.
-    let file = MapFile::new("rebuild-rings");
-    let map = file.create_with(1, MAX_BYTES);
-    let image = Image::of(file.folder(), file.name());
-    let store = |at, word: u64| image.file().write_all_at(&word.to_le_bytes(), at).unwrap();
-    let window = map.geometry().window(0);
-    for ring in (window..window + RINGS_BYTES).step_by(64) {
-        store(ring, 1 << 8);
-        store(ring + 8, map.geometry().pages_offset() / 8);
-    }
-    assert_sound(&map);
-    map.put(b"first", b"value").unwrap();
-    map.put(b"other", b"value").unwrap();
-    map.delete(b"other").unwrap();
-    map.put(b"third", b"again").unwrap();
-    let mut value = Vec::new();
-    assert_eq!(map.get(b"first", &mut value), Ok(true));
-    assert_eq!(value, b"value");
-    assert_sound(&map);
-}
-
-#[test]
-fn a_ring_whose_block_is_a_part_of_a_record_is_found_and_emptied() {
+fn a_stack_whose_block_is_a_part_of_a_record_is_found_and_emptied() {
     // Goal: the checker does not call sound what makes the next put write over a record. Method: a
-    // ring's only block moves to the middle of a live record.
+    // stack's only block moves to the middle of a live record.
     let file = MapFile::new("rebuild-part");
     let map = file.create_with(1, MAX_BYTES);
     map.put(b"whole", &[1; 200]).unwrap();
     map.put(b"gone", b"value").unwrap();
     map.delete(b"gone").unwrap();
     let image = Image::of(file.folder(), file.name());
-    let window = map.geometry().window(0);
-    let ring = (window..window + RINGS_BYTES).step_by(64).find(|ring| image.word(*ring) != 0);
+    let first = map.geometry().window(0) + map.geometry().chunk(0, 0) + 4;
     let middle = map.geometry().pages_offset() / 8 + 4;
-    image.file().write_all_at(&middle.to_le_bytes()[..4], ring.unwrap() + 8).unwrap();
+    image.file().write_all_at(&middle.to_le_bytes()[..4], first).unwrap();
     assert_eq!(map.verify().unwrap().len(), 1);
     assert_eq!(map.repair().unwrap().shards, 1);
     assert_sound(&map);
@@ -351,7 +328,7 @@ fn a_large_run_that_says_it_has_the_pages_of_the_next_one_is_found() {
     map.put(b"large", &[7; 17_000]).unwrap();
     map.put(b"small", b"value").unwrap();
     let image = Image::of(file.folder(), file.name());
-    let descriptor = map.geometry().window(0) + map.geometry().descriptors_offset();
+    let descriptor = map.geometry().window(0) + map.geometry().descriptor(0);
     let (large, log) = (image.word(descriptor), image.word(descriptor + 5 * 8));
     assert_eq!((large, log & 7), (2 | 5 << 2, 1 | 1 << 2), "five pages, then a log run of one");
     image.file().write_all_at(&(large + (1 << 2)).to_le_bytes(), descriptor).unwrap();
@@ -376,7 +353,7 @@ fn fresh_blocks_that_would_come_from_the_middle_of_a_record_are_found() {
     map.put(b"small", b"value").unwrap();
     let image = Image::of(file.folder(), file.name());
     let store = |at, word: u64| image.file().write_all_at(&word.to_le_bytes(), at).unwrap();
-    let descriptor = map.geometry().window(0) + map.geometry().descriptors_offset();
+    let descriptor = map.geometry().window(0) + map.geometry().descriptor(0);
     store(descriptor + 2 * 8, 1 | 1 << 2);
     store(map.geometry().shard_header(0) + Field::Head as u64, 3);
     assert_eq!(map.verify().unwrap().len(), 1);
@@ -396,7 +373,7 @@ fn a_page_that_does_not_know_its_run_is_found_before_a_record_lies_there() {
     let map = file.create_with(1, MAX_BYTES);
     map.put(b"first", &[1; 2000]).unwrap();
     let image = Image::of(file.folder(), file.name());
-    let descriptor = map.geometry().window(0) + map.geometry().descriptors_offset();
+    let descriptor = map.geometry().window(0) + map.geometry().descriptor(0);
     assert_eq!(image.word(descriptor) & 0xff, 1 | 2 << 2, "a log run of two pages");
     image.file().write_all_at(&(3u64 | 1 << 2).to_le_bytes(), descriptor + 8).unwrap();
     assert_eq!(map.verify().unwrap().len(), 1);

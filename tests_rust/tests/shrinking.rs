@@ -174,7 +174,7 @@ fn a_repair_leaves_holes_what_they_are() {
     shrink(&map, 0);
     let geometry = map.geometry();
     let header = geometry.shard_header(0);
-    let descriptors = geometry.window(0) + geometry.descriptors_offset();
+    let descriptor = |page| geometry.window(0) + geometry.descriptor(page);
     let raw = fs::OpenOptions::new().read(true).write(true).open(file.path()).unwrap();
     let word = |offset: u64| {
         let mut bytes = [0; 8];
@@ -188,10 +188,10 @@ fn a_repair_leaves_holes_what_they_are() {
             0 => raw.write_all_at(&u64::MAX.to_le_bytes(), header + Field::FreePages as u64),
             1 => raw.write_all_at(&0u64.to_le_bytes(), header + Field::Holes as u64),
             _ => {
-                let is_hole = |page: &u64| word(descriptors + page * 8) >> 63 == 1;
-                let holes: Vec<u64> = (0..pages.into()).filter(is_hole).collect();
+                let is_hole = |page: &u32| word(descriptor(*page)) >> 63 == 1;
+                let holes: Vec<u32> = (0..pages).filter(is_hole).collect();
                 assert!(!holes.is_empty());
-                let at = descriptors + holes[damage * 7 % holes.len()] * 8;
+                let at = descriptor(holes[damage * 7 % holes.len()]);
                 raw.write_all_at(&0u64.to_le_bytes(), at)
             }
         }

@@ -229,7 +229,8 @@ fn a_page_made_a_hole_while_the_reader_is_stopped_is_seen() {
             // The first look is at the directory, and has no reference yet.
             for n in [2, 3] {
                 let (end, stopped) = scene.stop_at(n, Scene::get, |map, file| {
-                    punch(file, map.geometry().window(0), FOLDER_BYTES);
+                    let geometry = map.geometry();
+                    punch(file, geometry.window(0) + geometry.pages_offset(), FOLDER_BYTES);
                 });
                 assert!(stopped);
                 assert_eq!(end, End::Killed(libc::SIGBUS), "{}, look {n}", scene.what);

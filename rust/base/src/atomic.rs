@@ -172,6 +172,14 @@ impl<'r> Page<'r> {
 }
 
 impl<'r> Line<'r> {
+    /// # Safety
+    /// `address` is 8-byte aligned and a line from there on lies inside a live mapping for `'r`.
+    #[inline(always)]
+    pub(crate) unsafe fn new(address: *mut u64) -> Self {
+        debug_assert!((address as usize).is_multiple_of(8));
+        Line { address, lifetime: PhantomData }
+    }
+
     /// The word at `index`, which wraps around at the end of the line.
     #[inline(always)]
     pub fn word(self, index: usize) -> Word<'r> {

@@ -22,7 +22,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
 /// Reads as something else on a machine of the other byte order.
 pub const BYTE_ORDER_MARK: u64 = 0x0102_0304_0506_0708;
 /// The version of the format that this library writes and reads.
-pub const VERSION: u64 = 5;
+pub const VERSION: u64 = 6;
 /// Words that the checksum covers.
 const CHECKED_WORDS: usize = 15;
 /// Bytes of the immutable part, checksum included.
@@ -47,11 +47,13 @@ pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
 /// What the layout fingerprint is computed from: the numbers that two builds must agree on;
 /// MUST change with any of them, written here or not.
-const LAYOUT: &str = "shf layout 5: page 4096, unit 8, slots 1024x64, \
-    shard header 4096 every 4416, \
+const LAYOUT: &str = "shf layout 6: page 4096, unit 8, slots 1024x64, \
+    shard header 4608 every 4928, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
     durability from 3840, index from 3904, epochs at 1088, \
-    rings 127x64 from line 5 x shard on, descriptor 8, \
+    stacks 127x4 from 4096 and chunks at 3808, len 3 bits, \
+    pages of records in eights: descriptors 8x8, 2 chunks of 32 from 10 x shard on mod 64, \
+    chunk plus one 25 + class 7, then 7 references, \
     bucket 64 = 2 words + 12 references, table 64 buckets, \
     reference 30 = cached hash bits + reference, displacement 2, tag 7 + access 1, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \

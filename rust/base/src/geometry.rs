@@ -5,8 +5,12 @@
 //! | header | slot records | ledger | shard header 0 | ... | S-1 | window 0 | ... | window S-1 |
 //!
 //! window:
-//! 0       8 KiB                 pages_offset                                    window_bytes
-//! | rings | page descriptors ... | record pages 0, 1, 2 -->     <-- 2, 1, 0 index pages |
+//! 0                        pages_offset                                       window_bytes
+//! | descriptors and chunks | record pages 0, 1, 2 -->         <-- 2, 1, 0 index pages |
+//!
+//! descriptors and chunks, bytes:
+//! 0                          64        96       128
+//! | descriptors of 8 pages   | chunk   | chunk   | descriptors of the next 8 pages ...
 //! ```
 //!
 //! Records grow from the front of the page area, index pages from its end; each side has its own
@@ -24,13 +28,17 @@ pub const PAGE_UNITS: u64 = PAGE_BYTES / UNIT_BYTES;
 pub const SLOTS: u32 = 1024;
 /// Bytes of one slot record.
 pub const SLOT_RECORD_BYTES: u64 = 64;
-/// Bytes of a shard header.
-pub const SHARD_HEADER_BYTES: u64 = 4096;
-/// From one shard header to the next: five cache lines more than a page, so that the same word of
-/// all shards does not compete for one set of the processor's caches.
+/// Bytes of a shard header: a page of words, and a half word for each stack of free blocks.
+pub const SHARD_HEADER_BYTES: u64 = PAGE_BYTES + 512;
+/// From one shard header to the next: an odd number of cache lines, so that the same word of all
+/// shards does not compete for few sets of the processor's caches.
 pub const SHARD_HEADER_STRIDE: u64 = SHARD_HEADER_BYTES + 5 * 64;
-/// Bytes of the ring area in front of each window.
-pub const RINGS_BYTES: u64 = 8192;
+/// Record pages whose descriptors share a page.
+pub const DESCRIPTORS: u32 = 256;
+/// Chunks of stacks in that page.
+pub const CHUNKS: u32 = 64;
+/// Bytes of a chunk.
+pub const CHUNK_BYTES: u64 = 32;
 /// Largest number of shards.
 pub const SHARDS_MAX: u32 = 4096;
 /// Shards of a map whose creator does not say.
@@ -95,7 +103,7 @@ impl Geometry {
             window_shift: window_bytes.ilog2(),
             shard_headers,
             windows: front_bytes.next_multiple_of(WINDOW_ALIGN),
-            pages_offset: RINGS_BYTES + (pages * 8).next_multiple_of(PAGE_BYTES),
+            pages_offset: pages.div_ceil(DESCRIPTORS.into()) * PAGE_BYTES,
             reference_mask: (window_bytes / UNIT_BYTES - 1) as u32,
         })
     }
@@ -193,10 +201,19 @@ impl Geometry {
         self.window(self.shards - 1) + self.window_bytes()
     }
 
-    /// Offset of the page descriptors, from the start of a window.
+    /// Offset of the descriptor of a record page, from the start of a window.
     #[inline(always)]
-    pub fn descriptors_offset(&self) -> u64 {
-        RINGS_BYTES
+    pub fn descriptor(&self, page: u32) -> u64 {
+        u64::from(page / 8) * 128 + u64::from(page % 8) * 8
+    }
+
+    /// Offset of a chunk, from the start of the window of a shard. The first one lies in another
+    /// line in each shard, for the processor's caches.
+    #[inline(always)]
+    pub fn chunk(&self, shard: u32, chunk: u32) -> u64 {
+        let within = (chunk + shard * 10) % CHUNKS;
+        let line = u64::from(chunk / CHUNKS) * PAGE_BYTES + u64::from(within / 2) * 128 + 64;
+        line + u64::from(within % 2) * CHUNK_BYTES
     }
 
     /// Offset of the page area, from the start of a window.

@@ -4,7 +4,7 @@
 //! Its base never moves and its length never changes for the life of the value.
 #![allow(unsafe_code)]
 
-use crate::atomic::{self, Bytes, Half, PAGE_BYTES, Page, Word};
+use crate::atomic::{self, Bytes, Half, LINE_BYTES, Line, PAGE_BYTES, Page, Word};
 use memmap2::MmapRaw;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::sync::Arc;
@@ -104,6 +104,14 @@ impl Region {
         let inside = offset < self.len && offset.is_multiple_of(4);
         // SAFETY: as in `word`.
         inside.then(|| unsafe { Half::new(self.base.add(offset as usize).cast()) })
+    }
+
+    /// The cache line at `offset` bytes, or `None` when it is outside or not aligned.
+    #[inline(always)]
+    pub fn line(&self, offset: u64) -> Option<Line<'_>> {
+        let len = LINE_BYTES as u64;
+        // SAFETY: inside and aligned by `resolve`.
+        self.resolve(offset, len, len).map(|address| unsafe { Line::new(address.cast()) })
     }
 
     /// `len` bytes at `offset`, which is 8-byte aligned, or `None` when they are not all inside.

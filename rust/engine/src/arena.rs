@@ -1,9 +1,9 @@
 //! The record memory of a shard: where new records go, and what becomes of retired ones.
 //!
 //! Small records lie in blocks of their size class (`class`), one after the other in log runs of up
-//! to 8 pages; `head` is the run that fresh blocks come from. A retired block goes to the ring of
-//! its class (`ring`) and is the next one used, so that updates in a steady state neither grow the
-//! map nor move anything. Blocks whose ring is full stay dead in their run. A run with nothing live
+//! to 8 pages; `head` is the run that fresh blocks come from. A retired block goes to the stack of
+//! its class (`stacks`) and is the next one used, so that updates in a steady state neither grow the
+//! map nor move anything. A run with nothing live
 //! in it is free at once; `compaction` empties sparse ones, and when memory has run out `sweep`
 //! finds dead blocks again and `squeeze` makes contiguous room of them. Large records have runs of
 //! their own, exact to the page.
@@ -12,7 +12,7 @@
 //! - for each log run, live = units of the blocks in it that the index refers to <= used
 //! - dead = sum of used - live over all log runs
 //! - free pages = sum of the pages of free runs; the runs tile pages 0..top
-//! - a block in a ring lies in a log run and no slot refers to it
+//! - a block in a stack lies in a log run and no slot refers to it
 
 use crate::class;
 use crate::growth::Memory;
@@ -21,8 +21,8 @@ use crate::intent::Intent;
 use crate::place::{Field, Place, pair, unpair};
 use crate::quarantine;
 use crate::record::{Record, Shape};
-use crate::ring;
 use crate::run::{self, Run};
+use crate::stacks;
 use crate::sweep;
 use shf_base::atomic::{Ordering, fence};
 use shf_base::error::OpError;
@@ -67,7 +67,7 @@ pub fn allocate<'m>(
 /// block whose turn it is, or the next fresh one. A guess, made without the lock.
 #[inline(always)]
 pub fn prefetch(place: Place<'_>, shape: Shape) {
-    if !shape.is_large() && !ring::prefetch(place, class::of_bytes(shape.bytes())) {
+    if !shape.is_large() && !stacks::prefetch(place, class::of_bytes(shape.bytes()), 0) {
         prefetch_fresh(place);
     }
 }
@@ -105,15 +105,16 @@ fn allocate_small<'m>(
     class: usize,
 ) -> Result<u32, OpError> {
     let place = memory.place;
-    if let Some(reference) = ring::pop(intent, place, class) {
-        return Ok(reference);
-    }
-    if much_is_dead(place)
-        && let Some(reference) = ring::pop_larger(intent, place, class)
-    {
+    if let Some(reference) = stacks::pop(intent, place, class) {
         return Ok(reference);
     }
     let units = class::units(class);
+    // What is left of a block must be good for something: small pieces would only be in the way.
+    if much_is_dead(place)
+        && let Some(reference) = stacks::pop_larger(intent, place, class, units)
+    {
+        return Ok(reference);
+    }
     if let Some(page) = (intent.field(Field::Head) as u32).checked_sub(1)
         && let Run::Log { pages, live, used, kept } = run::at(intent, place, page)
         && used + units <= pages * PAGE_UNITS as u32
@@ -125,8 +126,8 @@ fn allocate_small<'m>(
     match start_log(intent, memory, units) {
         Err(OpError::NoSpace { needed_bytes, max_bytes }) => {
             let found = sweep::sweep(intent, place, class);
-            let block = if found { ring::pop(intent, place, class) } else { None };
-            let block = block.or_else(|| ring::pop_larger(intent, place, class));
+            let block = if found { stacks::pop(intent, place, class) } else { None };
+            let block = block.or_else(|| stacks::pop_larger(intent, place, class, 1));
             block.ok_or(OpError::NoSpace { needed_bytes, max_bytes })
         }
         other => other,
@@ -202,7 +203,7 @@ pub fn retire(
     if live == 0 && intent.field(Field::Head) as u32 != first {
         free_log(intent, place, page, pages, used);
     } else if !held && intent.field(Field::Evacuation) as u32 != first {
-        ring::push(intent, place, class, reference);
+        stacks::push(intent, place, class, reference);
     }
     Ok(())
 }
@@ -226,7 +227,7 @@ fn retire_large(
 
 /// Will free a log run in which nothing is live.
 pub fn free_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32, used: u32) {
-    ring::purge(place, place.page_unit(page), pages * PAGE_UNITS as u32);
+    intent.purge(place.page_unit(page), pages * PAGE_UNITS as u32);
     quarantine::lower_dead(intent, place, used);
     if intent.field(Field::Evacuation) as u32 == page + 1 {
         intent.set_field(Field::Evacuation, pair(0, 0));

@@ -12,10 +12,10 @@ use crate::hash::DIRECTORY_BITS;
 use crate::intent::Intent;
 use crate::place::{Field, LEVEL_ENTRIES, Place, unpair};
 use crate::record::Record;
-use crate::ring;
 use crate::run::{self, Run};
 use crate::seal::State;
 use crate::split;
+use crate::stacks;
 use crate::table::{BUCKETS, REACH, bucket_at};
 use crate::walk;
 use hashbrown::{HashMap, HashSet};
@@ -80,7 +80,7 @@ struct Walk<'m> {
     large: HashSet<u32>,
     /// References in use.
     references: HashSet<u32>,
-    /// Blocks that wait in rings, and the units of their class, until a free block of that size is
+    /// Blocks that wait in stacks, and the units of their class, until a free block of that size is
     /// found there.
     waiting: HashMap<u32, u32>,
     keys: u64,
@@ -350,7 +350,7 @@ impl<'m> Walk<'m> {
                 format!("page {page}: record without its run"),
             );
         }
-        self.rings();
+        self.stacks();
     }
 
     /// Walks the blocks of a log run: they end where the used units do, and the live ones say so.
@@ -372,26 +372,29 @@ impl<'m> Walk<'m> {
         }
     }
 
-    /// Collects what waits in rings, each block once.
+    /// Collects what waits in stacks, each block once.
     fn waiting(&mut self) {
         let place = self.place;
-        if !ring::are_real(place) {
-            return;
-        }
-        for (class, reference) in ring::waiting(place) {
-            if self.waiting.insert(reference, class::units(class)).is_some() {
-                self.report(place.ring_offset(class), format!("unit {reference} waits twice"));
+        let (mut waiting, mut twice, mut wrong) = (HashMap::new(), Vec::new(), Vec::new());
+        let block = |class, reference| {
+            if waiting.insert(reference, class::units(class)).is_some() {
+                twice.push((place.stack_offset(class), format!("unit {reference} waits twice")));
             }
+        };
+        stacks::check(place, block, |at, what| wrong.push((at, what)));
+        self.waiting = waiting;
+        for (at, what) in wrong.into_iter().chain(twice) {
+            self.report(at, what);
         }
     }
 
     /// What is left there is no free block of the class that it waits for: who got it would write
     /// over its neighbours, or over the record that it is a part of.
-    fn rings(&mut self) {
+    fn stacks(&mut self) {
         let place = self.place;
         for (reference, units) in std::mem::take(&mut self.waiting) {
             let what = format!("unit {reference} waits for {units} units but is not free");
-            self.report(place.ring_offset(class::of_bytes(u64::from(units) * 8)), what);
+            self.report(place.stack_offset(class::of_bytes(u64::from(units) * 8)), what);
         }
     }
 

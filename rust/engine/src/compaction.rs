@@ -1,13 +1,14 @@
 //! Bounded compaction: emptying sparse log runs, a few records with each put or delete.
 //!
 //! When much of the record memory is dead (`arena::much_is_dead`), the sparsest of some log runs
-//! becomes the victim: its blocks leave the rings, and each put moves the next few live records out
+//! becomes the victim: its blocks leave the stacks, and each put moves the next few live records out
 //! of it, each by an intent of its own that copies the record, swaps its slot and retires the old
 //! block. The last retirement frees the run. A record keeps its slot, so readers and positions do
 //! not notice; a reader that copied from the old block sees its bucket's version change.
 
 use crate::arena;
 use crate::block::{self, Block};
+use crate::class;
 use crate::directory;
 use crate::growth::Memory;
 use crate::hash::Hash;
@@ -15,8 +16,8 @@ use crate::intent::Intent;
 use crate::link;
 use crate::place::{Field, Place, pair, unpair};
 use crate::record::Record;
-use crate::ring;
 use crate::run::{self, Run};
+use crate::stacks;
 use shf_base::error::OpError;
 use shf_base::geometry::PAGE_UNITS;
 
@@ -32,7 +33,9 @@ const CANDIDATES: usize = 128;
 /// Blocks of the victim that one step looks at.
 const BLOCKS_PER_STEP: usize = 32;
 /// Live records that one step moves.
-const MOVES_PER_STEP: usize = 8;
+const MOVES_PER_STEP: u32 = 8;
+/// Cache lines of the victim that are fetched before the step looks at the first.
+const FETCH_LINES: u64 = 16;
 
 /// What takes steps of compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +76,7 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
     let place = memory.place;
     let (victim, mut done) = unpair(place.load(Field::Evacuation));
     let Some(page) = victim.checked_sub(1) else {
-        // Without room to move records to, blocks are of more use in their rings.
+        // Without room to move records to, blocks are of more use in their stacks.
         if place.load(Field::FreePages) > place.load(Field::Holes) || memory.may_grow() {
             choose(place);
         }
@@ -108,10 +111,14 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
     Ok(())
 }
 
-/// Starts to fetch the buckets of the records that the next step moves, all at once: one after the
-/// other, each would wait for the memory.
+/// Starts to fetch what the next moves touch, all at once: the records, then their buckets and the
+/// blocks that they will probably move to. One after the other, each would wait for the memory.
 fn fetch_ahead(place: Place<'_>, page: u32, mut done: u32) {
     let Run::Log { used, .. } = run::at(&Intent::begin(place), place, page) else { return };
+    let next = place.unit_offset(place.page_unit(page).wrapping_add(done));
+    for line in 0..FETCH_LINES {
+        place.region().prefetch(next + line * 64);
+    }
     let mut moves = 0;
     for _ in 0..BLOCKS_PER_STEP {
         let reference = place.page_unit(page).wrapping_add(done);
@@ -123,6 +130,7 @@ fn fetch_ahead(place: Place<'_>, page: u32, mut done: u32) {
         if let Ok(Some(entry)) = directory::find(&place, hash.directory()) {
             place.region().prefetch(entry.table.low_offset(hash.bucket()));
         }
+        stacks::prefetch(place, class::of_bytes(record.shape.bytes()), moves);
         moves += 1;
         if moves == MOVES_PER_STEP {
             return;
@@ -169,7 +177,7 @@ fn choose(place: Place<'_>) {
     }
     place.store(Field::Rotors, pair(fit, page));
     if let Some((page, pages, ..)) = best {
-        ring::purge(place, place.page_unit(page), pages * PAGE_UNITS as u32);
+        stacks::purge(place, place.page_unit(page), pages * PAGE_UNITS as u32);
         place.store(Field::Evacuation, pair(page + 1, 0));
     }
 }

@@ -8,19 +8,16 @@
 //! the map's maximum. Steps that several shards take at the same moment may exceed it by one step
 //! for each; a step is at most 32 KiB beyond what a single record needs.
 
-use crate::class::CLASSES;
 use crate::place::{Field, Place, pair};
 use shf_base::atomic::Ordering::{Relaxed, Release};
 use shf_base::error::OpError;
-use shf_base::geometry::{PAGE_BYTES, RINGS_BYTES};
+use shf_base::geometry::{CHUNKS, DESCRIPTORS, PAGE_BYTES};
 use shf_base::storage::Storage;
 
 /// Largest step beyond what is needed, in pages.
 const STEP_PAGES_MAX: u32 = 8;
 /// A step is this fraction of what is there already.
 const STEP_FRACTION: u32 = 32;
-/// Descriptors in a page.
-const DESCRIPTORS: u32 = (PAGE_BYTES / 8) as u32;
 
 /// A shard's place with the means to grow it.
 #[derive(Clone, Copy)]
@@ -44,10 +41,6 @@ impl Memory<'_> {
         self.grow(pages, records, step, index, |this, target| {
             let place = this.place;
             let (old, new) = (descriptor_pages(records), descriptor_pages(target));
-            if records == 0 {
-                this.storage.commit(place.window(), RINGS_BYTES)?;
-                this.empty_rings();
-            }
             if new > old {
                 let start = place.descriptor_offset(old * DESCRIPTORS);
                 let bytes = u64::from(new - old) * PAGE_BYTES;
@@ -60,19 +53,6 @@ impl Memory<'_> {
             })?;
             Ok((target, index))
         })
-    }
-
-    /// Empties what will be the rings. A hole is empty; but where a punch failed, or a stranger
-    /// wrote into the hole, there are entries that the checker did not see, since it must not touch
-    /// holes, and whose blocks will be those of live records.
-    #[cold]
-    fn empty_rings(self) {
-        for class in 0..CLASSES {
-            let control = self.place.word(self.place.ring_offset(class));
-            if let Some(control) = control.filter(|control| control.load(Relaxed) != 0) {
-                control.store(0, Release);
-            }
-        }
     }
 
     /// Makes at least `pages` index pages real.
@@ -131,10 +111,9 @@ impl Memory<'_> {
         if self.affordable(more) { Ok(()) } else { Err(self.no_space(more)) }
     }
 
-    /// Whether `more` pages, with the descriptors and rings that may come with them, fit in.
+    /// Whether `more` pages, with the descriptors that may come with them, fit in.
     fn affordable(self, more: u32) -> bool {
-        let overhead = RINGS_BYTES / PAGE_BYTES + u64::from(descriptor_pages(more));
-        let step = (u64::from(more) + overhead) * PAGE_BYTES;
+        let step = (u64::from(more) + u64::from(descriptor_pages(more))) * PAGE_BYTES;
         committed_bytes(self.place).saturating_add(step) <= self.max_bytes
     }
 
@@ -160,24 +139,22 @@ impl Memory<'_> {
         u64::from(records) + u64::from(index) < self.place.geometry().pages() && self.affordable(1)
     }
 
-    /// Gives back the descriptors, and the rings, of pages that are not committed.
+    /// Gives back the descriptors of pages that are not committed.
     fn release_descriptors(self) {
         let (records, _) = self.place.limits();
         let start = self.place.descriptor_offset(descriptor_pages(records) * DESCRIPTORS);
         let end = self.place.record_page(0);
-        let start = if records == 0 { self.place.window() } else { start };
         self.storage.release(start, end.saturating_sub(start));
     }
 }
 
-/// Where the real bytes of a shard lie: rings and descriptors, records, index; offset and length.
+/// Where the real bytes of a shard lie: descriptors, records, index; offset and length.
 pub fn committed_areas(place: Place<'_>) -> [(u64, u64); 3] {
     let (records, index) = place.limits();
     let descriptors = u64::from(descriptor_pages(records)) * PAGE_BYTES;
-    let front = if records == 0 { 0 } else { RINGS_BYTES + descriptors };
     let end = place.window() + place.geometry().window_bytes();
     let (records, index) = (u64::from(records) * PAGE_BYTES, u64::from(index) * PAGE_BYTES);
-    [(place.window(), front), (place.record_page(0), records), (end - index, index)]
+    [(place.window(), descriptors), (place.record_page(0), records), (end - index, index)]
 }
 
 /// Real bytes of the whole map.
@@ -188,13 +165,18 @@ pub fn committed_bytes(place: Place<'_>) -> u64 {
     place.geometry().front_real_bytes().saturating_add(pages.saturating_mul(PAGE_BYTES))
 }
 
-/// Committed pages of a shard: rings and descriptors, records but for the holes, index.
+/// Committed pages of a shard: descriptors, records but for the holes, index.
 pub fn ledger(records: u32, index: u32, holes: u64) -> u64 {
-    let rings = if records == 0 { 0 } else { RINGS_BYTES / PAGE_BYTES };
     let records_real = u64::from(records).saturating_sub(holes);
-    rings + u64::from(descriptor_pages(records)) + records_real + u64::from(index)
+    u64::from(descriptor_pages(records)) + records_real + u64::from(index)
 }
 
 fn descriptor_pages(records: u32) -> u32 {
     records.div_ceil(DESCRIPTORS)
+}
+
+/// Chunks of stacks that lie in committed pages.
+#[inline(always)]
+pub fn chunks(place: Place<'_>) -> u32 {
+    descriptor_pages(place.limits().0) * CHUNKS
 }

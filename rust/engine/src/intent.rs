@@ -14,7 +14,7 @@
 //! - Every entry lies inside its own shard; an entry that does not is refused at replay.
 
 use crate::place::{Field, INTENT_ENTRIES, Place};
-use crate::{merge, split};
+use crate::{merge, split, stacks};
 use arrayvec::ArrayVec;
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::atomic::{Half, Word};
@@ -35,9 +35,13 @@ pub struct Intent<'m> {
     /// By the hash of its address the last entry that has it, plus one: nearly all searches end
     /// here.
     hashed: [u8; 1 << HASH_BITS],
+    /// Runs that become free: first unit, and how many.
+    freed: ArrayVec<(u32, u32), FREED_MAX>,
 }
 
 const HASH_BITS: u32 = 7;
+/// Runs that one intent frees: the one that fresh blocks came from, and that of a retired record.
+const FREED_MAX: usize = 2;
 const _: () = assert!(INTENT_ENTRIES < 256);
 
 struct Entry<'m> {
@@ -60,7 +64,12 @@ impl<'m> Intent<'m> {
     /// An empty intent. The caller holds the shard's lock and nothing is pending.
     #[inline(always)]
     pub fn begin(place: Place<'m>) -> Intent<'m> {
-        Intent { place, entries: ArrayVec::new_const(), hashed: [0; 1 << HASH_BITS] }
+        Intent {
+            place,
+            entries: ArrayVec::new_const(),
+            hashed: [0; 1 << HASH_BITS],
+            freed: ArrayVec::new_const(),
+        }
     }
 
     /// The value that a word will have after the commit.
@@ -69,6 +78,15 @@ impl<'m> Intent<'m> {
         match self.find(offset | KIND_WORD) {
             Some(entry) => self.entries[entry].value,
             None => self.place.word(offset).map_or(0, |word| word.load(Acquire)),
+        }
+    }
+
+    /// The value that a half word will have after the commit.
+    #[inline(always)]
+    pub fn get_half(&self, offset: u64) -> u32 {
+        match self.find(offset | KIND_HALF) {
+            Some(entry) => self.entries[entry].value as u32,
+            None => self.place.region().half(offset).map_or(0, |half| half.load(Acquire)),
         }
     }
 
@@ -134,11 +152,26 @@ impl<'m> Intent<'m> {
         self.push(KIND_ABSORB | u64::from(index) << KIND_BITS, pages, Target::None);
     }
 
+    /// Will take the blocks of a run that becomes free out of the stacks, after the stores: these
+    /// may change the same stacks. A death in between empties all of them.
+    pub fn purge(&mut self, start: u32, units: u32) {
+        self.freed.push((start, units));
+    }
+
+    /// Whether there is nothing to be stored.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Makes all stores, as one step for whoever comes after a death.
     #[inline(always)]
     pub fn commit(&self) -> Result<(), OpError> {
         self.publish();
-        self.store(0)
+        self.store(0)?;
+        for (start, units) in &self.freed {
+            stacks::purge(self.place, *start, *units);
+        }
+        Ok(())
     }
 
     /// As `commit`, where `absorb` does what the first entry says.

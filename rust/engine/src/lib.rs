@@ -25,7 +25,7 @@ pub mod growth;
 pub mod run;
 pub mod holes;
 pub mod block;
-pub mod ring;
+pub mod stacks;
 pub mod sweep;
 pub mod arena;
 pub mod index_pages;

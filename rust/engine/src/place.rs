@@ -8,22 +8,24 @@
 //! 2112  lock (half), suspect (half), pending intent entries, keys, dead units
 //! 2144  intent: 96 entries of address and value
 //! 3712  head, tops, free pages, rotors, evacuation, retired, reused, sweep
-//! 3776  splits, repairs, moved records, tables
+//! 3776  splits, repairs, moved records, tables, chunks
 //! 3840  of durable maps: epoch, born, born before, freed, freed before, dead before
 //! 3904  index: gap, vacated, rest, kept, turn, pause
 //! 3968  holes, unsettled, rested, resting, rest began, walked
+//! 4096  stacks: 127 half words (`stacks`)
 //! ```
 //!
 //! What nearly every mutation stores to lies together, in two or three cache lines: between two
 //! processes that write, each of them changes hands with the lock.
 
+use crate::class::CLASSES;
 use crate::slot_word::SlotFormat;
 use shf_base::atomic::Ordering::{Acquire, Release};
 use shf_base::atomic::{Bytes, Half, Page, PagesFromEnd, Word};
 use shf_base::epochs::Epochs;
 use shf_base::error::OpError;
 use shf_base::format::{FileHeader, LOCK_OFFSET, ROOT_OFFSET, SUSPECT_OFFSET};
-use shf_base::geometry::{Geometry, PAGE_BYTES, RINGS_BYTES, SHARD_HEADER_BYTES, UNIT_BYTES};
+use shf_base::geometry::{Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, UNIT_BYTES};
 use shf_base::region::Region;
 use shf_base::storage::Storage;
 
@@ -55,6 +57,9 @@ pub enum Field {
     Moved = COUNTERS_OFFSET + 16,
     /// Tables.
     Tables = COUNTERS_OFFSET + 24,
+    /// The first chunk that no stack has, plus one, and in the upper half how many were ever taken
+    /// (`stacks`).
+    Chunks = COUNTERS_OFFSET + 32,
     /// Page of the run that new records go to, plus one; 0: none yet.
     Head = MEMORY_OFFSET,
     /// Record pages handed out so far, and index pages in the upper half.
@@ -127,7 +132,10 @@ const DURABILITY_OFFSET: u64 = COUNTERS_OFFSET + 64;
 const INDEX_OFFSET: u64 = DURABILITY_OFFSET + 64;
 /// How memory goes back to the file system.
 const HOLES_OFFSET: u64 = INDEX_OFFSET + 64;
-const _: () = assert!(HOLES_OFFSET + 64 <= SHARD_HEADER_BYTES);
+/// A half word for each size class.
+const STACKS_OFFSET: u64 = PAGE_BYTES;
+const _: () = assert!(HOLES_OFFSET + 64 <= STACKS_OFFSET);
+const _: () = assert!(STACKS_OFFSET + CLASSES as u64 * 4 <= SHARD_HEADER_BYTES);
 
 /// The lines that nearly every mutation touches: the lock, the intent of a put, the allocator's
 /// words, and where it looks whether the index or the memory has something to give back.
@@ -365,15 +373,19 @@ impl<'m> Place<'m> {
     /// File offset of the page descriptor of a record page.
     #[inline(always)]
     pub fn descriptor_offset(self, page: u32) -> u64 {
-        self.window_offset + self.facts.geometry.descriptors_offset() + u64::from(page) * 8
+        self.window_offset + self.facts.geometry.descriptor(page)
     }
 
-    /// File offset of a ring. The first one lies at another line in each shard, so that the rings
-    /// of one class do not compete for one set of the processor's caches.
+    /// File offset of the half word of a class's stack.
     #[inline(always)]
-    pub fn ring_offset(self, class: usize) -> u64 {
-        let line = (class as u64 + u64::from(self.shard) * 5) % (RINGS_BYTES / 64);
-        self.window_offset + line * 64
+    pub fn stack_offset(self, class: usize) -> u64 {
+        self.header_offset + STACKS_OFFSET + class as u64 * 4
+    }
+
+    /// File offset of a chunk of stacks, which MAY be beyond the limit.
+    #[inline(always)]
+    pub fn chunk_offset(self, chunk: u32) -> u64 {
+        self.window_offset + self.facts.geometry.chunk(self.shard, chunk)
     }
 
     /// File offset of a reference, in units from the start of the window.
@@ -414,6 +426,7 @@ impl<'m> Place<'m> {
 
     /// The error that this shard contradicts itself at a file offset.
     #[cold]
+    #[inline(never)]
     pub fn corrupt(self, offset: u64, what: &'static str) -> OpError {
         OpError::Corrupt { shard: self.shard, offset, what }
     }

@@ -7,7 +7,7 @@
 //! that it was born in carries 0, and is not missed: so values that change again and again take no
 //! more memory than one of them.
 //!
-//! A block in quarantine waits in no ring. Free runs are in quarantine by the number of their
+//! A block in quarantine waits in no stack. Free runs are in quarantine by the number of their
 //! freeing, unless they say that nothing in them needs it; in durable maps every freeing has a
 //! number of its own. Two numbers say up to which freeing runs may be used again: `Freed`, taken
 //! when the epoch of the shard began, once that epoch is durable, and until then `FreedBefore`.

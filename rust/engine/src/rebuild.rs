@@ -26,11 +26,11 @@ use crate::link;
 use crate::locate::{self, Position};
 use crate::place::{Field, LEVEL_ENTRIES, Place, pair, unpair};
 use crate::record::Record;
-use crate::ring;
 use crate::run::Run;
 use crate::salvage::{self, Salvage};
 use crate::seal::State;
 use crate::sealed;
+use crate::stacks;
 use shf_base::atomic::Ordering::Release;
 use shf_base::error::OpError;
 use shf_base::format::{ROOT_CRASHED, ROOT_REBUILDING};
@@ -217,7 +217,7 @@ fn describe(memory: Memory<'_>, salvage: &Salvage<'_>) -> Result<(), OpError> {
             other => set(page, other),
         }
     }
-    ring::clear(place);
+    stacks::clear(place);
     let forgotten = [Field::Head, Field::Rotors, Field::Evacuation, Field::Sweep];
     let rest = [Field::Unsettled, Field::Rested, Field::Resting, Field::RestBegan, Field::Walked];
     for field in forgotten.into_iter().chain(rest) {

@@ -39,6 +39,13 @@ pub struct Placed {
     pub position: u64,
 }
 
+/// What an attempt to put came to.
+enum Attempt<'m> {
+    Placed(Placed),
+    /// There is no slot for a new key, in the table that was found or because there is none.
+    NoSlot(Located<'m>),
+}
+
 /// A shard whose lock this thread holds, with nothing pending.
 pub struct Locked<'m> {
     memory: Memory<'m>,
@@ -206,26 +213,46 @@ impl<'m> Locked<'m> {
         value: &[u8],
     ) -> Result<Placed, OpError> {
         compaction::step(self.memory, By::Put, hash);
-        let mut squeezed = false;
-        let placed = loop {
-            match self.put_once(hash, shape, key, value) {
-                Ok(placed) => break placed,
-                Err(error) => {
-                    holes::settle_forgotten(self.memory);
-                    if squeezed || !matches!(error, OpError::NoSpace { .. }) {
-                        return Err(error);
-                    }
-                    self.squeeze(error, shape)?;
-                    squeezed = true;
-                }
-            }
+        let placed = match self.attempt(hash, shape, key, value) {
+            Ok(Attempt::Placed(placed)) => placed,
+            failed => self.put_again(failed, hash, shape, key, value)?,
         };
         self.shrink();
         Ok(placed)
     }
 
-    /// Makes room where the map may not grow, or else answers that it is full.
+    /// Does what a failed attempt asks for, and attempts it again, as often as this is of use.
     #[cold]
+    #[inline(never)]
+    fn put_again(
+        &self,
+        mut attempt: Result<Attempt<'m>, OpError>,
+        hash: Hash,
+        shape: Shape,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Placed, OpError> {
+        let (mut splits, mut squeezed) = (0, false);
+        loop {
+            // The intent is forgotten: what it was made from changes.
+            holes::settle_forgotten(self.memory);
+            let done = match attempt {
+                Ok(Attempt::Placed(placed)) => return Ok(placed),
+                Ok(Attempt::NoSlot(found)) => link::make_slot(self.memory, found, &mut splits),
+                Err(error) => Err(error),
+            };
+            match done {
+                Err(full @ OpError::NoSpace { .. }) if !squeezed => {
+                    self.squeeze(full, shape)?;
+                    (splits, squeezed) = (0, true);
+                }
+                done => done?,
+            }
+            attempt = self.attempt(hash, shape, key, value);
+        }
+    }
+
+    /// Makes room where the map may not grow, or else answers that it is full.
     fn squeeze(&self, full: OpError, shape: Shape) -> Result<(), OpError> {
         match squeeze::make_room(self.memory.place, shape) {
             Ok(true) => Ok(()),
@@ -236,40 +263,32 @@ impl<'m> Locked<'m> {
     /// Allocates and writes the record before it looks where the key is: meanwhile its bucket comes
     /// from the memory (docs/decisions/0017-puts-write-first.md).
     #[inline(always)]
-    fn put_once(
+    fn attempt(
         &self,
         hash: Hash,
         shape: Shape,
         key: &[u8],
         value: &[u8],
-    ) -> Result<Placed, OpError> {
+    ) -> Result<Attempt<'m>, OpError> {
         let place = self.memory.place;
-        let mut splits = 0;
-        loop {
-            let mut intent = Intent::begin(place);
-            let reference = arena::allocate(&mut intent, self.memory, shape)?;
-            Record::write(&place, reference, shape, hash, key, value)?;
-            Record::publish(&mut intent, place, reference, shape);
-            let (position, replaced) = match locate::key(place, hash, key)? {
-                Located::Found(position, word, old) => {
-                    link::redirect(&mut intent, place, position, word, reference);
-                    arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
-                    (position, true)
-                }
-                Located::Free(position) => {
-                    link::enter(&mut intent, place, position, hash, reference);
-                    (position, false)
-                }
-                none => {
-                    // The intent is forgotten: what it was made from changes.
-                    holes::settle_forgotten(self.memory);
-                    link::make_slot(self.memory, none, &mut splits)?;
-                    continue;
-                }
-            };
-            intent.commit()?;
-            return Ok(Placed { replaced, position: pack(place, position) });
-        }
+        let mut intent = Intent::begin(place);
+        let reference = arena::allocate(&mut intent, self.memory, shape)?;
+        Record::write(&place, reference, shape, hash, key, value)?;
+        Record::publish(&mut intent, place, reference, shape);
+        let (position, replaced) = match locate::key(place, hash, key)? {
+            Located::Found(position, word, old) => {
+                link::redirect(&mut intent, place, position, word, reference);
+                arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
+                (position, true)
+            }
+            Located::Free(position) => {
+                link::enter(&mut intent, place, position, hash, reference);
+                (position, false)
+            }
+            none => return Ok(Attempt::NoSlot(none)),
+        };
+        intent.commit()?;
+        Ok(Attempt::Placed(Placed { replaced, position: pack(place, position) }))
     }
 
     #[inline(always)]

@@ -27,15 +27,15 @@ use crate::locate::Position;
 use crate::place::{Field, Place, pair, unpair};
 use crate::quarantine;
 use crate::record::{Record, Shape};
-use crate::ring;
 use crate::run::{self, Run};
+use crate::stacks;
 use shf_base::atomic::{Ordering, fence};
 use shf_base::error::OpError;
 
 /// Runs that one put looks at.
 const RUNS: usize = 1024;
 /// Pages of runs out of which it moves records, at most a run more.
-const WORK_PAGES: u32 = 48;
+const WORK_PAGES: u32 = 256;
 /// A run is worth squeezing when more than this fraction of it is not live: very sparse ones first.
 const SPARSE_FRACTIONS: [u32; 2] = [4, 16];
 /// Pages of a log run, at most.
@@ -177,7 +177,7 @@ impl<'m> Squeeze<'m> {
         let place = self.place;
         let start = place.page_unit(page);
         // Nobody takes a block out of it or puts one back meanwhile.
-        ring::purge(place, start, pages * PAGE_UNITS);
+        stacks::purge(place, start, pages * PAGE_UNITS);
         place.store(Field::Evacuation, pair(page + 1, 0));
         if place.load(Field::Head) as u32 == page + 1 {
             place.store(Field::Head, 0);

@@ -1,33 +1,36 @@
-//! Sweeping: finding dead blocks again that their ring had no room for, when memory has run out.
+//! Sweeping: finding dead blocks again that are in no stack, when memory has run out.
 //!
 //! The blocks of a log run follow each other (`block`), and a free one says so. So when neither a
-//! ring nor a run has room and the map may not grow, a bounded walk over the next runs refills the
-//! ring of the class that is asked for.
+//! stack nor a run has room and the map may not grow, a bounded walk over the next runs refills the
+//! stack of the class that is asked for.
 
 use crate::block;
 use crate::intent::Intent;
 use crate::place::{Field, Place};
 use crate::quarantine;
-use crate::ring;
 use crate::run::{self, Run};
+use crate::stacks;
 
 /// Runs that one sweep looks at, at most.
 const RUNS: usize = 64;
 /// Blocks that it looks at, roughly.
 const BLOCKS: u32 = 4096;
 
-/// Refills the empty ring of a class; whether anything was found.
+/// Refills the empty stack of a class; whether anything was found.
 #[cold]
 pub fn sweep(intent: &Intent<'_>, place: Place<'_>, wanted: usize) -> bool {
     let (top, _) = run::tops(intent, place);
-    if top == 0 {
+    if top == 0 || !stacks::is_empty(place, wanted) {
         return false;
     }
     let victim = intent.field(Field::Evacuation) as u32;
     let rotor = place.load(Field::Sweep) as u32;
-    let mut page = if rotor < top { rotor } else { 0 };
-    let (mut found, mut blocks) = (false, 0);
+    let begin = if rotor < top { rotor } else { 0 };
+    let (mut page, mut end, mut found, mut blocks) = (begin, top, false, 0);
     for _ in 0..RUNS {
+        if page >= end {
+            break;
+        }
         let run = run::at(intent, place, page);
         if let Run::Log { live, used, .. } = run
             && page + 1 != victim
@@ -40,14 +43,19 @@ pub fn sweep(intent: &Intent<'_>, place: Place<'_>, wanted: usize) -> bool {
                 break;
             }
         }
-        let pages = run.pages();
-        page = if pages == 0 || page + pages >= top { 0 } else { page + pages };
+        let next = page.saturating_add(run.pages());
+        if next == page || next >= top {
+            // No block is looked at twice: it would be on its stack twice.
+            (page, end) = (0, begin.min(end));
+        } else {
+            page = next;
+        }
     }
     place.store(Field::Sweep, page.into());
     found
 }
 
-/// Offers the free blocks of one run to the ring: whether there were any, and how many blocks it
+/// Offers the free blocks of one run to the stack: whether there were any, and how many blocks it
 /// looked at.
 fn sweep_run(place: Place<'_>, page: u32, used: u32, wanted: usize) -> (bool, u32) {
     let (mut found, mut looked, mut at) = (false, 0, 0);
@@ -57,7 +65,7 @@ fn sweep_run(place: Place<'_>, page: u32, used: u32, wanted: usize) -> (bool, u3
         at += block.units;
         let good = at <= used && block.is_free() && block.class() == Some(wanted);
         if good && !quarantine::holds_block(place, block.reference) {
-            if !ring::refill(place, wanted, block.reference) {
+            if !stacks::refill(place, wanted, block.reference) {
                 return (found, BLOCKS + 1);
             }
             found = true;

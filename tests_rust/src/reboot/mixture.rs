@@ -80,9 +80,9 @@ impl Strategy {
     }
 }
 
-/// Kinds of pages: those at the front of the file one by one, then, for all shards alike, rings,
+/// Kinds of pages: those at the front of the file one by one, then, for all shards alike,
 /// descriptors, records, index.
-const KINDS: usize = 16;
+const KINDS: usize = 15;
 
 fn kind(geometry: &Geometry, page: u64) -> usize {
     let at = page * PAGE_BYTES;
@@ -90,13 +90,13 @@ fn kind(geometry: &Geometry, page: u64) -> usize {
         return match at {
             0 => 0,
             at if at < geometry.shard_header(0) => 1,
-            at => 2 + (at - geometry.shard_header(0)) as usize / PAGE_BYTES as usize % (KINDS - 6),
+            at => 2 + (at - geometry.shard_header(0)) as usize / PAGE_BYTES as usize % (KINDS - 5),
         };
     }
     let inside = (at - geometry.window(0)) % geometry.window_bytes();
     let middle = (geometry.pages_offset() + geometry.window_bytes()) / 2;
-    let ends = [geometry.descriptors_offset(), geometry.pages_offset(), middle];
-    KINDS - 4 + ends.iter().filter(|end| inside >= **end).count()
+    let ends = [geometry.pages_offset(), middle];
+    KINDS - 3 + ends.iter().filter(|end| inside >= **end).count()
 }
 
 /// A file after a crash.
@@ -190,9 +190,8 @@ mod tests {
         let of = |offset: u64| kind(&geometry, offset / PAGE_BYTES);
         let window = geometry.window(1);
         assert_eq!((of(0), of(geometry.ledger(0)), of(geometry.shard_header(0))), (0, 1, 2));
-        assert_eq!((of(window), of(window + geometry.descriptors_offset())), (12, 13));
         let index = window + geometry.window_bytes() - PAGE_BYTES;
-        assert_eq!((of(window + geometry.pages_offset()), of(index)), (14, 15));
+        assert_eq!((of(window), of(window + geometry.pages_offset()), of(index)), (12, 13, 14));
     }
 
     #[test]

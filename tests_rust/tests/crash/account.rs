@@ -12,7 +12,7 @@ use shf_engine::intent::Intent;
 use shf_engine::place::{Field, Place, unpair};
 use shf_engine::record::{Kind, Shape};
 use shf_engine::run::{self, Run};
-use shf_engine::{class, ring};
+use shf_engine::{class, stacks};
 
 /// What records take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Account {
     pub live: Live,
     /// Unused units at the ends of log runs.
     pub ends: u64,
-    /// Units of blocks that wait in rings.
+    /// Units of blocks that wait in stacks.
     pub waiting: u64,
     /// Tables of the index.
     pub tables: u64,
@@ -71,10 +71,8 @@ impl Account {
             }
             page += run.pages().max(1);
         }
-        if ring::are_real(place) {
-            let units = ring::waiting(place).map(|(class, _)| u64::from(class::units(class)));
-            account.waiting = units.sum();
-        }
+        let block = |class, _| account.waiting += u64::from(class::units(class));
+        stacks::check(place, block, |at, what| panic!("{at:#x}: {what}"));
         account
     }
 }

@@ -8,15 +8,15 @@
 //! - what is real is what is known (`committed_bytes`), no more than in a map where nobody died;
 //! - what is live is what the records take in a fresh map with the same contents;
 //! - all else is dead, free or the unused end of a log run, as the checker counts, with no more of
-//!   the last than where nobody died.
+//!   the last than where nobody died, and what the record takes of it that was not put.
 //!
-//! So a death leaves nothing but this: the rings are empty, and the blocks that waited there (14 of
-//! each size class at most) are dead until a compaction, a sweep or a squeeze finds them; a growth
-//! step that was made remains, for the next one; and the run that a squeeze was filling keeps its
-//! unused end, until the next squeeze. That all this is found is tried as well: after the repair as
+//! So a death leaves nothing but this: the stacks are empty, and the blocks that waited there are
+//! dead until a compaction, a sweep or a squeeze finds them; a growth step that was made remains,
+//! for the next one; and the run that a squeeze was filling keeps its unused end, until the next
+//! squeeze. That all this is found is tried as well: after the repair as
 //! much fits into the map as where nobody died (`filled`). Not to the last unit: which blocks end
 //! up where decides which ones a squeeze thinks worth moving, so up to half of what waited in the
-//! rings may still be dead in the end, and not quite enough for one more record be left.
+//! stacks may still be dead in the end, and not quite enough for one more record be left.
 
 use crate::Contents;
 use crate::account::{Account, Counters, Live};
@@ -330,14 +330,16 @@ impl Experiment {
         if account.live != expected {
             fail(&format!("{:?} live, {expected:?} in a fresh map", account.live));
         }
-        let ends = self.before.account.ends.max(self.after.account.ends) + self.loose_ends;
+        let ends = self.before.account.ends.max(self.after.account.ends)
+            + self.loose_ends
+            + self.operation.units();
         let tables = self.before.account.tables.max(self.after.account.tables);
         if account.ends > ends || account.tables > tables {
             fail(&format!("{account:?}, {ends} and {tables} where nobody died"));
         }
         // What waits was perhaps half written, or cut: it would be given out as what it was.
         if self.map.stats().repairs > self.before.repairs && account.waiting > 0 {
-            fail(&format!("{} units wait in rings after a repair", account.waiting));
+            fail(&format!("{} units wait in stacks after a repair", account.waiting));
         }
     }
 

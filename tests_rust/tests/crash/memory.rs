@@ -70,7 +70,7 @@ fn compaction_survives_death_at_every_step() {
 fn a_block_cut_from_a_larger_one_survives_death_at_every_step() {
     // Goal: P2 for a put that splits a retired block of a larger class in two. Method: much is
     // dead, all of one size; only the class of `KEY` has no block. (Did the larger block still wait
-    // in its ring after a death, it would be given out once more beside its own rest.)
+    // in its stack after a death, it would be given out once more beside its own rest.)
     let prepare = |map: &Map| {
         for key in 0..400u64 {
             map.put(&key.to_le_bytes(), &[1; 200]).unwrap();
@@ -79,7 +79,43 @@ fn a_block_cut_from_a_larger_one_survives_death_at_every_step() {
             map.delete(&(4 * key).to_le_bytes()).unwrap();
         }
     };
-    Experiment::new("cut", prepare, Operation::put(100)).run(30);
+    Experiment::new("cut", prepare, Operation::put(80)).run(30);
+}
+
+#[test]
+fn stacks_that_take_and_leave_chunks_survive_death_at_every_step() {
+    // Goal: P2 for operations that begin a chunk of a stack, one that nothing lay in before or one
+    // that another stack has left, and for those that leave one. Method: a chunk holds seven
+    // blocks; a key in each of its runs lives on, so that none becomes free.
+    let key = |key: u64| key.to_le_bytes();
+    let put = |map: &Map, keys: std::ops::Range<u64>, len: usize| {
+        keys.for_each(|number| _ = map.put(&key(number), &vec![1; len]).unwrap());
+    };
+    let delete = |map: &Map, keys: std::ops::Range<u64>| {
+        keys.for_each(|number| assert!(map.delete(&key(number)).unwrap()));
+    };
+    let deleted = |count: u64| {
+        move |map: &Map| {
+            put(map, 0..100, 100);
+            map.put(KEY, &[1; 100]).unwrap();
+            delete(map, 1..1 + count);
+        }
+    };
+    for (what, count) in [("stacks-first", 0), ("stacks-second", 7)] {
+        Experiment::new(what, deleted(count), Operation::delete()).run(30);
+    }
+    let left = |map: &Map| {
+        deleted(8)(map);
+        put(map, 101..102, 100);
+    };
+    Experiment::new("stacks-leave", left, Operation::put(100)).run(30);
+    let taken_over = |map: &Map| {
+        put(map, 200..210, 40);
+        left(map);
+        put(map, 102..103, 100);
+        map.put(KEY, &[1; 40]).unwrap();
+    };
+    Experiment::new("stacks-take-over", taken_over, Operation::delete()).run(30);
 }
 
 #[test]

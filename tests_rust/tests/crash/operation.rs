@@ -1,6 +1,8 @@
 //! The operations that somebody dies in.
 
 use crate::KEY;
+use shf_base::geometry::UNIT_BYTES;
+use shf_engine::seal::SEAL_BYTES;
 use shf_engine::{Map, OpError};
 use shf_tests::Random;
 
@@ -24,6 +26,20 @@ impl Operation {
     /// A delete of `KEY`.
     pub fn delete() -> Operation {
         Operation::Delete(KEY.to_vec())
+    }
+
+    /// Units that the records of a put take, sealed or not, at most.
+    pub fn units(&self) -> u64 {
+        let record = |(key, value): (&Vec<u8>, &Vec<u8>)| {
+            (8 + SEAL_BYTES + (key.len() + value.len()) as u64).div_ceil(UNIT_BYTES)
+        };
+        match self {
+            Operation::Put(key, value) => record((key, value)),
+            Operation::PutMany(pairs) => {
+                pairs.iter().map(|(key, value)| record((key, value))).sum()
+            }
+            _ => 0,
+        }
     }
 
     pub fn run(&self, map: &Map) -> Result<(), OpError> {
