@@ -181,7 +181,7 @@ fn give_back_rested(memory: Memory<'_>, top: u32, limit: u32) {
             let least = kept.max(top + slack(top)).min(limit);
             let target = least.max(limit.saturating_sub(RELEASED_MAX));
             if target < limit {
-                lower_limit(memory, target);
+                lower_limit(memory, limit, target);
             }
             if target == least {
                 place.store(Field::Rest, 0);
@@ -194,10 +194,10 @@ fn give_back_rested(memory: Memory<'_>, top: u32, limit: u32) {
     }
 }
 
-/// Gives back all pages from `target` on.
-fn lower_limit(memory: Memory<'_>, target: u32) {
+/// Gives back the pages from `target` on, which is below the limit.
+fn lower_limit(memory: Memory<'_>, limit: u32, target: u32) {
     let place = memory.place;
-    let (records, limit) = place.limits();
+    let (records, _) = place.limits();
     place.store(Field::Limits, pair(records, target));
     memory.count(place.load(Field::Holes));
     let bytes = u64::from(limit - target) * PAGE_BYTES;
