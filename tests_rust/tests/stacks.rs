@@ -75,6 +75,21 @@ fn more_blocks_than_the_chunks_hold_are_found_when_memory_is_needed() {
 }
 
 #[test]
+fn the_stacks_of_a_large_shard_end_at_their_bound() {
+    // Goal: as above, where there is room for more chunks than a shard may have. Method: a shard of
+    // more than 4096 pages, a sixth of whose records are deleted and put again.
+    const KEYS: u64 = 140_000;
+    let map = Map::heap(1, 64 << 20, 64 << 20);
+    put(&map, 0..KEYS, 100);
+    let some = || in_between(KEYS / 6);
+    delete(&map, some());
+    assert_sound(&map);
+    put(&map, some(), 100);
+    assert_sound(&map);
+    assert_values(&map, KEYS, 100);
+}
+
+#[test]
 fn sizes_that_change_settle_without_moving_records() {
     // Goal: in a steady state each retired block waits for the next record of its size. Method:
     // values of 13 sizes, until each was replaced several times; then the records that move are

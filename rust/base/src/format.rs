@@ -53,7 +53,7 @@ const LAYOUT: &str = "shf layout 6: page 4096, unit 8, slots 1024x64, \
     durability from 3840, index from 3904, epochs at 1088, \
     stacks 127x4 from 4096 and chunks at 3808, len 3 bits, \
     pages of records in eights: descriptors 8x8, 2 chunks of 32 from 10 x shard on mod 64, \
-    chunk plus one 25 + class 7, then 7 references, \
+    chunk plus one 25 + class 7, then 7 references, at most 1024 chunks, \
     bucket 64 = 2 words + 12 references, table 64 buckets, \
     reference 30 = cached hash bits + reference, displacement 2, tag 7 + access 1, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \

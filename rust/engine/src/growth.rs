@@ -175,7 +175,7 @@ fn descriptor_pages(records: u32) -> u32 {
     records.div_ceil(DESCRIPTORS)
 }
 
-/// Chunks of stacks that lie in committed pages.
+/// Chunks that lie in committed pages.
 #[inline(always)]
 pub fn chunks(place: Place<'_>) -> u32 {
     descriptor_pages(place.limits().0) * CHUNKS

@@ -13,9 +13,9 @@
 //!
 //! The top chunk has `len` references, none when it has just been emptied, and those below it are
 //! full. Chunks that no stack has are a stack of their own, with `NO_CLASS`, and chunks that none
-//! ever had follow those that one had. For eight pages of records there are two chunks: when blocks
-//! are so small or so many that these do not suffice, the next one stays dead in its run, until the
-//! run is empty or evacuated.
+//! ever had follow those that one had. For eight pages of records there are two chunks, up to
+//! `CHUNKS_MAX`: when blocks are so small or so many that these do not suffice, the next one stays
+//! dead in its run, until the run is empty or evacuated.
 //!
 //! Stacks are a cache of free memory, not the truth about it. What the intent of a put or delete
 //! does, it does to them as well; what else they need (`descend`, `purge`, ...) is done at once, by
@@ -42,6 +42,9 @@ const ENTRIES: u32 = 7;
 const LEN_BITS: u32 = 3;
 const CHUNK_BITS: u32 = 25;
 const CHUNK_MASK: u32 = (1 << CHUNK_BITS) - 1;
+/// Most chunks of a shard: what `purge` looks at is bounded. They hold 7168 blocks, more than the
+/// sizes of 400,000 records in a shard go up and down by.
+const CHUNKS_MAX: u32 = 1024;
 /// What chunks say that no stack has.
 const NO_CLASS: u32 = CLASSES as u32;
 const _: () = assert!(ENTRIES < 1 << LEN_BITS && NO_CLASS < 1 << (32 - CHUNK_BITS));
@@ -206,7 +209,7 @@ fn add_chunk(intent: &mut Intent<'_>, place: Place<'_>, class: usize, top: Top) 
     let (chunk, rest) = if free != 0 {
         let below = link(place, free)?.load(Relaxed) & CHUNK_MASK;
         (free, pair(below, taken))
-    } else if taken < growth::chunks(place) {
+    } else if taken < chunks(place) {
         (taken + 1, pair(0, taken + 1))
     } else {
         return None;
@@ -285,7 +288,7 @@ fn stack(place: Place<'_>, class: usize) -> Option<Half<'_>> {
 /// File offset of a chunk, if it lies in committed pages; its number plus one is given.
 #[inline(always)]
 fn offset(place: Place<'_>, chunk: u32) -> Option<u64> {
-    let chunk = chunk.checked_sub(1).filter(|chunk| *chunk < growth::chunks(place))?;
+    let chunk = chunk.checked_sub(1).filter(|chunk| *chunk < chunks(place))?;
     Some(place.chunk_offset(chunk))
 }
 
@@ -307,9 +310,15 @@ fn reference(place: Place<'_>, chunk: u32, entry: u32) -> Option<Half<'_>> {
     place.region().half(entry_offset(place, chunk, entry)?)
 }
 
+/// Chunks that stacks may have.
+#[inline(always)]
+fn chunks(place: Place<'_>) -> u32 {
+    growth::chunks(place).min(CHUNKS_MAX)
+}
+
 /// Chunks that stacks have or had.
 fn taken(place: Place<'_>) -> u32 {
-    unpair(place.load(Field::Chunks)).1.min(growth::chunks(place))
+    unpair(place.load(Field::Chunks)).1.min(chunks(place))
 }
 
 /// Shows all references, with their class, and names the file offset of what is wrong with the
