@@ -366,6 +366,24 @@ fn fresh_blocks_that_would_come_from_the_middle_of_a_record_are_found() {
 }
 
 #[test]
+fn dead_blocks_that_would_be_found_in_the_middle_of_a_record_are_found() {
+    // Goal: as above, for what a full map would take for dead. Method: the search for dead blocks
+    // begins inside of a large run, where a descriptor, which says nothing, has a dead log run.
+    let file = MapFile::new("rebuild-sweep");
+    let map = file.create_with(1, MAX_BYTES);
+    map.put(b"large", &[7; 40_000]).unwrap();
+    map.put(b"small", b"value").unwrap();
+    let image = Image::of(file.folder(), file.name());
+    let store = |at, word: u64| image.file().write_all_at(&word.to_le_bytes(), at).unwrap();
+    store(map.geometry().window(0) + map.geometry().descriptor(1), 1 | 8 << 2 | 4096 << 38);
+    assert_sound(&map);
+    store(map.geometry().shard_header(0) + Field::Sweep as u64, 1);
+    assert_eq!(map.verify().unwrap().len(), 1);
+    assert_eq!(map.repair().unwrap().shards, 1);
+    assert_sound(&map);
+}
+
+#[test]
 fn a_page_that_does_not_know_its_run_is_found_before_a_record_lies_there() {
     // Method: four records of 2000 bytes make a log run of two pages, of which the second is
     // unused.

@@ -2,11 +2,12 @@
 #![cfg(not(any(miri, loom)))]
 
 use shf_base::geometry::{CHUNK_BYTES, CHUNKS, PAGE_BYTES};
-use shf_engine::Map;
 use shf_engine::place::Field;
-use shf_tests::assert_sound;
+use shf_engine::{Map, class};
 use shf_tests::image::Image;
 use shf_tests::map_file::MapFile;
+use shf_tests::watchdog::Watchdog;
+use shf_tests::{Random, assert_sound};
 use std::os::unix::fs::FileExt;
 
 const MAX_BYTES: u64 = 16 << 20;
@@ -110,6 +111,65 @@ fn sizes_that_change_settle_without_moving_records() {
     let (moved, dead) = (churn(4 * KEYS), map.stats().dead_bytes);
     assert!(moved < KEYS / 5, "{moved} records moved by {} puts", 4 * KEYS);
     assert!(dead < KEYS * 120 / 8, "{dead} bytes dead");
+    assert_sound(&map);
+}
+
+#[test]
+fn stacks_of_sizes_that_are_over_leave_their_chunks_to_others() {
+    // Goal: a small shard, which has fewer chunks than there are classes, is not slower for ever
+    // because of what it once held. Method: one key goes through nearly all sizes; then the values
+    // of others change, of sizes that were not among them.
+    const KEYS: u64 = 5_000;
+    let moved = |sizes_before: std::ops::Range<usize>| {
+        let map = Map::heap(1, 16 << 20, 16 << 20);
+        put(&map, 0..KEYS, 100);
+        for class in sizes_before {
+            let bytes = class::units(class) as usize * 8 - 16;
+            map.put(b"the key!", &vec![1; bytes]).unwrap();
+        }
+        let _ = map.delete(b"the key!");
+        let mut random = Random::new(3);
+        let before = map.stats().moved_records;
+        for _ in 0..20 * KEYS {
+            let (key, len) = (random.below(KEYS), 50 + random.below(101) as usize);
+            map.put(&key.to_le_bytes(), &[7; 151][..len]).unwrap();
+        }
+        assert_sound(&map);
+        map.stats().moved_records - before
+    };
+    let (fresh, after_sizes) = (moved(0..0), moved(25..class::CLASSES));
+    assert!(after_sizes < 3 * fresh + KEYS, "{after_sizes} records moved, {fresh} without");
+}
+
+#[test]
+fn a_chunk_below_itself_holds_nobody_up() {
+    // Goal: P5, taking the blocks of a freed run out of the stacks ends. Method: a full chunk that
+    // is below itself, and the first of those that no stack has; all blocks are the same one.
+    let _watchdog = Watchdog::new("deleting beside a forged chunk");
+    let file = MapFile::new("stacks-cycle");
+    let map = file.create_with(1, MAX_BYTES);
+    put(&map, 0..400, 100);
+    delete(&map, 0..20);
+    let image = Image::of(file.folder(), file.name());
+    let (geometry, header) = (map.geometry(), map.geometry().shard_header(0));
+    let half = |at: u64| (image.word(at & !7) >> (at % 8 * 8)) as u32;
+    let store = |at, half: u32| image.file().write_all_at(&half.to_le_bytes(), at).unwrap();
+    let stack = |class: u64| header + PAGE_BYTES + class * 4;
+    let class = (0..127).find(|class| half(stack(*class)) != 0).unwrap();
+    let chunk = |chunk: u32| geometry.window(0) + geometry.chunk(0, chunk);
+    let block = half(chunk(0) + 4);
+    let taken = half(header + Field::Chunks as u64 + 4);
+    for number in 0..taken {
+        store(chunk(number), 1 | (class as u32) << 25);
+        (1..8).for_each(|entry| store(chunk(number) + entry * 4, block));
+    }
+    store(stack(class), 1 << 3 | 7);
+    store(header + Field::Chunks as u64, 1);
+    assert!(taken > 1 && !map.verify().unwrap().is_empty());
+    for key in 20..400u64 {
+        let _ = map.delete(&key.to_le_bytes());
+    }
+    map.repair().unwrap();
     assert_sound(&map);
 }
 

@@ -276,12 +276,14 @@ impl<'m> Walk<'m> {
         let (mut dead, mut free, mut holes, mut page) = (0, 0, 0, 0);
         let mut head = (place.load(Field::Head) as u32).checked_sub(1);
         let mut fit = Some(unpair(place.load(Field::Rotors)).0).filter(|fit| *fit != top);
+        let mut sweep = Some(place.load(Field::Sweep) as u32).filter(|sweep| *sweep < top);
         self.waiting();
         while page < top {
             let run = run::at(&intent, place, page);
             let offset = place.descriptor_offset(page);
             head = head.filter(|head| *head != page);
             fit = fit.filter(|fit| *fit != page);
+            sweep = sweep.filter(|sweep| *sweep != page);
             match run {
                 Run::Log { pages, live, used, .. } => {
                     let expected = self.live.remove(&page).unwrap_or(0);
@@ -336,6 +338,14 @@ impl<'m> Walk<'m> {
         {
             let what = format!("fresh blocks come from page {page}, where no run starts");
             self.report(place.field_offset(Field::Head), what);
+        }
+        // As before, for the search for dead blocks.
+        if let Some(page) =
+            sweep.filter(|page| matches!(run::at(&intent, place, *page), Run::Log { .. }))
+        {
+            let what =
+                format!("dead blocks are looked for from page {page} on, where no run starts");
+            self.report(place.field_offset(Field::Sweep), what);
         }
         // What lies there may be left of a run of long ago.
         if let Some(page) = fit {

@@ -4,7 +4,8 @@
 //! new value. To commit, the list is written into the shard header, and its length into `pending`;
 //! then the stores are made, in order, and `pending` goes back to 0.
 //!
-//! A process killed before the commit has changed nothing but memory that nobody refers to. Killed
+//! A process killed before the commit has changed nothing but memory that nobody refers to, and
+//! stacks (`stacks`), which are emptied after a death. Killed
 //! after it, the next locker makes all stores again: each is absolute, so making it twice is
 //! making it once, and so is being killed while repairing. Nothing is ever rolled back, so nothing
 //! that a reader has seen is taken back.
@@ -176,6 +177,7 @@ impl<'m> Intent<'m> {
 
     /// As `commit`, where `absorb` does what the first entry says.
     pub fn commit_absorbed(&self, absorb: impl FnOnce()) -> Result<(), OpError> {
+        debug_assert!(self.freed.is_empty());
         self.publish();
         absorb();
         self.store(1)

@@ -15,7 +15,7 @@
 //! full. Chunks that no stack has are a stack of their own, with `NO_CLASS`, and chunks that none
 //! ever had follow those that one had. For eight pages of records there are two chunks, up to
 //! `CHUNKS_MAX`: when blocks are so small or so many that these do not suffice, the next one stays
-//! dead in its run, until the run is empty or evacuated.
+//! dead in its run, until the run is empty or evacuated, or a sweep finds it.
 //!
 //! Stacks are a cache of free memory, not the truth about it. What the intent of a put or delete
 //! does, it does to them as well; what else they need (`descend`, `purge`, ...) is done at once, by
@@ -90,9 +90,13 @@ struct Candidate {
 /// lock.
 #[inline(always)]
 pub fn prefetch(place: Place<'_>, class: usize, depth: u32) -> bool {
-    let Some(top) = stack(place, class).map(|stack| Top::decode(stack.load(Relaxed))) else {
-        return false;
-    };
+    let Some(stack) = stack(place, class) else { return false };
+    let mut top = Top::decode(stack.load(Relaxed));
+    if top.len == 0
+        && let Some(link) = link(place, top.chunk)
+    {
+        top = below(link.load(Relaxed));
+    }
     let entry = top.len.checked_sub(depth + 1).and_then(|entry| reference(place, top.chunk, entry));
     if let Some(entry) = entry {
         let reference = entry.load(Relaxed);
@@ -101,7 +105,7 @@ pub fn prefetch(place: Place<'_>, class: usize, depth: u32) -> bool {
             place.region().prefetch(place.descriptor_offset(page));
         }
     }
-    top.len > 0
+    top.chunk != 0 && top.len > 0
 }
 
 /// Takes the block that was retired last, if there is one, and counts it live. MUST come before
@@ -165,12 +169,13 @@ fn top(intent: &Intent<'_>, place: Place<'_>, class: usize) -> Option<Candidate>
     None
 }
 
-/// Goes on with the chunk below an empty one, which no stack has from then on. At once.
+/// Goes on with the chunk below an empty one, which no stack has from then on. At once. Each chunk
+/// is left once, whatever they say: one that no stack has is none of this class.
 #[cold]
 fn descend(place: Place<'_>, class: usize, top: Top) -> Option<Top> {
     let link = link(place, top.chunk)?;
-    let next = Top { chunk: link.load(Relaxed) & CHUNK_MASK, len: ENTRIES };
-    if next.chunk == 0 {
+    let next = below(link.load(Relaxed));
+    if next.chunk == 0 || link.load(Relaxed) >> CHUNK_BITS != class as u32 {
         return None;
     }
     stack(place, class)?.store(next.encode(), Release);
@@ -206,17 +211,33 @@ pub fn push(intent: &mut Intent<'_>, place: Place<'_>, class: usize, block: u32)
 #[cold]
 fn add_chunk(intent: &mut Intent<'_>, place: Place<'_>, class: usize, top: Top) -> Option<u32> {
     let (free, taken) = unpair(intent.field(Field::Chunks));
-    let (chunk, rest) = if free != 0 {
-        let below = link(place, free)?.load(Relaxed) & CHUNK_MASK;
-        (free, pair(below, taken))
+    let chunk = if free != 0 {
+        let rest = below(link(place, free)?.load(Relaxed)).chunk;
+        intent.set_field(Field::Chunks, pair(rest, taken));
+        free
     } else if taken < chunks(place) {
-        (taken + 1, pair(0, taken + 1))
+        intent.set_field(Field::Chunks, pair(0, taken + 1));
+        taken + 1
     } else {
-        return None;
+        take_empty(intent, place)?
     };
     let at = offset(place, chunk)?;
-    intent.set_field(Field::Chunks, rest);
     intent.set_half(at, top.chunk & CHUNK_MASK | (class as u32) << CHUNK_BITS);
+    Some(chunk)
+}
+
+/// Will take an empty chunk from the stack that has it: its number plus one.
+#[cold]
+fn take_empty(intent: &mut Intent<'_>, place: Place<'_>) -> Option<u32> {
+    let is_empty = |word: u32| word != 0 && Top::decode(word).len == 0;
+    let at = (0..CLASSES).find_map(|class| {
+        let at = place.stack_offset(class);
+        let empty = stack(place, class).is_some_and(|stack| is_empty(stack.load(Relaxed)));
+        (empty && is_empty(intent.get_half(at))).then_some(at)
+    })?;
+    let Top { chunk, .. } = Top::decode(intent.get_half(at));
+    let next = below(link(place, chunk)?.load(Relaxed));
+    intent.set_half(at, if next.chunk == 0 { 0 } else { next.encode() });
     Some(chunk)
 }
 
@@ -296,6 +317,12 @@ fn offset(place: Place<'_>, chunk: u32) -> Option<u64> {
 #[inline(always)]
 fn entry_offset(place: Place<'_>, chunk: u32, entry: u32) -> Option<u64> {
     Some(offset(place, chunk)? + 4 * (1 + u64::from(entry)))
+}
+
+/// The top of a stack of which the chunk on top is taken away, by what that one says.
+#[inline(always)]
+fn below(link: u32) -> Top {
+    Top { chunk: link & CHUNK_MASK, len: ENTRIES }
 }
 
 /// What such a chunk says of itself: its first half word.

@@ -44,11 +44,10 @@ pub fn sweep(intent: &Intent<'_>, place: Place<'_>, wanted: usize) -> bool {
             }
         }
         let next = page.saturating_add(run.pages());
-        if next == page || next >= top {
+        page = next;
+        if run.pages() == 0 || next >= top {
             // No block is looked at twice: it would be on its stack twice.
-            (page, end) = (0, begin.min(end));
-        } else {
-            page = next;
+            (page, end) = (0, if end == top { begin } else { 0 });
         }
     }
     place.store(Field::Sweep, page.into());
