@@ -169,10 +169,18 @@ impl<'m> Intent<'m> {
     pub fn commit(&self) -> Result<(), OpError> {
         self.publish();
         self.store(0)?;
+        if !self.freed.is_empty() {
+            self.purge_freed();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn purge_freed(&self) {
         for (start, units) in &self.freed {
             stacks::purge(self.place, *start, *units);
         }
-        Ok(())
     }
 
     /// As `commit`, where `absorb` does what the first entry says.

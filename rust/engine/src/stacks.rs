@@ -93,6 +93,7 @@ pub fn prefetch(place: Place<'_>, class: usize, depth: u32) -> bool {
     let Some(stack) = stack(place, class) else { return false };
     let mut top = Top::decode(stack.load(Relaxed));
     if top.len == 0
+        && top.chunk != 0
         && let Some(link) = link(place, top.chunk)
     {
         top = below(link.load(Relaxed));
@@ -105,7 +106,7 @@ pub fn prefetch(place: Place<'_>, class: usize, depth: u32) -> bool {
             place.region().prefetch(place.descriptor_offset(page));
         }
     }
-    top.chunk != 0 && top.len > 0
+    top.len > 0
 }
 
 /// Takes the block that was retired last, if there is one, and counts it live. MUST come before
@@ -122,6 +123,7 @@ pub fn pop(intent: &mut Intent<'_>, place: Place<'_>, class: usize) -> Option<u3
 /// rest, of at least `rest_min` units, as a dead block of its own. MUST come before the intent
 /// pushes any.
 #[cold]
+#[inline(never)]
 pub fn pop_larger(
     intent: &mut Intent<'_>,
     place: Place<'_>,
@@ -154,6 +156,9 @@ fn top(intent: &Intent<'_>, place: Place<'_>, class: usize) -> Option<Candidate>
     let stack = stack(place, class)?;
     let mut top = Top::decode(stack.load(Relaxed));
     if top.len == 0 {
+        if top.chunk == 0 {
+            return None;
+        }
         top = descend(place, class, top)?;
     }
     let reference = reference(place, top.chunk, top.len - 1)?.load(Relaxed);
@@ -169,20 +174,22 @@ fn top(intent: &Intent<'_>, place: Place<'_>, class: usize) -> Option<Candidate>
     None
 }
 
-/// Goes on with the chunk below an empty one, which no stack has from then on. At once. Each chunk
-/// is left once, whatever they say: one that no stack has is none of this class.
+/// Goes on with the chunk below an empty one, if there is one; no stack has that one from then on. At
+/// once. Each chunk is left once, whatever they say: one that no stack has is none of this class.
 #[cold]
+#[inline(never)]
 fn descend(place: Place<'_>, class: usize, top: Top) -> Option<Top> {
     let link = link(place, top.chunk)?;
-    let next = below(link.load(Relaxed));
-    if next.chunk == 0 || link.load(Relaxed) >> CHUNK_BITS != class as u32 {
+    let said = link.load(Relaxed);
+    if said >> CHUNK_BITS != class as u32 {
         return None;
     }
+    let next = below(said);
     stack(place, class)?.store(next.encode(), Release);
     let (free, taken) = unpair(place.load(Field::Chunks));
     link.store(free & CHUNK_MASK | NO_CLASS << CHUNK_BITS, Release);
     place.store(Field::Chunks, pair(top.chunk, taken));
-    Some(next)
+    (next.chunk != 0).then_some(next)
 }
 
 #[inline(always)]
@@ -209,6 +216,7 @@ pub fn push(intent: &mut Intent<'_>, place: Place<'_>, class: usize, block: u32)
 
 /// Will put a chunk on a stack: its number plus one.
 #[cold]
+#[inline(never)]
 fn add_chunk(intent: &mut Intent<'_>, place: Place<'_>, class: usize, top: Top) -> Option<u32> {
     let (free, taken) = unpair(intent.field(Field::Chunks));
     let chunk = if free != 0 {
@@ -228,6 +236,7 @@ fn add_chunk(intent: &mut Intent<'_>, place: Place<'_>, class: usize, top: Top) 
 
 /// Will take an empty chunk from the stack that has it: its number plus one.
 #[cold]
+#[inline(never)]
 fn take_empty(intent: &mut Intent<'_>, place: Place<'_>) -> Option<u32> {
     let is_empty = |word: u32| word != 0 && Top::decode(word).len == 0;
     let at = (0..CLASSES).find_map(|class| {
@@ -237,7 +246,7 @@ fn take_empty(intent: &mut Intent<'_>, place: Place<'_>) -> Option<u32> {
     })?;
     let Top { chunk, .. } = Top::decode(intent.get_half(at));
     let next = below(link(place, chunk)?.load(Relaxed));
-    intent.set_half(at, if next.chunk == 0 { 0 } else { next.encode() });
+    intent.set_half(at, next.encode());
     Some(chunk)
 }
 
@@ -283,6 +292,7 @@ pub fn purge(place: Place<'_>, start: u32, units: u32) {
 
 /// Drops a reference in a chunk; false when it is none, but left there.
 #[cold]
+#[inline(never)]
 fn drop_entry(place: Place<'_>, chunk: u32, entry: u32, half: Half<'_>) -> bool {
     let class = link(place, chunk).map_or(NO_CLASS, |link| link.load(Relaxed) >> CHUNK_BITS);
     let Some(stack) = stack(place, class as usize) else { return false };
@@ -322,7 +332,8 @@ fn entry_offset(place: Place<'_>, chunk: u32, entry: u32) -> Option<u64> {
 /// The top of a stack of which the chunk on top is taken away, by what that one says.
 #[inline(always)]
 fn below(link: u32) -> Top {
-    Top { chunk: link & CHUNK_MASK, len: ENTRIES }
+    let chunk = link & CHUNK_MASK;
+    Top { chunk, len: if chunk == 0 { 0 } else { ENTRIES } }
 }
 
 /// What such a chunk says of itself: its first half word.
