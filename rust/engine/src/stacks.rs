@@ -261,7 +261,7 @@ pub fn refill(place: Place<'_>, class: usize, block: u32) -> bool {
 pub fn is_empty(place: Place<'_>, class: usize) -> bool {
     let top = stack(place, class).map_or(0, |stack| stack.load(Relaxed));
     let Top { chunk, len } = Top::decode(top);
-    len == 0 && link(place, chunk).is_none_or(|link| link.load(Relaxed) & CHUNK_MASK == 0)
+    len == 0 && link(place, chunk).is_none_or(|link| below(link.load(Relaxed)).chunk == 0)
 }
 
 /// Empties all stacks, at once.
@@ -380,7 +380,7 @@ pub fn check(
         while top.chunk != 0 {
             let link = link(place, top.chunk).filter(|_| top.chunk <= most);
             let said = link.map(|link| link.load(Relaxed));
-            let Some(below) = said.filter(|said| said >> CHUNK_BITS == class as u32) else {
+            let Some(link) = said.filter(|said| said >> CHUNK_BITS == class as u32) else {
                 wrong(at, format!("chunk {} of class {class} says {said:x?}", top.chunk));
                 break;
             };
@@ -393,7 +393,10 @@ pub fn check(
                     waiting(class, reference.load(Relaxed));
                 }
             }
-            top = Top { chunk: below & CHUNK_MASK, len: if class < CLASSES { ENTRIES } else { 0 } };
+            top = below(link);
+            if class == CLASSES {
+                top.len = 0;
+            }
         }
     }
     if seen.len() as u64 != u64::from(most) {
