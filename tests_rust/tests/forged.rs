@@ -6,7 +6,8 @@ use shf_base::open::{Access, Opened, open};
 use shf_engine::directory;
 use shf_engine::hash::Hash;
 use shf_engine::locate::{self, Located};
-use shf_engine::place::Place;
+use shf_engine::place::{Field, Place};
+use shf_engine::run::Run;
 use shf_engine::{Map, OpError, Violation};
 use shf_tests::map_file::MapFile;
 use shf_tests::{assert_sound, secret};
@@ -185,4 +186,21 @@ fn a_table_whose_depth_does_not_reach_its_index_is_not_split() {
     assert_sound(&scene.map);
     assert!(all_there());
     put(done).unwrap();
+}
+
+#[test]
+fn what_is_said_of_pages_above_the_top_counts_for_nothing() {
+    // Goal: fresh blocks come from below the top. Method: a map that never had a record says that
+    // they come from its first page, and there is a log run, as soon as the page is committed.
+    let scene = Scene::new("forged-head");
+    let log = Run::Log { pages: 3329, live: 9708, used: 493, kept: false };
+    let descriptor = scene.map.geometry().window(0) + scene.map.geometry().descriptor(0);
+    scene.store(scene.place().field_offset(Field::Head), &1u64.to_le_bytes());
+    scene.store(descriptor, &log.encode().to_le_bytes());
+    assert_sound(&scene.map);
+    for key in 0..100u64 {
+        scene.map.put(&key.to_le_bytes(), &[7; 200]).unwrap();
+        assert_sound(&scene.map);
+    }
+    assert_eq!(scene.get(&3u64.to_le_bytes()), Some(vec![7; 200]));
 }

@@ -115,8 +115,7 @@ fn allocate_small<'m>(
     {
         return Ok(reference);
     }
-    if let Some(page) = (intent.field(Field::Head) as u32).checked_sub(1)
-        && let Run::Log { pages, live, used, kept } = run::at(intent, place, page)
+    if let Some((page, Run::Log { pages, live, used, kept })) = head(intent, place)
         && used + units <= pages * PAGE_UNITS as u32
     {
         let run = Run::Log { pages, live: live + units, used: used + units, kept };
@@ -167,11 +166,18 @@ fn start_log<'m>(intent: &mut Intent<'m>, memory: Memory<'m>, units: u32) -> Res
     Ok(place.page_unit(page))
 }
 
+/// The page that fresh blocks come from, and the run that starts there. It may be any run by now, but
+/// lies below the top: above it, descriptors say nothing.
+#[inline(always)]
+fn head(intent: &Intent<'_>, place: Place<'_>) -> Option<(u32, Run)> {
+    let page = (intent.field(Field::Head) as u32).checked_sub(1)?;
+    let (top, _) = run::tops(intent, place);
+    (page < top).then(|| (page, run::at(intent, place, page)))
+}
+
 /// Will take fresh blocks from the log run that starts at `page` from now on.
 pub fn switch_head(intent: &mut Intent<'_>, place: Place<'_>, page: u32) {
-    if let Some(old) = (intent.field(Field::Head) as u32).checked_sub(1)
-        && let Run::Log { pages, live: 0, used, .. } = run::at(intent, place, old)
-    {
+    if let Some((old, Run::Log { pages, live: 0, used, .. })) = head(intent, place) {
         free_log(intent, place, old, pages, used);
     }
     intent.set_field(Field::Head, u64::from(page) + 1);

@@ -274,7 +274,7 @@ impl<'m> Walk<'m> {
         let intent = Intent::begin(place);
         let (top, _) = run::tops(&intent, place);
         let (mut dead, mut free, mut holes, mut page) = (0, 0, 0, 0);
-        let mut head = (place.load(Field::Head) as u32).checked_sub(1);
+        let mut head = (place.load(Field::Head) as u32).checked_sub(1).filter(|head| *head < top);
         let mut fit = Some(unpair(place.load(Field::Rotors)).0).filter(|fit| *fit != top);
         let mut sweep = Some(place.load(Field::Sweep) as u32).filter(|sweep| *sweep < top);
         self.waiting();
