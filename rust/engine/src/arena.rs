@@ -171,7 +171,7 @@ fn start_log<'m>(intent: &mut Intent<'m>, memory: Memory<'m>, units: u32) -> Res
 #[inline(always)]
 fn head(intent: &Intent<'_>, place: Place<'_>) -> Option<(u32, Run)> {
     let page = (intent.field(Field::Head) as u32).checked_sub(1)?;
-    let (top, _) = run::tops(intent, place);
+    let (top, _) = unpair(place.load(Field::Tops));
     (page < top).then(|| (page, run::at(intent, place, page)))
 }
 
