@@ -90,10 +90,22 @@ bool GrowValue(shf::bridge::Sink* sink, size_t needed) {
   return true;
 }
 
-// Folds a position into a token that is not SHF_UID_NONE.
-uint32_t Token(uint64_t position) {
-  const uint32_t folded = static_cast<uint32_t>(position ^ (position >> 32));
-  return folded == SHF_UID_NONE ? folded - 1 : folded;
+// Has get(sink) copy a value to the thread's memory.
+template <typename Get>
+bool CopyValue(ThreadState& state, Get get) {
+  shf::bridge::Sink sink{nullptr, 0, GrowValue, &state};
+  if (state.value.capacity() > 0) SetRoom(&sink, state);
+  const shf::Result<size_t> size = get(&sink);
+  shf_val = state.value.data();
+  if (sink.bytes > UINT32_MAX) {
+    return Fail(state, Status::kTooLarge,
+                "the value has " + std::to_string(sink.bytes) +
+                    " bytes, shf_val_len ends at 4294967295; use map().Get()");
+  }
+  if (!size.ok()) return FailAs(state, size.error());
+  shf_val_len = static_cast<uint32_t>(*size);
+  shf_val[shf_val_len] = '\0';
+  return Succeed(state);
 }
 
 }  // namespace
@@ -128,19 +140,32 @@ bool SharedHashFile::GetCopyViaKey() {
   ThreadState& state = ThreadState::Current();
   shf_val_len = 0;
   if (!IsReady(state, map_)) return false;
-  shf::bridge::Sink sink{nullptr, 0, GrowValue, &state};
-  if (state.value.capacity() > 0) SetRoom(&sink, state);
-  const shf::Result<size_t> size = map_.GetTo(Key(state), &sink);
-  shf_val = state.value.data();
-  if (sink.bytes > UINT32_MAX) {
-    return Fail(state, Status::kTooLarge,
-                "the value has " + std::to_string(sink.bytes) +
-                    " bytes, shf_val_len ends at 4294967295; use map().Get()");
-  }
-  if (!size.ok()) return FailAs(state, size.error());
-  shf_val_len = static_cast<uint32_t>(*size);
-  shf_val[shf_val_len] = '\0';
-  return Succeed(state);
+  return CopyValue(state, [&](shf::bridge::Sink* sink) { return map_.GetTo(Key(state), sink); });
+}
+
+bool SharedHashFile::GetCopyViaUid(uint32_t uid) {
+  ThreadState& state = ThreadState::Current();
+  shf_val_len = 0;
+  const shf::Result<shf::Uid> found = map_.UidOfShort(uid);
+  if (!found.ok()) return FailAs(state, found.error());
+  return CopyValue(state, [&](shf::bridge::Sink* sink) { return map_.GetToByUid(*found, sink); });
+}
+
+bool SharedHashFile::PutValViaUid(uint32_t uid, const char* val, uint32_t val_len) {
+  ThreadState& state = ThreadState::Current();
+  const shf::Result<shf::Uid> found = map_.UidOfShort(uid);
+  if (!found.ok()) return FailAs(state, found.error());
+  const shf::Result<shf::Placed> put = map_.PutByUid(*found, std::string_view(val, val_len));
+  return put.ok() ? Succeed(state) : FailAs(state, put.error());
+}
+
+bool SharedHashFile::DelKeyViaUid(uint32_t uid) {
+  ThreadState& state = ThreadState::Current();
+  const shf::Result<shf::Uid> found = map_.UidOfShort(uid);
+  if (!found.ok()) return FailAs(state, found.error());
+  const shf::Result<bool> deleted = map_.DeleteByUid(*found);
+  if (!deleted.ok()) return FailAs(state, deleted.error());
+  return *deleted ? Succeed(state) : FailAbsent(state);
 }
 
 uint32_t SharedHashFile::PutVal(const char* val, uint32_t val_len) {
@@ -152,7 +177,7 @@ uint32_t SharedHashFile::PutVal(const char* val, uint32_t val_len) {
     return SHF_UID_NONE;
   }
   Succeed(state);
-  return Token(placed->position);
+  return map_.ShortOfUid(placed->uid);
 }
 
 bool SharedHashFile::DelKey() {

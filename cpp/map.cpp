@@ -4,107 +4,17 @@
 #include <algorithm>
 #include <functional>
 #include <new>
-#include <stdexcept>
 
-#include "shf-bridge/src/lib.rs.h"
+#include "outcome.hpp"
+#include "string_sink.hpp"
 
 namespace shf {
 namespace {
 
-using Bytes = rust::Slice<const uint8_t>;
 using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes, const bridge::Options&) noexcept;
 
-// Values up to this size reach a string by way of the stack, which needs no filling before. Larger
-// ones are copied once, straight into the string.
-constexpr size_t kStackBytes = 512;
 // The values of a group of keys get so much memory together, or that of the largest one.
 constexpr size_t kGroupBytes = size_t{256} << 10;
-
-const uint8_t* Data(std::string_view bytes) {
-  return reinterpret_cast<const uint8_t*>(bytes.data());
-}
-
-Bytes View(std::string_view bytes) { return Bytes(Data(bytes), bytes.size()); }
-
-// Whether no memory can look like this.
-bool Impossible(std::string_view bytes) {
-  return (bytes.data() == nullptr && !bytes.empty()) || bytes.size() > PTRDIFF_MAX;
-}
-
-[[gnu::cold, gnu::noinline]] Error ImpossibleError(const char* what, std::string_view bytes) {
-  const std::string size = std::to_string(bytes.size());
-  if (bytes.data() == nullptr) {
-    return {Status::kInvalidArgument, std::string(what) + ": null pointer with length " + size};
-  }
-  return {Status::kTooLarge, std::string(what) + ": no map holds " + size + " bytes"};
-}
-
-[[gnu::cold, gnu::noinline]] Error NullError(const char* what) {
-  return {Status::kInvalidArgument, std::string(what) + ": null pointer"};
-}
-
-[[gnu::cold, gnu::noinline]] Error NotAttached() {
-  return {Status::kNotAttached, "not attached to a map"};
-}
-
-// The error of an outcome other than kOk, kAbsent and kBufferTooSmall.
-[[gnu::cold, gnu::noinline]] Error ErrorOf(const bridge::Outcome& outcome) {
-  const Status status = static_cast<Status>(outcome.status);
-  const rust::String text = bridge::take_failure_text();
-  if (text.empty()) return {status, StatusName(status)};
-  return {status, std::string(text.data(), text.size())};
-}
-
-// An answer that failed, as an outcome.
-bridge::Outcome Unpacked(uint64_t status, uint64_t value) {
-  return {static_cast<uint32_t>(status), false, value};
-}
-
-bool IsOk(const bridge::Outcome& outcome) {
-  return outcome.status == static_cast<uint32_t>(Status::kOk);
-}
-
-bool IsAbsent(const bridge::Outcome& outcome) {
-  return outcome.status == static_cast<uint32_t>(Status::kAbsent);
-}
-
-template <typename T>
-Result<T> Answer(const bridge::Outcome& outcome, T value) {
-  if (IsOk(outcome)) return value;
-  // Usual answers to many a get: no text is made for them.
-  if (IsAbsent(outcome)) return Result<T>(Status::kAbsent);
-  if (outcome.status == static_cast<uint32_t>(Status::kBufferTooSmall)) {
-    return Result<T>(Status::kBufferTooSmall, outcome.value);
-  }
-  return ErrorOf(outcome);
-}
-
-Result<void> Answer(const bridge::Outcome& outcome) {
-  if (IsOk(outcome)) return {};
-  if (IsAbsent(outcome)) return Result<void>(Status::kAbsent);
-  return ErrorOf(outcome);
-}
-
-// Runs what makes a string longer. False: there is no memory, as far as exceptions can tell.
-template <typename Growth>
-bool Allocates(Growth growth) {
-#if defined(__cpp_exceptions)
-  try {
-    growth();
-  } catch (const std::bad_alloc&) {
-    return false;
-  } catch (const std::length_error&) {
-    return false;
-  }
-#else
-  growth();
-#endif
-  return true;
-}
-
-Error OutOfMemory(uint64_t bytes) {
-  return {Status::kOutOfMemory, "out of memory: the value has " + std::to_string(bytes) + " bytes"};
-}
 
 // Whether a key lies, in part or whole, where its value is to go.
 bool Overlaps(std::string_view key, const char* buffer, size_t bytes) {
@@ -119,11 +29,6 @@ auto WithCopy(std::string_view key, Get get) -> decltype(get(key)) {
   if (Allocates([&] { copy.assign(key); })) return get(copy);
   return Error{Status::kOutOfMemory,
                "out of memory: the key has " + std::to_string(key.size()) + " bytes"};
-}
-
-// Whether there are bytes that the engine can be handed as they are.
-bool IsMemory(std::string_view bytes) {
-  return bytes.data() != nullptr && bytes.size() <= PTRDIFF_MAX;
 }
 
 // A get that has to be refused, or of other memory than that of the arguments.
@@ -253,7 +158,7 @@ uint64_t Map::Place(std::string_view key, std::string_view value) const noexcept
 }
 
 Result<Placed> Map::NotPlaced(std::string_view key, std::string_view value, uint64_t answer) const {
-  if (answer != kUnusual) return ErrorOf(Unpacked(answer / kFailed, answer % kFailed));
+  if (answer != kUnusual) return ErrorOf(Unpacked(answer));
   if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
   if (Impossible(value)) return ImpossibleError("value", value);
@@ -270,25 +175,7 @@ Result<void> Map::Get(std::string_view key, std::string* value) const {
     if (!got.ok()) value->clear();
     return got;
   }
-  char small[kStackBytes];
-  const auto grow = [](bridge::Sink* sink, size_t needed) {
-    auto* into = static_cast<std::string*>(sink->context);
-    if (!Allocates([&] { into->resize(needed); })) return false;
-    sink->data = into->data();
-    sink->bytes = needed;
-    return true;
-  };
-  bridge::Sink sink{small, kStackBytes, grow, value};
-  const Result<size_t> size = GetTo(key, &sink);
-  if (!size.ok()) {
-    value->clear();
-    return size.error();
-  }
-  // Shrinking does not allocate.
-  if (sink.data != small) return value->resize(*size), Result<void>();
-  if (Allocates([&] { value->assign(small, *size); })) return {};
-  value->clear();
-  return OutOfMemory(*size);
+  return StringSink::Fill(value, [&](bridge::Sink* sink) { return GetTo(key, sink); });
 }
 
 Result<size_t> Map::GetTo(std::string_view key, bridge::Sink* sink) const {
@@ -307,7 +194,7 @@ uint64_t Map::CopyTo(std::string_view key, char* buffer, size_t buffer_bytes) co
 Result<size_t> Map::NotCopied(std::string_view key, char* buffer, size_t buffer_bytes,
                               uint64_t answer) const {
   if (answer == kUnusual) return GetUnusual(*this, key, {buffer, buffer_bytes});
-  return Answer(Unpacked(answer / kFailed, answer % kFailed), size_t{0});
+  return Answer(Unpacked(answer), size_t{0});
 }
 
 Result<void> Map::CheckKeys(const std::string_view* keys, size_t count) const {
@@ -381,7 +268,7 @@ Result<size_t> Map::PutMany(const KeyValue* pairs, size_t count, Placed* placed)
     size_t done = 0;
     const bridge::Outcome outcome = handle_->put_many({views, some}, {answers, some}, done);
     for (size_t i = 0; placed != nullptr && i < done; ++i) {
-      placed[next + i] = {answers[i].replaced, answers[i].position};
+      placed[next + i] = {answers[i].replaced, answers[i].uid};
     }
     if (!IsOk(outcome)) {
       Error error = ErrorOf(outcome);

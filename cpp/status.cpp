@@ -55,6 +55,8 @@ const char* StatusName(Status status) noexcept {
       return "NotDurable";
     case Status::kNeedsRecovery:
       return "NeedsRecovery";
+    case Status::kConditionNotMet:
+      return "ConditionNotMet";
   }
   return "Unknown";
 }

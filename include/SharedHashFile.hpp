@@ -61,10 +61,21 @@ class SharedHashFile {
   /// True: shf_val and shf_val_len are a copy of the key's value. False: the key is not there, or
   /// an error; shf_val_len is 0.
   bool GetCopyViaKey();
-  /// Inserts the key or replaces its value. Returns an opaque token, SHF_UID_NONE on failure.
+  /// Inserts the key or replaces its value. Returns a token that names the key, SHF_UID_NONE on
+  /// failure.
   uint32_t PutVal(const char* val, uint32_t val_len);
   /// True: the key was there. False: it was not, or an error.
   bool DelKey();
+
+  /// As GetCopyViaKey(), of the key that a token of PutVal() names, in this process or any other.
+  /// False also where 32 bits do not name one key: two keys of the map have the same token (of a
+  /// million keys, about a hundred pairs), or the map has hundreds of millions of keys. A token may
+  /// come to name another key once its own is deleted; shf::Uid does not.
+  bool GetCopyViaUid(uint32_t uid);
+  /// Replaces the value of the key that a token names. False: as GetCopyViaUid().
+  bool PutValViaUid(uint32_t uid, const char* val, uint32_t val_len);
+  /// Deletes the key that a token names. False: as GetCopyViaUid().
+  bool DelKeyViaUid(uint32_t uid);
 
   /// Bytes of deleted and replaced records whose memory has not been used again; 0 after an error.
   uint64_t DebugGetBytesMarkedAsDeleted();

@@ -274,7 +274,7 @@ TEST(Many, AFullMapSaysHowManyWerePut) {
   EXPECT_EQ(*map.Size(), put.done());
   for (size_t i = 0; i < pairs.size(); ++i) {
     ASSERT_EQ(*map.Contains(keys[i]), i < put.done()) << i;
-    ASSERT_EQ(placed[i].position == UINT64_MAX, i >= put.done()) << i;
+    ASSERT_EQ(placed[i].uid == UINT64_MAX, i >= put.done()) << i;
   }
   EXPECT_EQ(GetMany(map, keys), GetSingle(map, keys));
 }

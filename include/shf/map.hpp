@@ -32,8 +32,11 @@
 #include <utility>
 #include <vector>
 
+#include "shf/condition.hpp"
+#include "shf/entries.hpp"
 #include "shf/group.hpp"
 #include "shf/result.hpp"
+#include "shf/value.hpp"
 
 class SharedHashFile;
 
@@ -111,7 +114,7 @@ struct Repaired {
 /// What a put did.
 struct Placed {
   bool replaced = false;  ///< whether the key had a value before
-  uint64_t position = 0;  ///< where the key lies; opaque
+  Uid uid = 0;            ///< a name for this life of the key, good until it is deleted
 };
 
 /// A pair to put. Both views are only read during the call.
@@ -191,6 +194,23 @@ class Map {
     if (answer >= kFailed) return NotPlaced(key, value, answer);
     return Placed{(answer & kReplaced) != 0, answer & ~kReplaced};
   }
+  /// Puts a value with a type. Errors: as Put() of bytes; kInvalidArgument (text that is no UTF-8);
+  /// kTooLarge (a key that is too long for a number, see Add()).
+  [[nodiscard]] Result<Placed> Put(std::string_view key, const Value& value) const;
+  /// Puts a value if condition holds; kConditionNotMet: it did not, and nothing has changed. With
+  /// Condition::Value() or Condition::Token() this is what others call compare-and-swap. Errors: as
+  /// Put(); none of these where the condition does not hold.
+  [[nodiscard]] Result<Placed> PutIf(std::string_view key, std::string_view value,
+                                     const Condition& condition) const {
+    return PutIf(key, Value::Bytes(value), condition);
+  }
+  /// The same of a value with a type.
+  [[nodiscard]] Result<Placed> PutIf(std::string_view key, const Value& value,
+                                     const Condition& condition) const;
+  /// Appends to the value, which is bytes or text, or puts a key that is not there as bytes;
+  /// returns the new size. The new value is a copy, made under the lock of the key's shard. Errors:
+  /// as Put(); kWrongType, also where what text becomes is no UTF-8; kOutOfMemory.
+  [[nodiscard]] Result<uint64_t> Append(std::string_view key, std::string_view suffix) const;
   /// Replaces the contents of *value, reusing its memory; value must not be null. kAbsent: the key
   /// is not there. Unless the result is ok, *value is empty. The key may lie in *value. Takes no
   /// lock, makes no system call. Errors: kBusy (writers never paused), kOutOfMemory.
@@ -264,11 +284,79 @@ class Map {
   [[nodiscard]] Result<bool> Contains(std::string_view key) const;
   /// True: the key was there. Needs no memory, so it works in a full map.
   [[nodiscard]] Result<bool> Delete(std::string_view key) const;
+  /// Deletes the key if it is there and condition holds. True: it did.
+  [[nodiscard]] Result<bool> DeleteIf(std::string_view key, const Condition& condition) const;
+  /// As Get(), and deletes the key: of several callers one gets it. The lock of the key's shard is
+  /// held while the value is copied. Errors: kOutOfMemory, after which the key is still there if
+  /// its value has more than 512 bytes.
+  [[nodiscard]] Result<void> Take(std::string_view key, std::string* value) const;
+  /// As Get(), and returns the key's token, for Condition::Token(). A key that is not there is no
+  /// kAbsent: its token is 0, and *value is empty. Hashes the value.
+  [[nodiscard]] Result<Token> GetWithToken(std::string_view key, std::string* value) const;
+  /// Changes the key by what change(const std::string* old, std::string* fresh) makes of its value:
+  /// it gets the present one, or null, and an empty string for the new one, and returns a Change.
+  /// It runs on private copies and outside of any lock, so it may take its time, use the map, or
+  /// throw. What it says is done if the key has not changed meanwhile; else it runs again. Returns
+  /// what was done at last. Errors: as Put(); kWrongType (the value has another type than bytes);
+  /// kBusy (others were faster for thousands of times); kOutOfMemory.
+  template <typename Function>
+  [[nodiscard]] Result<Change> Update(std::string_view key, Function change) const {
+    std::string old;
+    std::string fresh;
+    for (int attempt = 0; attempt < kUpdateAttempts; ++attempt) {
+      const Result<Token> token = BeginUpdate(key, attempt, &old);
+      if (!token.ok()) return token.error();
+      fresh.clear();
+      const Change what = change(*token == 0 ? nullptr : &std::as_const(old), &fresh);
+      const Result<bool> done = FinishUpdate(key, *token, what, fresh);
+      if (!done.ok()) return done.error();
+      if (*done) return what;
+    }
+    return Error{Status::kBusy, "busy: other processes changed the key again and again"};
+  }
   /// Adds to the signed 64-bit integer under key, which starts at 0 when absent; returns the sum.
-  /// A value that was put as bytes is kWrongType; a sum out of range is kOverflow and changes
+  /// A value of another type is kWrongType; a sum out of range is kOverflow and changes
   /// nothing. Get() of such a key gives its 8 bytes, little-endian. Errors of a key that is new: as
   /// Put(); kTooLarge from 16,361 bytes of key on, in a durable map from 16,345.
   [[nodiscard]] Result<int64_t> Add(std::string_view key, int64_t delta) const;
+  /// As Add(), to an unsigned integer.
+  [[nodiscard]] Result<uint64_t> AddUnsigned(std::string_view key, int64_t delta) const;
+  /// As Add(), to a double, by the rules of IEEE 754, which know no overflow.
+  [[nodiscard]] Result<double> AddDouble(std::string_view key, double delta) const;
+  /// The type of the key's value. kAbsent: the key is not there. Errors: kBusy.
+  [[nodiscard]] Result<Type> TypeOf(std::string_view key) const;
+  /// The signed integer under key. kAbsent: the key is not there. Errors: kWrongType; kBusy.
+  [[nodiscard]] Result<int64_t> GetInteger(std::string_view key) const;
+  /// The unsigned integer under key. As GetInteger().
+  [[nodiscard]] Result<uint64_t> GetUnsigned(std::string_view key) const;
+  /// The double under key. As GetInteger().
+  [[nodiscard]] Result<double> GetDouble(std::string_view key) const;
+  /// The boolean under key. As GetInteger().
+  [[nodiscard]] Result<bool> GetBoolean(std::string_view key) const;
+  /// As Get(), of text. Errors: as Get(); kWrongType.
+  [[nodiscard]] Result<void> GetText(std::string_view key, std::string* text) const;
+
+  /// The UID of the key's present life. kAbsent: the key is not there. Errors: kBusy.
+  [[nodiscard]] Result<Uid> UidOf(std::string_view key) const;
+  /// As Get() of the key that a UID names, without hashing or comparing it: faster where keys are
+  /// long. kAbsent from the key's deletion on, also when it was put again; so answer all of these.
+  [[nodiscard]] Result<void> GetByUid(Uid uid, std::string* value) const;
+  /// The same, to a buffer.
+  [[nodiscard]] Result<size_t> GetByUid(Uid uid, char* buffer, size_t buffer_bytes) const {
+    const uint64_t answer = CopyToByUid(uid, buffer, buffer_bytes);
+    if (answer < kFailed) return static_cast<size_t>(answer);
+    if (answer == kNoKey) return Result<size_t>(Status::kAbsent);
+    return NotCopiedByUid(uid, buffer, buffer_bytes, answer);
+  }
+  /// Copies the key that a UID names. Errors: kBusy, kOutOfMemory.
+  [[nodiscard]] Result<void> GetKeyByUid(Uid uid, std::string* key) const;
+  /// True: the UID names a key that is there. Errors: kBusy.
+  [[nodiscard]] Result<bool> ContainsUid(Uid uid) const;
+  /// Replaces the value of the key that a UID names. Errors: as Put(); kOutOfMemory.
+  [[nodiscard]] Result<Placed> PutByUid(Uid uid, std::string_view value) const;
+  /// Deletes the key that a UID names. True: it was there.
+  [[nodiscard]] Result<bool> DeleteByUid(Uid uid) const;
+
   /// Keys in the map: exact when nobody writes, else a number that differs by at most the writes
   /// that overlapped with the call.
   [[nodiscard]] Result<uint64_t> Size() const;
@@ -280,10 +368,43 @@ class Map {
   using Visitor = bool (*)(void* context, std::string_view key, std::string_view value);
   /// Calls visit(context, key, value) for each key, on private copies and outside of any lock, so
   /// that visit may use the map and even detach this object; stops when visit returns false. visit
-  /// must not throw. A key that is there from beginning to end is visited at least once, and
-  /// perhaps once more for each time that its table splits meanwhile, or tables of its shard merge.
-  /// Errors: kBusy, kOutOfMemory.
+  /// must not throw. A key that is there from beginning to end is visited once; one that comes,
+  /// goes or comes again meanwhile at most once for each of its lives. Errors: kBusy, kOutOfMemory.
   [[nodiscard]] Result<void> ForEach(Visitor visit, void* context) const;
+  /// The entries of all keys that begin with prefix, for a loop: see shf/entries.hpp. Looks at all
+  /// keys of the map.
+  Entries Walk(std::string_view prefix = {}) const;
+  /// Visits the entries of the map piece by piece: a call visits those at *cursor, some hundreds at
+  /// most, perhaps none, of keys that begin with prefix, and moves the cursor behind them. True:
+  /// there may be more. Begins at 0. A key that is there from the first call to the last is visited
+  /// once, also when the cursor is kept for long or given to another process. What visit(const
+  /// Entry&) returns is ignored; what it throws passes through, and the cursor is where it was.
+  /// Errors: as ForEach().
+  template <typename Visit>
+  [[nodiscard]] Result<bool> Scan(uint64_t* cursor, std::string_view prefix, Visit visit) const {
+    uint64_t next = 0;
+    std::vector<Uid> uids;
+    const Result<bool> more = ScanUids(*cursor, prefix, &next, &uids);
+    if (!more.ok()) return more.error();
+    Entry entry;
+    for (const Uid uid : uids) {
+      const Result<bool> there = GetEntry(uid, &entry);
+      if (!there.ok()) return there.error();
+      if (*there) visit(std::as_const(entry));
+    }
+    *cursor = next;
+    return *more;
+  }
+  /// Calls visit(const Entry&) for each entry that a shard has at one moment of the call. The shard
+  /// is locked while they are copied, which takes time and private memory in proportion to it, and
+  /// not while visit runs. Shards are numbered from 0 on; true: there is one of a higher number.
+  /// visit must not throw. Errors: kReadOnly, kBusy, kOutOfMemory.
+  template <typename Visit>
+  [[nodiscard]] Result<bool> ViewShard(uint32_t shard, Visit visit) const {
+    return ViewEntries(
+        shard, [](void* context, const Entry& entry) { (*static_cast<Visit*>(context))(entry); },
+        &visit);
+  }
   /// The counters of all shards.
   [[nodiscard]] Result<Stats> GetStats() const;
   /// Checks every invariant of every shard and names those that do not hold. Others may use the map
@@ -314,19 +435,20 @@ class Map {
 
  private:
   friend class ::SharedHashFile;
+  friend class Entries;
   // Gives the engine's handle back to it.
   struct Closer {
     void operator()(bridge::Map* handle) const noexcept;
   };
   // What Put() and Get() are made of is compiled into programs: within one SONAME, neither these
-  // numbers nor CopyTo(), NotCopied(), Place() and NotPlaced() may change.
+  // numbers nor the private functions that templates and inline functions call may change.
   //
   // Answers in one register, as the engine packs them: what went well is below this, else the
-  // status is in the highest byte.
-  static constexpr uint64_t kFailed = uint64_t{1} << 56;
-  static constexpr uint64_t kNoKey = static_cast<uint64_t>(Status::kAbsent) * kFailed;
-  // Of a put: the key had a value. The bits below are the position.
-  static constexpr uint64_t kReplaced = kFailed >> 1;
+  // status lies in bits 53 to 60.
+  static constexpr uint64_t kFailed = uint64_t{7} << 61;
+  static constexpr uint64_t kNoKey = kFailed | static_cast<uint64_t>(Status::kAbsent) << 53;
+  // Of a put: the key had a value. The bits below are the UID.
+  static constexpr uint64_t kReplaced = uint64_t{1} << 60;
   // These arguments are not for the engine as they are.
   static constexpr uint64_t kUnusual = UINT64_MAX;
 
@@ -347,6 +469,28 @@ class Map {
   // Fills the group with the values of the first of the keys, at least one. An error is that of the
   // key behind those.
   Result<void> GetGroup(const std::string_view* keys, size_t count, bridge::Group* group) const;
+  // Of attached maps: 32 bits of a UID, never UINT32_MAX, and the UID that has them, if one alone.
+  uint32_t ShortOfUid(Uid uid) const;
+  Result<Uid> UidOfShort(uint32_t bits) const;
+  Result<size_t> GetToByUid(Uid uid, bridge::Sink* sink) const;
+  // GetByUid() but for the result, and what it answers where that failed.
+  uint64_t CopyToByUid(Uid uid, char* buffer, size_t buffer_bytes) const noexcept;
+  Result<size_t> NotCopiedByUid(Uid uid, char* buffer, size_t buffer_bytes, uint64_t answer) const;
+  // The bits of a number or boolean of this type.
+  Result<uint64_t> Scalar(std::string_view key, Type type) const;
+  Result<Token> GetWithTokenAndType(std::string_view key, std::string* value, Type* type) const;
+  static constexpr int kUpdateAttempts = 4096;
+  // Before an attempt of Update(): the value, and the token. After it: whether it counts.
+  Result<Token> BeginUpdate(std::string_view key, int attempt, std::string* old) const;
+  Result<bool> FinishUpdate(std::string_view key, Token token, Change what,
+                            std::string_view fresh) const;
+  // The keys at a cursor, and the one behind them. False: there are no more.
+  Result<bool> ScanUids(uint64_t cursor, std::string_view prefix, uint64_t* next,
+                        std::vector<Uid>* uids) const;
+  // False: the key is gone.
+  Result<bool> GetEntry(Uid uid, Entry* entry) const;
+  Result<bool> ViewEntries(uint32_t shard, void (*visit)(void* context, const Entry& entry),
+                           void* context) const;
   std::unique_ptr<bridge::Map, Closer> handle_;  // null: not attached
 };
 

@@ -199,8 +199,10 @@ fn the_worked_example_is_what_the_golden_file_holds() {
              cached bits {cached:#x}"
         ),
         format!(
-            "{record:#x} record header {:#x} type bytes, key of {key} bytes, value of {len}",
-            word(record)
+            "{record:#x} record header {:#x} type bytes, key of {key} bytes, value of {len}, \
+             generation {:#x}",
+            word(record),
+            word(record) >> 36 & 0xffff
         ),
     ];
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");

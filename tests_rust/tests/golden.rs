@@ -17,7 +17,7 @@ use shf_base::geometry::Geometry;
 use shf_base::open::HEAP_SECRET;
 use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES};
-use shf_engine::{Map, OpError, OpenError, Options};
+use shf_engine::{Map, OpError, OpenError, Options, Value};
 use shf_tests::assert_sound;
 use shf_tests::golden::Golden;
 use shf_tests::map_file::MapFile;
@@ -89,6 +89,16 @@ fn fill(map: &Map, small_keys: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
     for (key, delta) in [(&b"count"[..], 41), (b"count", 1), (b"negative", -5), (&long, 7)] {
         let sum = map.add(key, delta).unwrap();
         expected.insert(key.to_vec(), sum.to_le_bytes().to_vec());
+    }
+    let typed = [
+        (&b"unsigned"[..], Value::Unsigned(u64::MAX), &u64::MAX.to_le_bytes()[..]),
+        (b"double", Value::Double(0.5), &0.5f64.to_le_bytes()),
+        (b"a text", Value::Text("\u{fc}ber"), "\u{fc}ber".as_bytes()),
+        (b"boolean", Value::Boolean(true), &[1]),
+    ];
+    for (key, value, bytes) in typed {
+        map.put_value(key, value).unwrap();
+        expected.insert(key.to_vec(), bytes.to_vec());
     }
     expected
 }

@@ -91,7 +91,9 @@ impl Pair {
                 assert_eq!(result, Err(expected));
             }
             Some(Value::Integer(value)) => match value.checked_add(delta) {
-                None => assert_eq!(result, Err(OpError::Overflow { value: *value, delta })),
+                None => {
+                    assert_eq!(result, Err(OpError::Overflow { value: (*value).into(), delta }))
+                }
                 Some(sum) => {
                     assert_eq!(result, Ok(sum));
                     *value = sum;

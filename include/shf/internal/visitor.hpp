@@ -4,7 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+
+#include "shf/entries.hpp"
 
 namespace shf {
 namespace bridge {
@@ -19,6 +22,22 @@ struct Visitor {
              size_t value_bytes) const noexcept {
     return function(context, std::string_view(reinterpret_cast<const char*>(key), key_bytes),
                     std::string_view(reinterpret_cast<const char*>(value), value_bytes));
+  }
+};
+
+// The same for whole entries.
+struct EntryVisitor {
+  void (*function)(void* context, const Entry& entry);
+  void* context;
+
+  // Called by the engine for each key.
+  bool Visit(const uint8_t* key, size_t key_bytes, const uint8_t* value, size_t value_bytes,
+             uint32_t type, uint64_t uid) const noexcept {
+    const Entry entry{std::string(reinterpret_cast<const char*>(key), key_bytes),
+                      std::string(reinterpret_cast<const char*>(value), value_bytes),
+                      static_cast<Type>(type), uid};
+    function(context, entry);
+    return true;
   }
 };
 

@@ -60,6 +60,8 @@ pub enum Status {
     NotDurable = 23,
     /// The map has to be opened for writing once, after a crash of the machine or as a copy.
     NeedsRecovery = 24,
+    /// The condition of a change did not hold, and nothing has changed. Not an error.
+    ConditionNotMet = 25,
 }
 
 /// Why a map could not be created or opened.
@@ -197,9 +199,14 @@ pub enum OpError {
     /// A number would leave the range of a signed 64-bit integer.
     Overflow {
         /// The number in the map, which stays.
-        value: i64,
+        value: i128,
         /// What was to be added.
         delta: i64,
+    },
+    /// What was to be text is no UTF-8.
+    NotText {
+        /// Bytes at its beginning that are.
+        valid_bytes: u64,
     },
     /// The handle may not write.
     ReadOnly,
@@ -286,6 +293,7 @@ impl OpError {
             OpError::Busy => Status::Busy,
             OpError::WrongType { .. } => Status::WrongType,
             OpError::Overflow { .. } => Status::Overflow,
+            OpError::NotText { .. } => Status::InvalidArgument,
             OpError::ReadOnly => Status::ReadOnly,
             OpError::NotDurable => Status::NotDurable,
             OpError::Corrupt { .. } => Status::Corrupt,
@@ -382,7 +390,13 @@ impl fmt::Display for OpError {
                 write!(f, "wrong type: expected {expected}, found {found}")
             }
             OpError::Overflow { value, delta } => {
-                write!(f, "adding {delta} to {value} leaves the range of a 64-bit integer")
+                write!(
+                    f,
+                    "adding {delta} to {value} leaves the range of the value's 64-bit integer"
+                )
+            }
+            OpError::NotText { valid_bytes } => {
+                write!(f, "text: expected UTF-8, found other bytes after {valid_bytes}")
             }
             OpError::ReadOnly => write!(f, "the map is open for reading only"),
             OpError::NotDurable => {

@@ -22,7 +22,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
 /// Reads as something else on a machine of the other byte order.
 pub const BYTE_ORDER_MARK: u64 = 0x0102_0304_0506_0708;
 /// The version of the format that this library writes and reads.
-pub const VERSION: u64 = 6;
+pub const VERSION: u64 = 7;
 /// Words that the checksum covers.
 const CHECKED_WORDS: usize = 15;
 /// Bytes of the immutable part, checksum included.
@@ -47,7 +47,7 @@ pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
 /// What the layout fingerprint is computed from: the numbers that two builds must agree on;
 /// MUST change with any of them, written here or not.
-const LAYOUT: &str = "shf layout 6: page 4096, unit 8, slots 1024x64, \
+const LAYOUT: &str = "shf layout 7: page 4096, unit 8, slots 1024x64, \
     shard header 4608 every 4928, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
     durability from 3840, index from 3904, epochs at 1088, \
@@ -58,7 +58,8 @@ const LAYOUT: &str = "shf layout 6: page 4096, unit 8, slots 1024x64, \
     reference 30 = cached hash bits + reference, displacement 2, tag 7 + access 1, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \
     bucket 7..13, directory 13..32, shard from 52 on, \
-    kept before keys from 256 bytes on, live by bit 32, gaps by bit 34, sealed by bit 35, \
+    kept before keys from 256 bytes on, types in bits 28..32, live by bit 32, gaps by bit 34, \
+    sealed by bit 35, generation 36..52, version 52..60, births above keys, \
     rebuilding by bit 63, crashed by bit 62, moves of tables from bit 8 on";
 
 /// The immutable facts of a map, copied to private memory at attach.

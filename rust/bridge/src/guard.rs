@@ -40,19 +40,27 @@ impl Outcome {
         Outcome { status: Status::Ok as u32, flag, value }
     }
 
+    /// The size of what was copied, if the key is there.
+    pub fn copied(bytes: Option<usize>) -> Outcome {
+        bytes.map_or_else(Outcome::absent, |bytes| Outcome::done(true, bytes as u64))
+    }
+
     /// The key is not there.
     pub fn absent() -> Outcome {
         outcome(Status::Absent)
     }
 }
 
-/// An outcome in one register: its `value`, below 2^56, and the status in the bits above, as
-/// `shf/map.hpp` knows it. What has a `flag` as well puts it into the value.
+/// An outcome in one register, as `shf/map.hpp` knows it. What went well is below `FAILED`; what did
+/// not has the status in eight of the bits below and its `value`, less than 2^53, in the others.
 pub struct Packed(pub u64);
+
+const FAILED: u64 = 7 << 61;
+const STATUS_SHIFT: u32 = 53;
 
 impl From<Outcome> for Packed {
     fn from(outcome: Outcome) -> Packed {
-        Packed(u64::from(outcome.status) << 56 | outcome.value)
+        Packed(FAILED | u64::from(outcome.status) << STATUS_SHIFT | outcome.value)
     }
 }
 

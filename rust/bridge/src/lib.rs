@@ -7,12 +7,18 @@
 //!
 //! - `map`: the handle that C++ owns and its adapters
 //! - `many`: those for batches
+//! - `conditional`, `typed`, `named`, `scan`: as the engine's files of these names
 //! - `guard`: the one place where panics and errors become outcomes and texts
 #![deny(unsafe_code)]
 
+mod conditional;
 mod guard;
 mod many;
 mod map;
+mod named;
+mod scan;
+mod sink;
+mod typed;
 
 use guard::take_failure_text;
 use map::{Map, detached_map, remove_map};
@@ -84,7 +90,20 @@ mod ffi {
     #[derive(Clone, Copy)]
     struct Placed {
         replaced: bool,
-        position: u64,
+        uid: u64,
+    }
+
+    /// `shf::Condition`: a number of `Condition::What`, and what goes with it.
+    struct Condition<'a> {
+        what: u32,
+        value: &'a [u8],
+        token: u64,
+    }
+
+    /// A value, and a number of `shf::Type`.
+    struct Value<'a> {
+        bytes: &'a [u8],
+        kind: u32,
     }
 
     /// Memory of the caller for the value of a key of a batch, and what became of it.
@@ -161,6 +180,81 @@ mod ffi {
         fn erase(self: &Map, key: &[u8]) -> Outcome;
         /// `value`: the sum, two's complement.
         fn add(self: &Map, key: &[u8], delta: i64) -> Outcome;
+        /// As `add`, of an unsigned integer.
+        fn add_unsigned(self: &Map, key: &[u8], delta: i64) -> Outcome;
+        /// As `add`, of a double. `value`: the bits of the sum.
+        fn add_double(self: &Map, key: &[u8], delta: f64) -> Outcome;
+
+        /// `flag`: replaced one. `value`: the UID.
+        fn put_value(self: &Map, key: &[u8], value: &Value) -> Outcome;
+        /// As `put_value`. `ConditionNotMet`: nothing has changed.
+        fn put_if(self: &Map, key: &[u8], value: &Value, condition: &Condition) -> Outcome;
+        /// `flag`: deleted.
+        fn erase_if(self: &Map, key: &[u8], condition: &Condition) -> Outcome;
+        /// As `get_to`; the key is deleted.
+        fn take(self: &Map, key: &[u8], sink: Pin<&mut Sink>) -> Outcome;
+        /// `value`: the new size.
+        fn append(self: &Map, key: &[u8], suffix: &[u8]) -> Outcome;
+        /// As `get_to`; `token` gets the key's, or that of an absent one, and `kind` a number of
+        /// `shf::Type`.
+        fn get_with_token(
+            self: &Map,
+            key: &[u8],
+            sink: Pin<&mut Sink>,
+            token: &mut u64,
+            kind: &mut u32,
+        ) -> Outcome;
+        /// `value`: a number of `shf::Type`.
+        fn kind(self: &Map, key: &[u8]) -> Outcome;
+        /// `value`: the bits of a number of this type, or 0 or 1.
+        fn scalar(self: &Map, key: &[u8], kind: u32) -> Outcome;
+        /// As `get_to`, of text.
+        fn get_text(self: &Map, key: &[u8], sink: Pin<&mut Sink>) -> Outcome;
+
+        /// `value`: the UID.
+        fn uid(self: &Map, key: &[u8]) -> Outcome;
+        /// `value`: 32 bits of a UID.
+        fn short_of_uid(self: &Map, uid: u64) -> Outcome;
+        /// `value`: the UID that has these, if one key alone has it.
+        fn uid_of_short(self: &Map, bits: u32) -> Outcome;
+        /// As `get_into`.
+        ///
+        /// # Safety
+        /// The pointer is good for the number of bytes, and not null.
+        unsafe fn get_uid_into(self: &Map, uid: u64, into: *mut u8, into_bytes: usize) -> u64;
+        /// As `get_to`.
+        fn get_uid_to(self: &Map, uid: u64, sink: Pin<&mut Sink>) -> Outcome;
+        /// `value`: the full size.
+        fn key_of_uid(self: &Map, uid: u64, sink: Pin<&mut Sink>) -> Outcome;
+        /// `flag`: there.
+        fn contains_uid(self: &Map, uid: u64) -> Outcome;
+        /// Absent: nothing has changed.
+        fn put_uid(self: &Map, uid: u64, value: &[u8]) -> Outcome;
+        /// `flag`: was there.
+        fn erase_uid(self: &Map, uid: u64) -> Outcome;
+
+        /// The UIDs of the next keys, `count` of them. `flag`: there are more; `value`: the next
+        /// cursor.
+        fn scan_names(
+            self: &Map,
+            cursor: u64,
+            prefix: &[u8],
+            names: &mut [u64],
+            count: &mut usize,
+        ) -> Outcome;
+        /// `value`: a number of `shf::Type`; `key_bytes` and `value_bytes` get the sizes.
+        fn pair_of_uid(
+            self: &Map,
+            uid: u64,
+            key: Pin<&mut Sink>,
+            value: Pin<&mut Sink>,
+            key_bytes: &mut usize,
+            value_bytes: &mut usize,
+        ) -> Outcome;
+        /// Visits the pairs of a shard at one moment.
+        fn view(self: &Map, shard: u32, visitor: &EntryVisitor) -> Outcome;
+        /// `value`: how many there are.
+        fn shards(self: &Map) -> Outcome;
         /// `value`: keys.
         fn size(self: &Map) -> Outcome;
         /// `value`: keys deleted.
@@ -191,6 +285,21 @@ mod ffi {
         fn room(self: Pin<&mut Sink>, bytes: usize) -> *mut u8;
         #[cxx_name = "Grow"]
         fn grow(self: Pin<&mut Sink>, bytes: usize) -> *mut u8;
+
+        /// The same, of whole entries.
+        type EntryVisitor;
+        /// # Safety
+        /// Each pointer is good for its number of bytes during the call.
+        #[cxx_name = "Visit"]
+        unsafe fn visit_entry(
+            self: &EntryVisitor,
+            key: *const u8,
+            key_bytes: usize,
+            value: *const u8,
+            value_bytes: usize,
+            kind: u32,
+            uid: u64,
+        ) -> bool;
 
         /// A C++ function with its context.
         type Visitor;

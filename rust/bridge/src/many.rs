@@ -70,7 +70,7 @@ impl Map {
                     *pair = (given.key, given.value);
                 }
                 let put = engine.put_many(&group[..pairs.len()], |_, put| {
-                    placed[*done] = Placed { replaced: put.replaced, position: put.position };
+                    placed[*done] = Placed { replaced: put.replaced, uid: put.uid.bits() };
                     *done += 1;
                 });
                 replaced += put.map_err(|failed| failed.error)?;

@@ -2,6 +2,7 @@
 
 use crate::ffi::{Options, Outcome, Sink, Stats, Violation, Visitor};
 use crate::guard::{Failure, Packed, guard, silence_panics};
+use crate::sink::SinkOfCpp;
 use shf_engine::{Map as EngineMap, OpenError};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -18,9 +19,8 @@ pub struct Map {
     engine: Option<Arc<EngineMap>>,
 }
 
-/// Where the answer of a put says that it replaced a value; positions are below. `shf/map.hpp`
-/// knows it.
-const REPLACED_SHIFT: u32 = 55;
+/// Where the answer of a put says that it replaced a value; UIDs are below. `shf/map.hpp` knows it.
+const REPLACED_SHIFT: u32 = 60;
 
 /// The four ways to open a map have one type.
 type Opener = fn(&Path, &str, &shf_engine::Options) -> Result<EngineMap, OpenError>;
@@ -82,8 +82,8 @@ impl Map {
         let Some(engine) = &self.engine else { return not_attached() };
         let Packed(answer) = guard(|| {
             let placed = engine.put(key, value)?;
-            debug_assert!(placed.position >> REPLACED_SHIFT == 0);
-            Ok(Packed(u64::from(placed.replaced) << REPLACED_SHIFT | placed.position))
+            debug_assert!(placed.uid.bits() >> REPLACED_SHIFT == 0);
+            Ok(Packed(u64::from(placed.replaced) << REPLACED_SHIFT | placed.uid.bits()))
         });
         answer
     }
@@ -115,12 +115,7 @@ impl Map {
 
     #[inline]
     pub fn get_to(&self, key: &[u8], sink: Pin<&mut Sink>) -> Outcome {
-        guard(|| {
-            Ok(match self.engine()?.get_to(key, &mut SinkOfCpp(sink))? {
-                Some(bytes) => Outcome::done(true, bytes as u64),
-                None => Outcome::absent(),
-            })
-        })
+        guard(|| Ok(Outcome::copied(self.engine()?.get_to(key, &mut SinkOfCpp(sink))?)))
     }
 
     #[inline]
@@ -214,6 +209,11 @@ impl Map {
     }
 
     #[inline(always)]
+    pub(crate) fn attached(&self) -> Option<&EngineMap> {
+        self.engine.as_deref()
+    }
+
+    #[inline(always)]
     pub(crate) fn engine(&self) -> Result<&EngineMap, Failure> {
         match &self.engine {
             Some(engine) => Ok(engine),
@@ -248,31 +248,8 @@ impl From<shf_engine::Violation> for Violation {
     }
 }
 
-/// C++ itself discards what is no value.
-struct SinkOfCpp<'s>(Pin<&'s mut Sink>);
-
-impl shf_engine::Sink for SinkOfCpp<'_> {
-    #[inline(always)]
-    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
-        let data = self.0.as_mut().room(len);
-        #[allow(unsafe_code)]
-        // SAFETY: null, or memory of C++ for `len` bytes until the next call of the sink, for which
-        // the slice has to be gone; the key lies elsewhere.
-        (!data.is_null()).then(|| unsafe { std::slice::from_raw_parts_mut(data, len) })
-    }
-
-    fn grow(&mut self, len: usize) -> Option<&mut [u8]> {
-        let data = self.0.as_mut().grow(len);
-        #[allow(unsafe_code)]
-        // SAFETY: as above.
-        (!data.is_null()).then(|| unsafe { std::slice::from_raw_parts_mut(data, len) })
-    }
-
-    fn discard(&mut self) {}
-}
-
 #[cold]
-fn not_attached() -> u64 {
+pub(crate) fn not_attached() -> u64 {
     guard::<Packed>(|| Err(Failure::NotAttached)).0
 }
 

@@ -410,7 +410,7 @@ impl<'m> Walk<'m> {
 
     fn counters(&mut self) {
         let place = self.place;
-        self.expect("keys", self.keys, place.load(Field::Keys), Field::Keys);
+        self.expect("keys", self.keys, place.keys(), Field::Keys);
         self.expect("tables", self.tables, place.load(Field::Tables), Field::Tables);
         let (records, index) = unpair(place.load(Field::Limits));
         let ledger = place.ledger(place.shard()).load(Acquire);

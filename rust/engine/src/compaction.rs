@@ -145,7 +145,7 @@ fn relocate<'m>(memory: Memory<'m>, block: Block<'m>) -> Result<bool, OpError> {
     let mut intent = Intent::begin(place);
     let target = arena::allocate(&mut intent, memory, record.shape)?;
     record.copy_to(place, target)?;
-    Record::publish(&mut intent, place, target, record.shape);
+    Record::publish(&mut intent, place, target, record.shape, record.stamp);
     link::redirect(&mut intent, place, position, word, target);
     arena::retire(&mut intent, place, block.reference, record)?;
     intent.change_field(Field::Moved, |moved| moved.wrapping_add(1));

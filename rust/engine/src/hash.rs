@@ -12,7 +12,9 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 /// Bits of the hash that a shard's directory can use.
 pub const DIRECTORY_BITS: u32 = 19;
 const TAG_BITS: u32 = 7;
+const TAG_MASK: u32 = (1 << TAG_BITS) - 1;
 const BUCKET_BITS: u32 = 6;
+const SHARD_SHIFT: u32 = 52;
 
 /// The hash of a key under a map's secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,20 @@ impl Hash {
     /// The bits that choose the shard, lowest first.
     #[inline(always)]
     pub fn shard_bits(self) -> u32 {
-        (self.0 >> 52) as u32
+        (self.0 >> SHARD_SHIFT) as u32
+    }
+
+    /// All that says where a key lies: tag, bucket and directory bits, and the bits for the shard.
+    /// Two hashes with the same parts lead to the same slots.
+    #[inline(always)]
+    pub fn parts(self) -> (u32, u32) {
+        (self.0 as u32 & !TAG_MASK | u32::from(self.tag()), self.shard_bits())
+    }
+
+    /// A hash with these parts.
+    #[inline(always)]
+    pub fn of_parts(low: u32, shard_bits: u32) -> Hash {
+        Hash(u64::from(low) | u64::from(shard_bits) << SHARD_SHIFT)
     }
 
     /// The directory bits, lowest first.
@@ -59,7 +74,7 @@ impl Hash {
     /// The tag, 1 to 127; 0 is an empty slot.
     #[inline(always)]
     pub fn tag(self) -> u8 {
-        let tag = (self.0 & 0x7f) as u8;
+        let tag = (self.0 as u32 & TAG_MASK) as u8;
         if tag == 0 { 0x40 } else { tag }
     }
 }

@@ -6,7 +6,7 @@ use crate::growth::Memory;
 use crate::hash::Hash;
 use crate::intent::Intent;
 use crate::locate::{Located, Position};
-use crate::place::{Field, Place};
+use crate::place::{Field, Place, pair};
 use crate::split;
 use crate::table::{Head, Table, bucket_at};
 use shf_base::error::OpError;
@@ -86,7 +86,7 @@ pub fn enter(
     let word = place.slot_format().pack(reference, distance, hash, entry.depth);
     intent.set_half(entry.table.slot_offset(bucket, slot), word);
     set_head(intent, entry.table, bucket, head.with_tag(slot, hash.tag()).bumped(), head);
-    intent.change_field(Field::Keys, |keys| keys.wrapping_add(1));
+    intent.change_field(Field::Keys, |keys| keys.wrapping_add(pair(1, 1)));
 }
 
 /// Will store a changed head: the first word if it changed, and the version word, last.

@@ -5,6 +5,7 @@ use crate::hash::Hash;
 use crate::place::Place;
 use crate::record::Record;
 use crate::table::{Head, REACH, bucket_at};
+use crate::uid::Uid;
 use shf_base::error::OpError;
 
 /// A slot of a table.
@@ -34,6 +35,16 @@ pub enum Located<'m> {
     NoTable,
 }
 
+impl<'m> Located<'m> {
+    /// The key's record, if it is there.
+    pub fn record(&self) -> Option<Record<'m>> {
+        match self {
+            Located::Found(_, _, record) => Some(*record),
+            _ => None,
+        }
+    }
+}
+
 /// Looks for a key. The caller holds the lock.
 #[inline(always)]
 pub fn key<'m>(place: Place<'m>, hash: Hash, key: &[u8]) -> Result<Located<'m>, OpError> {
@@ -48,6 +59,11 @@ pub fn key_of<'m>(
     record: Record<'m>,
 ) -> Result<Located<'m>, OpError> {
     search(place, hash, |_, other| other.has_key_of(record))
+}
+
+/// Looks for the key that a UID names. The caller holds the lock.
+pub fn uid<'m>(place: Place<'m>, uid: Uid) -> Result<Located<'m>, OpError> {
+    search(place, uid.hash(), |_, record| uid.names(record, place.secret()))
 }
 
 /// Looks for the slot that refers to a record. The caller holds the lock.

@@ -2,20 +2,21 @@
 
 use crate::arena;
 use crate::check::{self, Violation};
-use crate::class;
 use crate::directory;
 use crate::growth::{self, Memory};
 use crate::hash::Hash;
+use crate::kind::Kind;
+use crate::number::Number;
 use crate::options::Options;
 use crate::place::{Field, Place};
-use crate::read::{self, Seen, Take};
+use crate::read::{self, Seen};
 use crate::rebuild;
-use crate::record::{Kind, PAYLOAD_BYTES_MAX, Record, Shape};
+use crate::record::{Record, Shape};
 use crate::shard::{self, Locked, Placed};
 use crate::sink::Sink;
 use crate::stats::Stats;
+use crate::take::{Nothing, Take, ToSink, ToSlice};
 use crate::walk;
-use bumpalo::Bump;
 use shf_base::error::{OpError, OpenError};
 use shf_base::format::FileHeader;
 use shf_base::geometry::{Geometry, PAGE_BYTES};
@@ -161,10 +162,10 @@ impl Map {
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
-        let shape = self.check_size(key, value.len() as u64)?;
+        let shape = Shape::fitting(&self.facts, key.len(), value.len() as u64, Kind::Bytes)?;
         let place = self.fetch_bucket(hash);
         arena::prefetch(place, shape);
-        self.lock_place(place)?.put(hash, key, value)
+        self.lock_place(place)?.put(hash, shape, key, value)
     }
 
     /// Replaces the contents of `into` with the value, reusing its memory. False: the key is not
@@ -190,7 +191,7 @@ impl Map {
         key: &[u8],
         sink: &mut impl Sink,
     ) -> Result<Option<usize>, OpError> {
-        let found = self.read(hash, key, ToSink(&mut *sink));
+        let found = self.read(hash, |record| record.key_is(key), ToSink(&mut *sink));
         let answer = found.and_then(Option::transpose);
         if !matches!(answer, Ok(Some(_))) {
             sink.discard();
@@ -203,45 +204,45 @@ impl Map {
     /// writer changed the key during the call: then it may hold a part of what the key had before.
     #[inline]
     pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
-        let found = self.read(self.hash(key), key, ToSlice(&mut *into))?;
-        match found {
-            None => Ok(None),
-            Some(Ok(len)) => Ok(Some(len as usize)),
-            Some(Err(needed_bytes)) => {
-                let found_bytes = into.len() as u64;
-                Err(OpError::BufferTooSmall { needed_bytes, found_bytes })
-            }
-        }
+        let found = self.read(self.hash(key), |record| record.key_is(key), ToSlice(&mut *into))?;
+        copied(found, into.len())
     }
 
     /// Whether the key is there.
     #[inline]
     pub fn contains(&self, key: &[u8]) -> Result<bool, OpError> {
-        let there = self.read(self.hash(key), key, Nothing)?;
-        Ok(there.is_some())
+        Ok(self.read(self.hash(key), |record| record.key_is(key), Nothing)?.is_some())
     }
 
     /// Deletes the key; whether it was there.
     #[inline]
     pub fn delete(&self, key: &[u8]) -> Result<bool, OpError> {
         let hash = self.hash(key);
-        self.lock_place(self.fetch_bucket(hash))?.delete(hash, key)
+        let locked = self.lock_place(self.fetch_bucket(hash))?;
+        locked.delete(hash, locked.find(hash, key)?)
     }
 
-    /// Adds to the signed 64-bit integer under `key`, which starts at 0 when absent; returns the
-    /// sum. A value that was put as bytes is `WrongType`; a sum out of range is `Overflow` and
-    /// changes nothing. A get of such a key gives its 8 bytes, little-endian.
+    /// Adds to the signed 64-bit integer under `key`, which starts at 0 when absent, in place;
+    /// returns the sum. A value of another type is `WrongType`; a sum out of range is `Overflow`
+    /// and changes nothing. A get of such a key gives its 8 bytes, little-endian.
     #[inline]
     pub fn add(&self, key: &[u8], delta: i64) -> Result<i64, OpError> {
-        self.check_integer(key)?;
+        self.add_number(key, delta)
+    }
+
+    /// As `add`, of any type of number. Doubles are added by the rules of IEEE 754, which know no
+    /// overflow.
+    #[inline]
+    pub fn add_number<N: Number>(&self, key: &[u8], delta: N::Delta) -> Result<N, OpError> {
+        let shape = Shape::fitting(&self.facts, key.len(), 8, N::KIND)?;
         let hash = self.hash(key);
-        self.lock_place(self.fetch_bucket(hash))?.add(hash, key, delta)
+        self.lock_place(self.fetch_bucket(hash))?.add(hash, shape, key, delta)
     }
 
     /// Keys in the map: exact when nobody writes, else off by at most the writes that overlap with
     /// the call.
     pub fn size(&self) -> u64 {
-        self.places().map(|place| place.load(Field::Keys)).fold(0, u64::wrapping_add)
+        self.places().map(Place::keys).sum()
     }
 
     /// Deletes every key that is there from the beginning to the end of the call, a bucket at a
@@ -255,21 +256,6 @@ impl Map {
             erased += walk::clear(place, &|| self.lock(place.shard()))?;
         }
         Ok(erased)
-    }
-
-    /// Calls `visit` for each key and value, on private copies and outside of any lock, so that it
-    /// may use the map; stops when it returns false. A key that is there from beginning to end is
-    /// visited at least once, and perhaps once more for each time that its table splits meanwhile,
-    /// or tables of its shard merge.
-    /// Needs private memory for one key and value at a time.
-    pub fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), OpError> {
-        let mut scratch = Bump::new();
-        for place in self.places() {
-            if !walk::pairs(place, &mut scratch, &|| self.try_lock(place), visit)? {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// The counters of all shards.
@@ -337,7 +323,7 @@ impl Map {
             let rebuilt = shard(self.memory(place), presence, self.patience)?;
             if let Some(mut lost) = rebuilt {
                 repaired.shards += 1;
-                repaired.keys += place.load(Field::Keys);
+                repaired.keys += place.keys();
                 repaired.lost.append(&mut lost);
             }
         }
@@ -357,16 +343,16 @@ impl Map {
     /// Gets without a lock; against writers that never pause, once more under the lock if it is
     /// free at that moment.
     #[inline(always)]
-    fn read<T: Take>(
+    pub(crate) fn read<T: Take>(
         &self,
         hash: Hash,
-        key: &[u8],
+        is_it: impl Fn(&Record<'_>) -> bool,
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(hash.shard_bits());
-        match read::at_home(&place, hash, key, &mut take) {
+        match read::at_home(&place, hash, &is_it, &mut take) {
             Some(answer) => Ok(answer),
-            None => self.read_on(hash, key, take),
+            None => self.read_on(hash, is_it, take),
         }
     }
 
@@ -375,7 +361,7 @@ impl Map {
     fn read_on<T: Take>(
         &self,
         hash: Hash,
-        key: &[u8],
+        is_it: impl Fn(&Record<'_>) -> bool,
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(hash.shard_bits());
@@ -386,7 +372,7 @@ impl Map {
         };
         let mut locked = None;
         loop {
-            match read::get(&place, hash, key, &self.retries, &mut keep) {
+            match read::get(&place, hash, &is_it, &self.retries, &mut keep) {
                 Ok(()) => return Ok(found),
                 Err(OpError::Busy) if locked.is_none() => locked = Some(self.try_lock(place)?),
                 Err(error) => return Err(error),
@@ -396,7 +382,7 @@ impl Map {
 
     /// The lock of a shard if it is free, else `Busy`.
     #[cold]
-    fn try_lock<'m>(&'m self, place: Place<'m>) -> Result<Locked<'m>, OpError> {
+    pub(crate) fn try_lock<'m>(&'m self, place: Place<'m>) -> Result<Locked<'m>, OpError> {
         let presence = self.presence.as_ref().ok_or(OpError::Busy)?;
         shard::try_lock(self.memory(place), presence)?.ok_or(OpError::Busy)
     }
@@ -431,14 +417,14 @@ impl Map {
     }
 
     #[inline(always)]
-    fn lock_place<'m>(&'m self, place: Place<'m>) -> Result<Locked<'m>, OpError> {
+    pub(crate) fn lock_place<'m>(&'m self, place: Place<'m>) -> Result<Locked<'m>, OpError> {
         shard::lock(self.memory(place), self.writer()?, self.patience)
     }
 
     /// The place of a hash's shard. Starts to fetch its home bucket and the shard's header, before
     /// it is locked: taking a lock keeps the processor from looking ahead.
     #[inline(always)]
-    fn fetch_bucket(&self, hash: Hash) -> Place<'_> {
+    pub(crate) fn fetch_bucket(&self, hash: Hash) -> Place<'_> {
         let place = self.place(hash.shard_bits());
         place.prefetch_header();
         let root = directory::root(&place);
@@ -447,93 +433,20 @@ impl Map {
         }
         place
     }
-
-    /// Refuses keys that an integer's record cannot hold.
-    #[inline(always)]
-    fn check_integer(&self, key: &[u8]) -> Result<(), OpError> {
-        let sealed = self.facts.durable;
-        let shape = Shape { key_len: key.len() as u64, value_len: 8, kind: Kind::Integer, sealed };
-        if shape.is_large() {
-            let (needed_bytes, limit_bytes) = (shape.bytes(), class::SMALL_BYTES_MAX);
-            let option = "none: this is the limit for integers";
-            return Err(OpError::TooLarge { needed_bytes, limit_bytes, option });
-        }
-        self.check_size(key, 8).map(drop)
-    }
-
-    /// The shape of a key with a value of bytes. Refuses what can never fit, naming what to raise.
-    #[inline(always)]
-    fn check_size(&self, key: &[u8], value_len: u64) -> Result<Shape, OpError> {
-        let key_len = key.len() as u64;
-        let payload = key_len.saturating_add(value_len);
-        // The last page is the least that the index takes.
-        let window_bytes = (self.facts.geometry.pages() - 2) * PAGE_BYTES;
-        let too_large = |limit_bytes, option| {
-            Err(OpError::TooLarge { needed_bytes: payload, limit_bytes, option })
-        };
-        if payload > PAYLOAD_BYTES_MAX {
-            return too_large(PAYLOAD_BYTES_MAX, "none: this is the format's limit");
-        }
-        let sealed = self.facts.durable;
-        let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed };
-        if shape.bytes() > window_bytes.min(self.facts.max_bytes) {
-            return too_large(window_bytes.min(self.facts.max_bytes), "max_bytes");
-        }
-        Ok(shape)
-    }
 }
 
-/// A get to a sink: the length, or that there was no memory.
-struct ToSink<'s, S>(&'s mut S);
-
-impl<S: Sink> Take for ToSink<'_, S> {
-    type Answer = Result<usize, OpError>;
-
-    #[inline(always)]
-    fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
-        let len = record.shape.value_len as usize;
-        let room = match self.0.room(len) {
-            Some(room) => room,
-            // A length is acted upon only once it is known to be the record's.
-            None if !seen.unchanged() => return None,
-            None => match self.0.grow(len) {
-                Some(room) => room,
-                None => return Some(Err(OpError::OutOfMemory { bytes: len as u64 })),
-            },
-        };
-        let copying = seen.begin_copy(record)?;
-        record.copy_value(room);
-        copying.is_whole().then_some(Ok(len))
-    }
-}
-
-/// A get to the front of a slice: the length, as an error where there is less room.
-struct ToSlice<'s>(&'s mut [u8]);
-
-impl Take for ToSlice<'_> {
-    type Answer = Result<u64, u64>;
-
-    #[inline(always)]
-    fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
-        let len = record.shape.value_len;
-        let Some(into) = self.0.get_mut(..len as usize) else {
-            return seen.unchanged().then_some(Err(len));
-        };
-        let copying = seen.begin_copy(record)?;
-        record.copy_value(into);
-        copying.is_whole().then_some(Ok(len))
-    }
-}
-
-/// Only whether the key is there.
-struct Nothing;
-
-impl Take for Nothing {
-    type Answer = ();
-
-    #[inline(always)]
-    fn take(&mut self, seen: &Seen<'_, '_>, _: &Record<'_>) -> Option<()> {
-        seen.unchanged().then_some(())
+/// The answer of a get to the front of a slice of `found_bytes`.
+#[inline(always)]
+pub(crate) fn copied(
+    found: Option<Result<u64, u64>>,
+    found_bytes: usize,
+) -> Result<Option<usize>, OpError> {
+    match found {
+        None => Ok(None),
+        Some(Ok(len)) => Ok(Some(len as usize)),
+        Some(Err(needed_bytes)) => {
+            Err(OpError::BufferTooSmall { needed_bytes, found_bytes: found_bytes as u64 })
+        }
     }
 }
 

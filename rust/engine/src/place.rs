@@ -20,6 +20,7 @@
 
 use crate::class::CLASSES;
 use crate::slot_word::SlotFormat;
+use crate::stamp::Stamp;
 use shf_base::atomic::Ordering::{Acquire, Release};
 use shf_base::atomic::{Bytes, Half, Page, PagesFromEnd, Word};
 use shf_base::epochs::Epochs;
@@ -45,7 +46,7 @@ pub enum Field {
     Limits = 8,
     /// Committed entries of the intent; 0 when nothing is pending.
     Pending = LOCK_OFFSET + 8,
-    /// Keys in the shard.
+    /// Keys in the shard, and in the upper half how many were born, which comes around.
     Keys = LOCK_OFFSET + 16,
     /// Units of records that are deleted or replaced and not used again.
     Dead = LOCK_OFFSET + 24,
@@ -260,6 +261,18 @@ impl<'m> Place<'m> {
     #[inline(always)]
     pub fn load(&self, field: Field) -> u64 {
         self.field(field).load(Acquire)
+    }
+
+    /// Keys in the shard.
+    #[inline(always)]
+    pub fn keys(self) -> u64 {
+        unpair(self.load(Field::Keys)).0.into()
+    }
+
+    /// The stamp of the next key that is born.
+    #[inline(always)]
+    pub fn next_born(self) -> Stamp {
+        Stamp::born(unpair(self.load(Field::Keys)).1)
     }
 
     /// Committed record and index pages: what the header says, but no more than the window has,

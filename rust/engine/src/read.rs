@@ -17,6 +17,7 @@ use crate::hash::Hash;
 use crate::place::{Field, Place};
 use crate::record::Record;
 use crate::table::{Bucket, Head, REACH, bucket_at};
+use crate::take::Take;
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::{fence, spin_hint};
 use shf_base::crash;
@@ -113,16 +114,7 @@ impl Copying<'_, '_, '_> {
     }
 }
 
-/// What becomes of the record that a get finds.
-pub trait Take {
-    /// Made from the record.
-    type Answer;
-
-    /// Makes the answer; `None` when what was read did not validate.
-    fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer>;
-}
-
-/// One look for a key where nearly all are: in its home bucket, in the first slot with its tag, in
+/// One look for a key, which `is_it` knows by its record, where nearly all are: in its home bucket, in the first slot with its tag, in
 /// a plain record. The validated answer, or `None`: let `get` see why. Kept apart, and
 /// small, because the processor fetches the memory of the next get while this one waits for its own
 /// only as far as it sees ahead (docs/decisions/0016-short-gets.md).
@@ -130,7 +122,7 @@ pub trait Take {
 pub fn at_home<T: Take>(
     place: &Place<'_>,
     hash: Hash,
-    key: &[u8],
+    is_it: impl Fn(&Record<'_>) -> bool,
     take: &mut T,
 ) -> Option<Option<T::Answer>> {
     let root = directory::root(place);
@@ -141,7 +133,7 @@ pub fn at_home<T: Take>(
         let word = bucket.slot(slot);
         crash::looking();
         let record = Record::plain_at(place, format.reference(word))?;
-        if !format.is_home(word) || !record.key_is(key) {
+        if !format.is_home(word) || !is_it(&record) {
             return None;
         }
         let seen = Seen::new(place, root, bucket, slot, word, head);
@@ -159,13 +151,13 @@ pub fn at_home<T: Take>(
 pub fn get(
     place: &Place<'_>,
     hash: Hash,
-    key: &[u8],
+    is_it: &impl Fn(&Record<'_>) -> bool,
     retries: &AtomicU64,
     take: &mut impl FnMut(&Seen<'_, '_>, &Record<'_>) -> bool,
 ) -> Result<(), OpError> {
     let mut attempt = 0;
     loop {
-        match look(place, hash, key, take)? {
+        match look(place, hash, is_it, take)? {
             Look::Done => return Ok(()),
             Look::Damaged(offset) => return Err(place.corrupt(offset, "slot without a record")),
             Look::Again if attempt < ATTEMPTS => pause(attempt, retries),
@@ -189,7 +181,7 @@ fn pause(attempt: u32, retries: &AtomicU64) {
 fn look(
     place: &Place<'_>,
     hash: Hash,
-    key: &[u8],
+    is_it: &impl Fn(&Record<'_>) -> bool,
     take: &mut impl FnMut(&Seen<'_, '_>, &Record<'_>) -> bool,
 ) -> Result<Look, OpError> {
     let root = directory::root(place);
@@ -215,7 +207,7 @@ fn look(
                 let damage = Look::Damaged(table.slot_offset(number, slot));
                 return Ok(if seen.unchanged() { damage } else { Look::Again });
             };
-            if record.key_is(key) {
+            if is_it(&record) {
                 return Ok(if take(&seen, &record) { Look::Done } else { Look::Again });
             }
         }

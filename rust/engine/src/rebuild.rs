@@ -240,7 +240,9 @@ fn forget_tables(place: Place<'_>) {
         place.level(entry).store(0, Release);
     }
     place.store(Field::Tops, pair(unpair(place.load(Field::Tops)).0, 0));
-    for field in [Field::Keys, Field::Tables, Field::Gap, Field::Rest, Field::Turn, Field::Pause] {
+    let (_, born) = unpair(place.load(Field::Keys));
+    place.store(Field::Keys, pair(0, born));
+    for field in [Field::Tables, Field::Gap, Field::Rest, Field::Turn, Field::Pause] {
         place.store(field, 0);
     }
 }

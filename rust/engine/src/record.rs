@@ -3,7 +3,7 @@
 //! ```text
 //! header word                                        then
 //! bit 0       14       28     32     33     64       bytes:   | key | value |
-//!     | key   | value  | type | live | large | 0 |   integer: | value: 8 bytes | key |
+//!     | key   | value  | type | live | large | 0 |   number:   | value: 8 bytes | key |
 //! ```
 //!
 //! Bit 35 says that the record is sealed, as all of a durable map are: the two words of its seal
@@ -11,29 +11,33 @@
 //!
 //! With `large` the two lengths in the header are 0 and the words after it hold them. A key of 256
 //! bytes or more has its hash in the word before it, so that whoever places a record again reads a
-//! bounded number of bytes; the hash is not trusted for anything else. A value of type integer is
-//! 8-byte aligned and may be changed in place by one atomic store under the lock.
+//! bounded number of bytes; the hash is not trusted for anything else. A number (`kind`) is 8-byte
+//! aligned and may be changed in place, under the lock, by one atomic store and a new stamp.
 //!
 //! Invariant, whenever no intent is pending: a slot refers to a record if and only if it is `live`.
 //! So a record is written without the mark, and the intent that publishes or retires it changes the
 //! mark as well; readers ignore it. Zeros are never a live record. Bit 34 alone makes a gap, which
-//! is no record: its low 14 bits are its units, any number of them. The bits from 36 on, zero
-//! today, are for what later versions keep per record.
+//! is no record: its low 14 bits are its units, any number of them. The bits from 36 on are the
+//! record's stamp (`stamp`), which it has from when it is published on; those from 60 on are zero.
 
 use crate::class;
 use crate::hash::Hash;
 use crate::intent::Intent;
+use crate::kind::Kind;
 use crate::place::{Field, Place};
 use crate::quarantine;
 use crate::seal::{self, SEAL_BYTES, State, Words};
+use crate::stamp::Stamp;
 use shf_base::atomic::Bytes;
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::error::OpError;
+use shf_base::format::FileHeader;
 use shf_base::geometry::{PAGE_BYTES, UNIT_BYTES};
 
 const LENGTH_BITS: u32 = 14;
 const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 const KIND_SHIFT: u32 = 28;
+const KIND_MASK: u64 = 15;
 const LIVE: u64 = 1 << 32;
 const LARGE: u64 = 1 << 33;
 const GAP: u64 = 1 << 34;
@@ -46,7 +50,7 @@ const HASH_BYTES: u64 = 8;
 const HASHED_KEY_BYTES: u64 = 256;
 /// The bits of a header that are zero in plain records: small, of type bytes, with a short key.
 const NOT_PLAIN: u64 =
-    (!0 << KIND_SHIFT) & !(LIVE | SEALED) | LENGTH_MASK & !(HASHED_KEY_BYTES - 1);
+    (!0 << KIND_SHIFT) & !(LIVE | SEALED | Stamp::MASK) | LENGTH_MASK & !(HASHED_KEY_BYTES - 1);
 /// Those keys are hashed in pieces of this size.
 const PIECE_BYTES: usize = 256;
 /// Key and value together, at most.
@@ -56,25 +60,6 @@ pub const PAYLOAD_BYTES_MAX: u64 = 1 << 32;
 /// then that they are read from front to back.
 const PREFETCH_BYTES: usize = 128;
 const LINE_BYTES: usize = 64;
-
-/// The type of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Any bytes.
-    Bytes,
-    /// A signed 64-bit integer, little-endian, changed in place by `add`.
-    Integer,
-}
-
-impl Kind {
-    /// The name that errors use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Bytes => "bytes",
-            Kind::Integer => "integer",
-        }
-    }
-}
 
 /// The shape of a record: all that its size follows from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +75,34 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// The shape of a key with a value in a map. Refuses what can never fit, naming what to raise.
+    #[inline(always)]
+    pub fn fitting(
+        facts: &FileHeader,
+        key_len: usize,
+        value_len: u64,
+        kind: Kind,
+    ) -> Result<Shape, OpError> {
+        let key_len = key_len as u64;
+        let needed_bytes = key_len.saturating_add(value_len);
+        if needed_bytes > PAYLOAD_BYTES_MAX {
+            let option = "none: this is the format's limit";
+            return Err(OpError::TooLarge { needed_bytes, limit_bytes: PAYLOAD_BYTES_MAX, option });
+        }
+        let shape = Shape { key_len, value_len, kind, sealed: facts.durable };
+        // The last page is the least that the index takes.
+        let limit_bytes = ((facts.geometry.pages() - 2) * PAGE_BYTES).min(facts.max_bytes);
+        if shape.bytes() > limit_bytes {
+            return Err(OpError::TooLarge { needed_bytes, limit_bytes, option: "max_bytes" });
+        }
+        if kind.is_number() && shape.is_large() {
+            let (needed_bytes, limit_bytes) = (shape.bytes(), class::SMALL_BYTES_MAX);
+            let option = "none: this is the limit for numbers";
+            return Err(OpError::TooLarge { needed_bytes, limit_bytes, option });
+        }
+        Ok(shape)
+    }
+
     /// Bytes of the record, header included.
     #[inline(always)]
     pub fn bytes(self) -> u64 {
@@ -131,7 +144,7 @@ impl Shape {
     /// Where the words of such a record's seal lie.
     #[inline(always)]
     fn words(self, reference: u32) -> Words {
-        Words::of(reference, self.kind == Kind::Integer)
+        Words::of(reference, self.kind.is_number())
     }
 
     /// The front that the checksum of such a record has at a place.
@@ -155,6 +168,8 @@ impl Shape {
 pub struct Record<'m> {
     /// Its shape, from one load of the header.
     pub shape: Shape,
+    /// Its stamp, from the same load. That of a number changes with its value.
+    pub stamp: Stamp,
     /// Where the key begins.
     key_at: usize,
     /// Where the record lies.
@@ -192,7 +207,8 @@ impl<'m> Record<'m> {
         if len > class::SMALL_BYTES_MAX {
             return None;
         }
-        Some(Record { shape, key_at: key_at as usize, reference, bytes: bytes.part(0, len)? })
+        let (stamp, bytes) = (Stamp::of_header(header), bytes.part(0, len)?);
+        Some(Record { shape, stamp, key_at: key_at as usize, reference, bytes })
     }
 
     /// Starts to fetch the front of what lies at a reference, if it is committed: the header, the
@@ -206,39 +222,40 @@ impl<'m> Record<'m> {
         }
     }
 
-    /// An integer, a large record, or one with a long key.
+    /// A value with a type, a large record, or one with a long key.
     fn at_other(bytes: Bytes<'m>, header: u64, reference: u32) -> Option<Record<'m>> {
         let sealed = header & SEALED != 0;
         let front_bytes = HEADER_BYTES + u64::from(sealed) * SEAL_BYTES;
-        let (header, large) = (header & !(LIVE | SEALED), header & LARGE != 0);
-        let integer = (Kind::Integer as u64) << KIND_SHIFT;
-        let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
-        let (shape, key_at) =
-            if header == LARGE && bytes.len() as u64 >= front_bytes + LENGTHS_BYTES {
-                let lengths = (front_bytes / 8) as usize;
-                let length = |word| bytes.word(lengths + word).load(Relaxed);
-                let (key_len, value_len) = (length(0), length(1));
-                if key_len > PAYLOAD_BYTES_MAX || value_len > PAYLOAD_BYTES_MAX {
-                    return None;
-                }
-                let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed };
-                (shape, front_bytes + LENGTHS_BYTES)
-            } else if header & !LENGTH_MASK == integer | 8 << LENGTH_BITS {
-                (Shape { key_len, value_len, kind: Kind::Integer, sealed }, front_bytes + 8)
-            } else if header >> KIND_SHIFT == 0 {
-                (Shape { key_len, value_len, kind: Kind::Bytes, sealed }, front_bytes)
-            } else {
-                return None;
-            };
+        let (stamp, large) = (Stamp::of_header(header), header & LARGE != 0);
+        let header = header & !(LIVE | SEALED | Stamp::MASK);
+        let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK)?;
+        let lengths = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
+        let ((key_len, value_len), key_at) = match header >> (KIND_SHIFT + 4) << (KIND_SHIFT + 4) {
+            0 if kind.is_number() => (lengths, front_bytes + 8),
+            0 => (lengths, front_bytes),
+            LARGE if lengths == (0, 0) && bytes.len() as u64 >= front_bytes + LENGTHS_BYTES => {
+                let word = (front_bytes / 8) as usize;
+                let length = |at| bytes.word(word + at).load(Relaxed);
+                ((length(0), length(1)), front_bytes + LENGTHS_BYTES)
+            }
+            _ => return None,
+        };
+        if key_len.max(value_len) > PAYLOAD_BYTES_MAX
+            || !kind.takes(value_len)
+            || large && kind.is_number()
+        {
+            return None;
+        }
+        let shape = Shape { key_len, value_len, kind, sealed };
         let key_at = key_at + u64::from(shape.has_hash()) * HASH_BYTES;
         let bytes = bytes.part(0, shape.bytes())?;
-        let record = Record { shape, key_at: key_at as usize, reference, bytes };
+        let record = Record { shape, stamp, key_at: key_at as usize, reference, bytes };
         (shape.is_large() == large).then_some(record)
     }
 
     /// Writes a record, not live, into memory that is allocated and not published; `publish` is
     /// next.
-    /// `hash` is the key's; `value` of an integer is its 8 bytes.
+    /// `hash` is the key's; `value` of a number is its 8 bytes.
     #[inline(always)]
     pub fn write(
         place: &Place<'m>,
@@ -253,7 +270,7 @@ impl<'m> Record<'m> {
             let offset = place.unit_offset(reference);
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
-        if shape.kind != Kind::Bytes || shape.is_large() || shape.has_hash() || shape.sealed {
+        if shape.kind.is_number() || shape.is_large() || shape.has_hash() || shape.sealed {
             Record::write_other(*place, bytes, reference, shape, hash, key, value);
         } else {
             bytes.store_parts([&shape.header()[0].to_ne_bytes(), key, value]);
@@ -273,7 +290,7 @@ impl<'m> Record<'m> {
         value: &[u8],
     ) {
         let checksum = || {
-            let covered = if shape.kind == Kind::Bytes { value } else { &[] };
+            let covered = if shape.kind.is_number() { &[] } else { value };
             let content = |seed| Hash::of(covered, seed).0;
             seal::checksum(shape.seal_front(place, reference), hash.0, content)
         };
@@ -307,6 +324,11 @@ impl<'m> Record<'m> {
     #[inline(always)]
     pub fn key_is(self, key: &[u8]) -> bool {
         self.shape.key_len == key.len() as u64 && self.bytes.equals(self.key_at / 8, key)
+    }
+
+    /// Whether the record's key begins with `prefix`.
+    pub fn key_begins_with(self, prefix: &[u8]) -> bool {
+        self.shape.key_len >= prefix.len() as u64 && self.bytes_are(self.key_at, prefix)
     }
 
     /// Whether the two records have the same key.
@@ -355,28 +377,68 @@ impl<'m> Record<'m> {
         self.bytes.copy_out(self.key_at, into);
     }
 
-    /// Copies the value; `into` has its length. An integer is one atomic load (acquire, with the
-    /// release of `set_integer`).
+    /// Copies the value; `into` has its length. A number is one atomic load (acquire, with the
+    /// release of `set_number`).
     #[inline(always)]
     pub fn copy_value(self, into: &mut [u8]) {
-        match self.shape.kind {
-            Kind::Bytes => {
-                let from = self.key_at + self.shape.key_len as usize;
-                self.bytes.copy_out(from, into);
-            }
-            Kind::Integer => into.copy_from_slice(&self.integer().to_le_bytes()),
+        if self.shape.kind.is_number() {
+            into.copy_from_slice(&self.number().to_le_bytes());
+        } else {
+            self.bytes.copy_out(self.value_at(), into);
         }
     }
 
-    /// The value of an integer record.
+    /// Whether these are the bytes of the value.
+    pub fn value_is(self, expected: &[u8]) -> bool {
+        if self.shape.value_len != expected.len() as u64 {
+            return false;
+        }
+        if self.shape.kind.is_number() {
+            return self.number().to_le_bytes() == expected;
+        }
+        self.bytes_are(self.value_at(), expected)
+    }
+
+    /// Whether the bytes from a place in the record on, which has them, are these.
+    fn bytes_are(self, start: usize, expected: &[u8]) -> bool {
+        let mut ours = [0; PIECE_BYTES];
+        let pieces = expected.chunks(PIECE_BYTES).zip((start..).step_by(PIECE_BYTES));
+        pieces.into_iter().all(|(expected, from)| {
+            let ours = &mut ours[..expected.len()];
+            self.bytes.copy_out(from, ours);
+            ours == expected
+        })
+    }
+
+    /// The hash of the value's bytes.
+    pub fn hash_of_value(self, secret: u64) -> Hash {
+        if self.shape.kind.is_number() {
+            return Hash::of(&self.number().to_le_bytes(), secret);
+        }
+        self.hash_bytes(secret, self.value_at(), self.shape.value_len as usize)
+    }
+
+    /// Where the value begins that is no number.
     #[inline(always)]
-    pub fn integer(self) -> i64 {
-        self.bytes.word(self.integer_word()).load(Acquire) as i64
+    fn value_at(self) -> usize {
+        self.key_at + self.shape.key_len as usize
+    }
+
+    /// The 8 bytes of a number.
+    #[inline(always)]
+    pub fn number(self) -> u64 {
+        self.bytes.word(self.number_word()).load(Acquire)
+    }
+
+    /// The stamp as it is now.
+    #[inline(always)]
+    pub fn stamp_now(self) -> Stamp {
+        Stamp::of_header(self.bytes.word(0).load(Acquire))
     }
 
     #[inline(always)]
-    fn integer_word(self) -> usize {
-        if self.shape.sealed { self.words().integer } else { 1 }
+    fn number_word(self) -> usize {
+        if self.shape.sealed { self.words().number } else { 1 }
     }
 
     #[inline(always)]
@@ -384,14 +446,18 @@ impl<'m> Record<'m> {
         self.shape.words(self.reference)
     }
 
-    /// Changes the value of an integer record in place: one atomic store.
-    pub fn set_integer(self, value: i64) {
-        debug_assert!(self.shape.kind == Kind::Integer);
-        self.bytes.word(self.integer_word()).store(value as u64, Release);
+    /// Will change a number in place. The value comes first: who read it with the old stamp has a
+    /// token that is not good any more, and who read the new stamp reads the new value.
+    #[inline(always)]
+    pub fn set_number(self, intent: &mut Intent<'_>, place: Place<'m>, value: u64) {
+        debug_assert!(self.shape.kind.is_number());
+        let offset = place.unit_offset(self.reference);
+        intent.set(offset + self.number_word() as u64 * UNIT_BYTES, value);
+        intent.set(offset, Record { stamp: self.stamp.next(), ..self }.header() | LIVE);
     }
 
     /// Copies a small record, not as a live one, to memory that is allocated and not published. The
-    /// caller holds the lock, so that nobody changes an integer meanwhile.
+    /// caller holds the lock, so that nobody changes a number meanwhile.
     pub fn copy_to(self, place: Place<'m>, reference: u32) -> Result<(), OpError> {
         let offset = place.unit_offset(reference);
         let len = self.bytes.len() as u64;
@@ -406,8 +472,8 @@ impl<'m> Record<'m> {
             target.word(words.state).store(State::Written.encode(0), Relaxed);
             target.word(words.checksum).store(self.checksum(place, reference), Relaxed);
             copied = 3;
-            if self.shape.kind == Kind::Integer {
-                target.word(words.integer).store(self.integer() as u64, Relaxed);
+            if self.shape.kind.is_number() {
+                target.word(words.number).store(self.number(), Relaxed);
                 copied = 4;
             }
         }
@@ -442,12 +508,9 @@ impl<'m> Record<'m> {
             true => self.hash_of_key(place.secret()),
             false => self.hash(place.secret()),
         };
-        let from = self.key_at + self.shape.key_len as usize;
-        let len = match self.shape.kind {
-            Kind::Bytes => self.shape.value_len as usize,
-            Kind::Integer => 0,
-        };
-        let content = |seed| self.hash_bytes(seed, from, len).0;
+        let covered = !self.shape.kind.is_number();
+        let len = if covered { self.shape.value_len as usize } else { 0 };
+        let content = |seed| self.hash_bytes(seed, self.value_at(), len).0;
         seal::checksum(self.shape.seal_front(place, reference), hash.0, content)
     }
 
@@ -478,7 +541,7 @@ impl<'m> Record<'m> {
     pub fn revive(self, intent: &mut Intent<'_>, place: Place<'m>) {
         let offset = place.unit_offset(self.reference);
         if !self.is_live() {
-            intent.set(offset, self.shape.header()[0] | LIVE);
+            intent.set(offset, self.header() | LIVE);
         }
         let says_so = || matches!(self.state(), State::Live { .. }) && self.has_front(place);
         if self.shape.sealed && !says_so() {
@@ -488,16 +551,28 @@ impl<'m> Record<'m> {
         }
     }
 
+    /// Its header when it is not live. It keeps its stamp: recovery may bring it back.
+    #[inline(always)]
+    fn header(self) -> u64 {
+        self.shape.header()[0] | self.stamp.bits()
+    }
+
     /// Whether a slot refers to the record.
     pub fn is_live(self) -> bool {
         self.bytes.word(0).load(Relaxed) & LIVE != 0
     }
 
-    /// Will be live. The same intent makes a slot refer to the record.
+    /// Will be live, with this stamp. The same intent makes a slot refer to the record, after this.
     #[inline(always)]
-    pub fn publish(intent: &mut Intent<'_>, place: Place<'_>, reference: u32, shape: Shape) {
+    pub fn publish(
+        intent: &mut Intent<'_>,
+        place: Place<'_>,
+        reference: u32,
+        shape: Shape,
+        stamp: Stamp,
+    ) {
         let offset = place.unit_offset(reference);
-        intent.set(offset, shape.header()[0] | LIVE);
+        intent.set(offset, shape.header()[0] | stamp.bits() | LIVE);
         if shape.sealed {
             let born = intent.field(Field::Born).wrapping_add(1);
             intent.set_field(Field::Born, born);
@@ -512,7 +587,7 @@ impl<'m> Record<'m> {
     #[inline(always)]
     pub fn retire(self, intent: &mut Intent<'_>, place: Place<'_>, reference: u32) -> bool {
         let offset = place.unit_offset(reference);
-        intent.set(offset, self.shape.header()[0]);
+        intent.set(offset, self.header());
         if !self.shape.sealed {
             return false;
         }
@@ -547,9 +622,9 @@ fn write_long(
         (words[len], words[len + 1]) = (key_len, value_len);
         len += 2;
     }
-    let integer = if shape.kind == Kind::Integer { value.try_into().ok() } else { None };
-    if let Some(integer) = integer {
-        words[seal.map_or(1, |(at, _)| at.integer)] = u64::from_ne_bytes(integer);
+    let number = if shape.kind.is_number() { value.try_into().ok() } else { None };
+    if let Some(number) = number {
+        words[seal.map_or(1, |(at, _)| at.number)] = u64::from_le_bytes(number);
         len += 1;
     }
     if shape.has_hash() {
@@ -560,6 +635,6 @@ fn write_long(
     for (to, word) in front.chunks_exact_mut(8).zip(words) {
         to.copy_from_slice(&word.to_ne_bytes());
     }
-    let rest = if integer.is_some() { &[] } else { value };
+    let rest = if number.is_some() { &[] } else { value };
     bytes.store_parts([&front[..len * 8], key, rest]);
 }

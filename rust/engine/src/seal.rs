@@ -1,7 +1,7 @@
 //! The seal of a record in a durable map: what tells, after a crash of the machine, whether the
 //! bytes at some place are one whole record, and whether a slot still referred to it.
 //!
-//! Two words behind the record's header, and behind them the integer of a record that is one:
+//! Two words behind the record's header, and behind them the number of a record that is one:
 //!
 //! ```text
 //! bit 0                                     64
@@ -13,8 +13,8 @@
 //!
 //! The state is one word, so a page that reached the disk at any moment has one of its values; or
 //! it has a word of another record, or of a gap, that lies there by now while the rest of this one
-//! is intact. The tag, which follows from lengths, type and place, tells such a word apart. An
-//! integer is not covered by the checksum, so it shares the page of the state: where the page ends
+//! is intact. The tag, which follows from lengths, type and place, tells such a word apart. A
+//! number is not covered by the checksum, so it shares the page of the state: where the page ends
 //! behind the state, the checksum comes last of the three. The
 //! checksum covers all that does not change as long as the record lies where it lies: the place,
 //! the lengths and the type (its lowest 16 bits cover no more, see `front`), the key, and the value
@@ -40,26 +40,26 @@ const WRITTEN: u64 = 0;
 const LIVE: u64 = 1;
 const RETIRED: u64 = 2;
 
-/// Where the words of a seal lie, and that of an integer, counted from the record's header.
+/// Where the words of a seal lie, and that of a number, counted from the record's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Words {
     /// The state.
     pub state: usize,
     /// The checksum.
     pub checksum: usize,
-    /// The integer, of a record that is one.
-    pub integer: usize,
+    /// The number, of a record that is one.
+    pub number: usize,
 }
 
 impl Words {
     /// The words of a sealed record at a reference.
     #[inline(always)]
-    pub fn of(reference: u32, is_integer: bool) -> Words {
+    pub fn of(reference: u32, is_number: bool) -> Words {
         const LAST: u32 = PAGE_UNITS as u32 - 3;
-        match (reference % PAGE_UNITS as u32 == LAST, is_integer) {
-            (false, _) => Words { checksum: 1, state: 2, integer: 3 },
-            (true, true) => Words { state: 1, integer: 2, checksum: 3 },
-            (true, false) => Words { state: 1, checksum: 2, integer: 3 },
+        match (reference % PAGE_UNITS as u32 == LAST, is_number) {
+            (false, _) => Words { checksum: 1, state: 2, number: 3 },
+            (true, true) => Words { state: 1, number: 2, checksum: 3 },
+            (true, false) => Words { state: 1, checksum: 2, number: 3 },
         }
     }
 }
@@ -145,12 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_lies_in_the_page_of_its_state_wherever_the_record_is() {
+    fn a_number_lies_in_the_page_of_its_state_wherever_the_record_is() {
         for reference in 0..2 * PAGE_UNITS as u32 {
-            let Words { state, checksum, integer } = Words::of(reference, true);
+            let Words { state, checksum, number } = Words::of(reference, true);
             let page = |word: usize| (u64::from(reference) + word as u64) / PAGE_UNITS;
-            assert_eq!(page(state), page(integer), "{reference}");
-            assert_eq!(state + checksum + integer, 6, "{reference}");
+            assert_eq!(page(state), page(number), "{reference}");
+            assert_eq!(state + checksum + number, 6, "{reference}");
         }
     }
 

@@ -17,13 +17,15 @@ use crate::intent::Intent;
 use crate::link;
 use crate::locate::{self, Located, Position};
 use crate::merge;
+use crate::number::Number;
 use crate::place::{Field, Place};
 use crate::quarantine;
 use crate::rebuild;
-use crate::record::{Kind, Record, Shape};
+use crate::record::{Record, Shape};
 use crate::repair;
 use crate::squeeze;
 use crate::table::{Table, bucket_at};
+use crate::uid::Uid;
 use shf_base::error::OpError;
 use shf_base::robust_mutex::{Guard, RobustMutex};
 use shf_base::slot::Presence;
@@ -34,9 +36,8 @@ use std::time::Duration;
 pub struct Placed {
     /// Whether the key had a value before.
     pub replaced: bool,
-    /// Where the key lies: shard, directory bits, bucket and slot, packed. Opaque. It stays there
-    /// until it is deleted, or its table is merged.
-    pub position: u64,
+    /// A name for this life of the key, good until it is deleted.
+    pub uid: Uid,
 }
 
 /// What an attempt to put came to.
@@ -128,39 +129,43 @@ impl<'m> Locked<'m> {
         quarantine::enter_epoch(self.memory.place, epoch)
     }
 
-    /// Inserts or replaces.
+    /// Looks for a key.
     #[inline(always)]
-    pub fn put(&self, hash: Hash, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
-        let shape = self.shape(key, value.len() as u64, Kind::Bytes);
-        self.put_shaped(hash, shape, key, value)
+    pub fn find(&self, hash: Hash, key: &[u8]) -> Result<Located<'m>, OpError> {
+        locate::key(self.memory.place, hash, key)
     }
 
-    /// Adds to an integer in place, or inserts it.
-    #[inline(always)]
-    pub fn add(&self, hash: Hash, key: &[u8], delta: i64) -> Result<i64, OpError> {
-        match locate::key(self.memory.place, hash, key)? {
-            Located::Found(_, _, record) => {
-                if record.shape.kind != Kind::Integer {
-                    let found = record.shape.kind.name();
-                    return Err(OpError::WrongType { expected: Kind::Integer.name(), found });
-                }
-                let value = record.integer();
-                let sum = value.checked_add(delta).ok_or(OpError::Overflow { value, delta })?;
-                record.set_integer(sum);
-                Ok(sum)
-            }
-            _ => {
-                let shape = self.shape(key, 8, Kind::Integer);
-                self.put_shaped(hash, shape, key, &delta.to_le_bytes())?;
-                Ok(delta)
-            }
-        }
+    /// Looks for the key that a UID names.
+    pub fn find_uid(&self, uid: Uid) -> Result<Located<'m>, OpError> {
+        locate::uid(self.memory.place, uid)
     }
 
-    /// Deletes a key; whether it was there.
+    /// Adds to a number in place, or inserts it.
     #[inline(always)]
-    pub fn delete(&self, hash: Hash, key: &[u8]) -> Result<bool, OpError> {
-        match locate::key(self.memory.place, hash, key)? {
+    pub fn add<N: Number>(
+        &self,
+        hash: Hash,
+        shape: Shape,
+        key: &[u8],
+        delta: N::Delta,
+    ) -> Result<N, OpError> {
+        let Some(record) = self.find(hash, key)?.record() else {
+            let sum = N::ZERO.plus(delta)?;
+            self.put(hash, shape, key, &sum.bits().to_le_bytes())?;
+            return Ok(sum);
+        };
+        record.shape.kind.expect(N::KIND)?;
+        let sum = N::of_bits(record.number()).plus(delta)?;
+        let mut intent = Intent::begin(self.memory.place);
+        record.set_number(&mut intent, self.memory.place, sum.bits());
+        intent.commit()?;
+        Ok(sum)
+    }
+
+    /// Deletes a key that was found; whether one was.
+    #[inline(always)]
+    pub fn delete(&self, hash: Hash, found: Located<'m>) -> Result<bool, OpError> {
+        match found {
             Located::Found(position, word, record) => {
                 self.erase(position, word, record)?;
                 compaction::step(self.memory, By::Delete, hash);
@@ -198,14 +203,9 @@ impl<'m> Locked<'m> {
         let _ = merge::step(self.memory);
     }
 
+    /// Inserts or replaces.
     #[inline(always)]
-    fn shape(&self, key: &[u8], value_len: u64, kind: Kind) -> Shape {
-        let sealed = self.memory.place.is_durable();
-        Shape { key_len: key.len() as u64, value_len, kind, sealed }
-    }
-
-    #[inline(always)]
-    fn put_shaped(
+    pub fn put(
         &self,
         hash: Hash,
         shape: Shape,
@@ -274,21 +274,24 @@ impl<'m> Locked<'m> {
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
         Record::write(&place, reference, shape, hash, key, value)?;
-        Record::publish(&mut intent, place, reference, shape);
-        let (position, replaced) = match locate::key(place, hash, key)? {
+        let (stamp, replaced) = match locate::key(place, hash, key)? {
             Located::Found(position, word, old) => {
+                let stamp = old.stamp.next();
+                Record::publish(&mut intent, place, reference, shape, stamp);
                 link::redirect(&mut intent, place, position, word, reference);
                 arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
-                (position, true)
+                (stamp, true)
             }
             Located::Free(position) => {
+                let stamp = place.next_born();
+                Record::publish(&mut intent, place, reference, shape, stamp);
                 link::enter(&mut intent, place, position, hash, reference);
-                (position, false)
+                (stamp, false)
             }
             none => return Ok(Attempt::NoSlot(none)),
         };
         intent.commit()?;
-        Ok(Attempt::Placed(Placed { replaced, position: pack(place, position) }))
+        Ok(Attempt::Placed(Placed { replaced, uid: Uid::new(hash, stamp) }))
     }
 
     #[inline(always)]
@@ -304,16 +307,8 @@ impl<'m> Locked<'m> {
             let lowered = head.with_overflow(head.overflow().saturating_sub(1)).bumped();
             intent.set(table.high_offset(passed), lowered.high);
         }
-        intent.change_field(Field::Keys, |keys| keys.saturating_sub(1));
+        intent.change_field(Field::Keys, |keys| keys - u64::from(keys as u32 != 0));
         arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
         intent.commit()
     }
-}
-
-/// A position in 64 bits: shard, directory bits, bucket, slot.
-fn pack(place: Place<'_>, position: Position<'_>) -> u64 {
-    u64::from(place.shard()) << 29
-        | u64::from(position.entry.index) << 10
-        | (position.bucket as u64) << 4
-        | position.slot as u64
 }

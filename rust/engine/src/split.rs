@@ -145,7 +145,7 @@ fn fill(place: Place<'_>, entry: Entry<'_>, new: Table<'_>) {
 
 /// Starts to fetch the records of a table whose keys are about to be hashed, all at once: one after
 /// the other, each would wait for the memory.
-fn prefetch_records(place: Place<'_>, table: Table<'_>) {
+pub fn prefetch_records(place: Place<'_>, table: Table<'_>) {
     for bucket in 0..BUCKETS {
         for slot in table.head(bucket).occupied() {
             let reference = place.slot_format().reference(table.slot(bucket, slot));

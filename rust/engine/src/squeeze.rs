@@ -269,7 +269,7 @@ impl<'m> Squeeze<'m> {
         // As in `arena::allocate`.
         fence(Ordering::Release);
         record.copy_to(place, target)?;
-        Record::publish(&mut intent, place, target, record.shape);
+        Record::publish(&mut intent, place, target, record.shape, record.stamp);
         link::redirect(&mut intent, place, position, word, target);
         intent.set_field(Field::Moved, intent.field(Field::Moved).wrapping_add(1));
         intent.commit()

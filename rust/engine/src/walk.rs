@@ -1,26 +1,28 @@
-//! Walking all keys while others write: one slot at a time, validated like a get.
+//! Walking all keys while others write, each of them once.
 //!
 //! The walk goes along the directory bits read backwards, lowest first. In that order the keys of a
 //! table are an interval, that of a table of local depth d one of 2^-d of all. A split halves it, a
 //! merge joins it with its neighbour, and nothing else changes it. The walk looks up the table at
-//! its cursor, visits all of it, and goes on at the end of the interval that the table has by then:
-//! - it has split: what moved lies behind that end, unless the cursor lies in it; then it is
-//!   visited anew;
-//! - tables have merged, or pages were moved: it is visited anew, since keys may have gone to other
-//!   buckets.
+//! its cursor, takes down the UID of each key in it that lies at the cursor or behind it (`names`),
+//! and goes on at the end of the table's interval. It counts if the root is the same all the time,
+//! so that no key has gone elsewhere meanwhile; else it is done again. Whoever walks then looks up
+//! the UIDs, one by one.
 //!
-//! So a key that is there from beginning to end is seen at least once; and once more for each time
-//! that its table splits, or tables of its shard merge, while it is visited. Who comes to a table
-//! that takes in what was visited already sees that part once more.
+//! So a key that is there from beginning to end is seen once, whatever splits and merges meanwhile:
+//! its place in the order stays, the intervals that are taken down follow each other without gaps,
+//! and a UID finds it wherever it is by then. A key that was never there has no UID.
 
 use crate::directory::{self, Entry};
+use crate::group::SLOTS;
 use crate::hash::DIRECTORY_BITS;
-use crate::place::{Field, Place};
+use crate::place::Place;
 use crate::read::{ATTEMPTS, Seen};
 use crate::record::Record;
 use crate::shard::Locked;
+use crate::split;
 use crate::table::BUCKETS;
-use bumpalo::Bump;
+use crate::uid::Uid;
+use arrayvec::ArrayVec;
 use shf_base::atomic::spin_hint;
 use shf_base::crash;
 use shf_base::error::OpError;
@@ -49,8 +51,11 @@ pub fn tables<'m>(
     Ok(true)
 }
 
+/// The UIDs of the keys of one table.
+pub type Names = ArrayVec<Uid, { BUCKETS * SLOTS }>;
+
 /// The end of all cursors.
-const END: u32 = 1 << DIRECTORY_BITS;
+pub const END: u32 = 1 << DIRECTORY_BITS;
 
 /// The directory bits of a cursor, and the cursor of directory bits.
 fn reversed(bits: u32) -> u32 {
@@ -61,7 +66,6 @@ fn reversed(bits: u32) -> u32 {
 struct View<'m> {
     entry: Entry<'m>,
     root: u64,
-    vacated: u64,
 }
 
 impl<'m> View<'m> {
@@ -69,26 +73,13 @@ impl<'m> View<'m> {
     fn at(place: Place<'m>, cursor: u32) -> Result<Option<View<'m>>, OpError> {
         for _ in 0..ATTEMPTS {
             let root = directory::root(&place);
-            // Counted before the root is: who finds it raised later finds this raised, too.
-            let vacated = place.load(Field::Vacated);
             let found = directory::find_from(&place, root, reversed(cursor));
             if directory::root(&place) == root {
-                return Ok(found?.map(|entry| View { entry, root, vacated }));
+                return Ok(found?.map(|entry| View { entry, root }));
             }
             spin_hint();
         }
         Err(OpError::Busy)
-    }
-
-    /// Whether the table was the one at the cursor all the time, with each key in its place.
-    fn renew(&mut self, place: Place<'m>, cursor: u32) -> Result<bool, OpError> {
-        if directory::root(&place) == self.root {
-            return Ok(true);
-        }
-        let Some(now) = View::at(place, cursor)? else { return Ok(false) };
-        let same = now.vacated == self.vacated && now.entry.table.page == self.entry.table.page;
-        *self = now;
-        Ok(same)
     }
 
     /// The cursor behind the table's interval.
@@ -100,7 +91,7 @@ impl<'m> View<'m> {
 
 /// How many tables a walk may visit: a directory that leads to more than there were pages, and has
 /// not changed, is damaged.
-struct Bound<'m> {
+pub struct Bound<'m> {
     place: Place<'m>,
     begun: u64,
     pages: u64,
@@ -108,12 +99,13 @@ struct Bound<'m> {
 }
 
 impl<'m> Bound<'m> {
-    fn new(place: Place<'m>) -> Bound<'m> {
+    /// For a walk that begins.
+    pub fn new(place: Place<'m>) -> Bound<'m> {
         Bound { place, begun: directory::moves(directory::root(&place)), pages: 0, visited: 0 }
     }
 
     /// Counts a visit.
-    fn visit(&mut self) -> Result<(), OpError> {
+    pub fn visit(&mut self) -> Result<(), OpError> {
         let moves = directory::moves(directory::root(&self.place)).wrapping_sub(self.begun);
         self.pages = self.pages.max(self.place.limits().1.into());
         self.visited += 1;
@@ -125,137 +117,101 @@ impl<'m> Bound<'m> {
     }
 }
 
-/// Calls `visit` with copies of every key and value of a shard until it returns false. `calm` locks
-/// the shard, or answers `Busy`: it is asked only where running writers interfered for too long.
-pub fn pairs<'m>(
-    place: Place<'m>,
-    scratch: &mut Bump,
-    calm: &dyn Fn() -> Result<Locked<'m>, OpError>,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-) -> Result<bool, OpError> {
-    let (mut cursor, mut bound) = (0, Bound::new(place));
-    while cursor < END {
-        let Some(mut view) = View::at(place, cursor)? else { break };
-        bound.visit()?;
-        match table(place, cursor, &mut view, scratch, calm, visit)? {
-            Visit::Done => cursor = view.end(cursor),
-            Visit::Stopped => return Ok(false),
-            Visit::Moved => {}
-        }
-    }
-    Ok(true)
-}
-
-/// What a visit came to.
-enum Visit {
-    Done,
-    /// Whoever is visited wants no more.
-    Stopped,
-    /// Something has moved, and has to be looked up again.
-    Moved,
-}
-
-/// Visits all pairs of a table.
-fn table<'m>(
+/// Makes `names` the UIDs of the keys that the next table of a shard holds from a cursor on, and
+/// that begin with `prefix`; returns the cursor behind them. `calm` locks the shard, or answers
+/// `Busy`: it is asked only where running writers interfered for too long.
+pub fn names<'m>(
     place: Place<'m>,
     cursor: u32,
-    view: &mut View<'m>,
-    scratch: &mut Bump,
+    prefix: &[u8],
     calm: &dyn Fn() -> Result<Locked<'m>, OpError>,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-) -> Result<Visit, OpError> {
-    for bucket in 0..BUCKETS {
-        for slot in view.entry.table.head(bucket).occupied() {
-            loop {
-                match visit_slot(place, view, (bucket, slot), scratch, calm, visit)? {
-                    Visit::Done => break,
-                    Visit::Stopped => return Ok(Visit::Stopped),
-                    Visit::Moved if view.renew(place, cursor)? => {}
-                    Visit::Moved => return Ok(Visit::Moved),
-                }
-            }
-        }
-    }
-    Ok(if view.renew(place, cursor)? { Visit::Done } else { Visit::Moved })
-}
-
-/// What a look at a slot gave.
-enum Look<'s> {
-    Pair(&'s [u8], &'s [u8]),
-    Empty,
-    /// A writer interfered.
-    Again,
-    /// The directory has changed.
-    Moved,
-}
-
-/// Visits the pair in a slot, as it was at one moment and outside of the lock.
-fn visit_slot<'m>(
-    place: Place<'m>,
-    view: &View<'m>,
-    slot: (usize, usize),
-    scratch: &mut Bump,
-    calm: &dyn Fn() -> Result<Locked<'m>, OpError>,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-) -> Result<Visit, OpError> {
+    names: &mut Names,
+) -> Result<u32, OpError> {
     let mut locked = None;
     for attempt in 0..=ATTEMPTS {
         if attempt == ATTEMPTS {
             locked = Some(calm()?);
         }
-        scratch.reset();
-        let found = look(place, view, slot, scratch)?;
-        let more = match found {
-            Look::Pair(key, value) => {
-                drop(locked.take());
-                visit(key, value)
-            }
-            Look::Empty => true,
-            Look::Moved => return Ok(Visit::Moved),
-            Look::Again => {
-                spin_hint();
-                continue;
-            }
-        };
-        return Ok(if more { Visit::Done } else { Visit::Stopped });
+        names.clear();
+        let Some(view) = View::at(place, cursor)? else { return Ok(END) };
+        split::prefetch_records(place, view.entry.table);
+        if table(place, cursor, &view, prefix, names)? && directory::root(&place) == view.root {
+            return Ok(view.end(cursor));
+        }
+        spin_hint();
     }
+    drop(locked);
     Err(OpError::Busy)
 }
 
-/// Copies the pair in a slot.
-fn look<'s>(
+/// Takes down the keys of a table; false: a writer interfered.
+fn table(
+    place: Place<'_>,
+    cursor: u32,
+    view: &View<'_>,
+    prefix: &[u8],
+    names: &mut Names,
+) -> Result<bool, OpError> {
+    let places = cursor..view.end(cursor);
+    for bucket in 0..BUCKETS {
+        for slot in view.entry.table.head(bucket).occupied() {
+            let mut look = Look::Again;
+            for _ in 0..ATTEMPTS {
+                look = name(place, view, (bucket, slot), prefix)?;
+                if !matches!(look, Look::Again) {
+                    break;
+                }
+                spin_hint();
+            }
+            match look {
+                // A table may hold other keys than those that the directory leads there for: of
+                // before the cursor, after a merge; of behind the end, as long as a merge or a
+                // split is under way.
+                Look::Name(uid) if places.contains(&reversed(uid.hash().directory())) => {
+                    names.push(uid);
+                }
+                Look::Name(_) | Look::Nothing => {}
+                Look::Again => return Ok(false),
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// What a look at a slot gave.
+enum Look {
+    Name(Uid),
+    /// It is empty, or its key does not begin as it should.
+    Nothing,
+    /// A writer interfered.
+    Again,
+}
+
+/// The UID of the key in a slot.
+fn name(
     place: Place<'_>,
     view: &View<'_>,
     (number, slot): (usize, usize),
-    scratch: &'s Bump,
-) -> Result<Look<'s>, OpError> {
+    prefix: &[u8],
+) -> Result<Look, OpError> {
     let table = view.entry.table;
     let bucket = table.bucket(number);
     let head = bucket.head();
     if head.tag(slot) == 0 {
-        return Ok(Look::Empty);
+        return Ok(Look::Nothing);
     }
     let word = bucket.slot(slot);
     let seen = Seen::new(&place, view.root, bucket, slot, word, head);
-    let changed = || match directory::root(&place) == view.root {
-        true => Look::Again,
-        false => Look::Moved,
-    };
     crash::looking();
     let record = Record::at(&place, place.slot_format().reference(word));
-    // Lengths are acted upon only once they are known to be the record's.
+    let found = record.map(|record| {
+        let uid = Uid::new(record.hash(place.secret()), record.stamp);
+        if record.key_begins_with(prefix) { Look::Name(uid) } else { Look::Nothing }
+    });
     if !seen.unchanged() {
-        return Ok(changed());
+        return Ok(Look::Again);
     }
-    let Some(record) = record else {
-        return Err(place.corrupt(table.slot_offset(number, slot), "slot without a record"));
-    };
-    let key = buffer(scratch, record.shape.key_len)?;
-    let value = buffer(scratch, record.shape.value_len)?;
-    let Some(copying) = seen.begin_copy(&record) else { return Ok(changed()) };
-    record.copy_key(key);
-    record.copy_value(value);
-    Ok(if copying.is_whole() { Look::Pair(key, value) } else { changed() })
+    found.ok_or_else(|| place.corrupt(table.slot_offset(number, slot), "slot without a record"))
 }
 
 /// Deletes all keys of a shard that are there from beginning to end, a bucket at a time, each under
@@ -277,7 +233,7 @@ pub fn clear<'m>(
                 (bucket, known) = (0, Some(root));
             }
             if bucket == BUCKETS {
-                cursor = View { entry, root, vacated: 0 }.end(cursor);
+                cursor = View { entry, root }.end(cursor);
                 break;
             }
             erased += locked.clear_bucket(entry.table, bucket)?;
@@ -285,9 +241,4 @@ pub fn clear<'m>(
         }
     }
     Ok(erased)
-}
-
-fn buffer(scratch: &Bump, len: u64) -> Result<&mut [u8], OpError> {
-    let len_bytes = len as usize;
-    scratch.try_alloc_slice_fill_copy(len_bytes, 0).map_err(|_| OpError::OutOfMemory { bytes: len })
 }

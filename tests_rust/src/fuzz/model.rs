@@ -76,7 +76,7 @@ impl Model {
             // No integer has a key as long as that.
             (_, Err(OpError::TooLarge { .. })) | (Some(_), Err(OpError::WrongType { .. })) => {}
             (Some(Some(old)), Err(OpError::Overflow { value, .. })) => {
-                assert_eq!(value, old, "{}", name(key));
+                assert_eq!(value, i128::from(old), "{}", name(key));
                 assert!(old.checked_add(delta).is_none(), "{old} + {delta}");
             }
             (Some(None), answer) => panic!("add to the bytes of {}: {answer:?}", name(key)),

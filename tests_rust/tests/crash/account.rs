@@ -9,8 +9,9 @@ use shf_base::atomic::Ordering::Acquire;
 use shf_base::geometry::PAGE_UNITS;
 use shf_base::open::Opened;
 use shf_engine::intent::Intent;
+use shf_engine::kind::Kind;
 use shf_engine::place::{Field, Place, unpair};
-use shf_engine::record::{Kind, Shape};
+use shf_engine::record::Shape;
 use shf_engine::run::{self, Run};
 use shf_engine::{class, stacks};
 

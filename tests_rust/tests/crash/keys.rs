@@ -84,6 +84,28 @@ fn an_add_survives_death_at_every_step() {
     Experiment::new("add", prepare, add()).run(2);
 }
 
+#[test]
+fn conditional_changes_survive_death_at_every_step() {
+    // Goal: P2 for what looks first and then changes: each is one of the operations above.
+    let value = || vec![1; 30];
+    let swap = Operation::Swap(KEY.to_vec(), value(), vec![2; 60]);
+    Experiment::new("swap", fill_with_key(30), swap).run(20);
+    let delete = Operation::DeleteIf(KEY.to_vec(), value());
+    Experiment::new("delete-if", fill_with_key(30), delete).run(20);
+    Experiment::new("take", fill_with_key(30_000), Operation::Take(KEY.to_vec())).run(20);
+    let append = Operation::Append(KEY.to_vec(), vec![2; 15]);
+    Experiment::new("append", fill_with_key(30), append).run(20);
+}
+
+#[test]
+fn changes_by_uid_survive_death_at_every_step() {
+    // Goal: P2 for a put and a delete of a key that a UID names.
+    let put = Operation::PutNamed(KEY.to_vec(), vec![2; 60]);
+    Experiment::new("put-named", fill_with_key(30), put).run(20);
+    let delete = Operation::DeleteNamed(KEY.to_vec());
+    Experiment::new("delete-named", fill_with_key(30), delete).run(20);
+}
+
 /// Bytes of a value of several MiB.
 const HUGE: usize = 2_400_000;
 

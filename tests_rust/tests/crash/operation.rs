@@ -3,7 +3,7 @@
 use crate::KEY;
 use shf_base::geometry::UNIT_BYTES;
 use shf_engine::seal::SEAL_BYTES;
-use shf_engine::{Map, OpError};
+use shf_engine::{Condition, Map, OpError};
 use shf_tests::Random;
 
 /// One call.
@@ -13,6 +13,15 @@ pub enum Operation {
     PutMany(Vec<(Vec<u8>, Vec<u8>)>),
     Delete(Vec<u8>),
     Add(Vec<u8>, i64),
+    /// Puts, if the key has this value.
+    Swap(Vec<u8>, Vec<u8>, Vec<u8>),
+    /// Deletes, if the key has this value.
+    DeleteIf(Vec<u8>, Vec<u8>),
+    Take(Vec<u8>),
+    Append(Vec<u8>, Vec<u8>),
+    /// Puts and deletes by UIDs.
+    PutNamed(Vec<u8>, Vec<u8>),
+    DeleteNamed(Vec<u8>),
     Clear,
     Sync,
 }
@@ -34,7 +43,8 @@ impl Operation {
             (8 + SEAL_BYTES + (key.len() + value.len()) as u64).div_ceil(UNIT_BYTES)
         };
         match self {
-            Operation::Put(key, value) => record((key, value)),
+            Operation::Put(key, value) | Operation::PutNamed(key, value) => record((key, value)),
+            Operation::Swap(key, _, value) => record((key, value)),
             Operation::PutMany(pairs) => {
                 pairs.iter().map(|(key, value)| record((key, value))).sum()
             }
@@ -50,6 +60,16 @@ impl Operation {
             }
             Operation::Delete(key) => map.delete(key).map(drop),
             Operation::Add(key, delta) => map.add(key, *delta).map(drop),
+            Operation::Swap(key, old, new) => map.put_if(key, new, Condition::Value(old)).map(drop),
+            Operation::DeleteIf(key, old) => map.delete_if(key, Condition::Value(old)).map(drop),
+            Operation::Take(key) => map.take(key, &mut Vec::new()).map(drop),
+            Operation::Append(key, suffix) => map.append(key, suffix).map(drop),
+            Operation::PutNamed(key, value) => {
+                map.uid(key)?.map_or(Ok(()), |uid| map.put_uid(uid, value).map(drop))
+            }
+            Operation::DeleteNamed(key) => {
+                map.uid(key)?.map_or(Ok(()), |uid| map.delete_uid(uid).map(drop))
+            }
             Operation::Clear => map.clear().map(drop),
             Operation::Sync => map.sync(),
         }

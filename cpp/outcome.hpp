@@ -1,0 +1,115 @@
+// What calls of the bridge take and answer, and the results that C++ makes of it. Not public.
+#ifndef SHF_OUTCOME_HPP_
+#define SHF_OUTCOME_HPP_
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "shf-bridge/src/lib.rs.h"
+#include "shf/result.hpp"
+
+namespace shf {
+
+using Bytes = rust::Slice<const uint8_t>;
+
+inline const uint8_t* Data(std::string_view bytes) {
+  return reinterpret_cast<const uint8_t*>(bytes.data());
+}
+
+inline Bytes View(std::string_view bytes) { return Bytes(Data(bytes), bytes.size()); }
+
+// Whether no memory can look like this.
+inline bool Impossible(std::string_view bytes) {
+  return (bytes.data() == nullptr && !bytes.empty()) || bytes.size() > PTRDIFF_MAX;
+}
+
+// Whether there are bytes that the engine can be handed as they are.
+inline bool IsMemory(std::string_view bytes) {
+  return bytes.data() != nullptr && bytes.size() <= PTRDIFF_MAX;
+}
+
+[[gnu::cold, gnu::noinline]] inline Error ImpossibleError(const char* what,
+                                                          std::string_view bytes) {
+  const std::string size = std::to_string(bytes.size());
+  if (bytes.data() == nullptr) {
+    return {Status::kInvalidArgument, std::string(what) + ": null pointer with length " + size};
+  }
+  return {Status::kTooLarge, std::string(what) + ": no map holds " + size + " bytes"};
+}
+
+[[gnu::cold, gnu::noinline]] inline Error NullError(const char* what) {
+  return {Status::kInvalidArgument, std::string(what) + ": null pointer"};
+}
+
+[[gnu::cold, gnu::noinline]] inline Error NotAttached() {
+  return {Status::kNotAttached, "not attached to a map"};
+}
+
+// The error of an outcome other than kOk, kAbsent and kBufferTooSmall.
+[[gnu::cold, gnu::noinline]] inline Error ErrorOf(const bridge::Outcome& outcome) {
+  const Status status = static_cast<Status>(outcome.status);
+  const rust::String text = bridge::take_failure_text();
+  if (text.empty()) return {status, StatusName(status)};
+  return {status, std::string(text.data(), text.size())};
+}
+
+// An answer in one register that failed, as an outcome.
+inline bridge::Outcome Unpacked(uint64_t answer) {
+  constexpr unsigned kStatusShift = 53;
+  return {static_cast<uint32_t>(answer >> kStatusShift & 0xff), false,
+          answer & ((uint64_t{1} << kStatusShift) - 1)};
+}
+
+inline bool IsOk(const bridge::Outcome& outcome) {
+  return outcome.status == static_cast<uint32_t>(Status::kOk);
+}
+
+inline bool IsAbsent(const bridge::Outcome& outcome) {
+  return outcome.status == static_cast<uint32_t>(Status::kAbsent);
+}
+
+template <typename T>
+Result<T> Answer(const bridge::Outcome& outcome, T value) {
+  if (IsOk(outcome)) return value;
+  // Usual answers to many a get: no text is made for them.
+  if (IsAbsent(outcome)) return Result<T>(Status::kAbsent);
+  if (outcome.status == static_cast<uint32_t>(Status::kBufferTooSmall)) {
+    return Result<T>(Status::kBufferTooSmall, outcome.value);
+  }
+  return ErrorOf(outcome);
+}
+
+inline Result<void> Answer(const bridge::Outcome& outcome) {
+  if (IsOk(outcome)) return {};
+  if (IsAbsent(outcome)) return Result<void>(Status::kAbsent);
+  return ErrorOf(outcome);
+}
+
+// Runs what makes a string longer. False: there is no memory, as far as exceptions can tell.
+template <typename Growth>
+bool Allocates(Growth growth) {
+#if defined(__cpp_exceptions)
+  try {
+    growth();
+  } catch (const std::bad_alloc&) {
+    return false;
+  } catch (const std::length_error&) {
+    return false;
+  }
+#else
+  growth();
+#endif
+  return true;
+}
+
+inline Error OutOfMemory(uint64_t bytes) {
+  return {Status::kOutOfMemory, "out of memory: the value has " + std::to_string(bytes) + " bytes"};
+}
+
+}  // namespace shf
+
+#endif  // SHF_OUTCOME_HPP_

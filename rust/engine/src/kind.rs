@@ -1,0 +1,84 @@
+//! The type of a value, which its record says.
+
+use shf_base::error::OpError;
+
+/// The type of a value. The numbers are those of records' headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Any bytes.
+    Bytes = 0,
+    /// A signed 64-bit integer.
+    Integer = 1,
+    /// An unsigned 64-bit integer.
+    Unsigned = 2,
+    /// A 64-bit floating-point number of IEEE 754.
+    Double = 3,
+    /// UTF-8.
+    Text = 4,
+    /// True or false, a byte 1 or 0.
+    Boolean = 5,
+}
+
+impl Kind {
+    const ALL: [Kind; 6] =
+        [Kind::Bytes, Kind::Integer, Kind::Unsigned, Kind::Double, Kind::Text, Kind::Boolean];
+
+    /// The type with a number.
+    #[inline(always)]
+    pub fn of(number: u64) -> Option<Kind> {
+        Kind::ALL.get(number as usize).copied()
+    }
+
+    /// Whether a value is 8 bytes, little-endian, that are aligned and change in place.
+    #[inline(always)]
+    pub fn is_number(self) -> bool {
+        matches!(self, Kind::Integer | Kind::Unsigned | Kind::Double)
+    }
+
+    /// Whether a value of this type can have a length.
+    #[inline(always)]
+    pub fn takes(self, len: u64) -> bool {
+        match self {
+            Kind::Bytes | Kind::Text => true,
+            Kind::Boolean => len == 1,
+            Kind::Integer | Kind::Unsigned | Kind::Double => len == 8,
+        }
+    }
+
+    /// `WrongType` unless this is the type that is expected.
+    #[inline(always)]
+    pub fn expect(self, expected: Kind) -> Result<(), OpError> {
+        if self == expected { Ok(()) } else { Err(self.is_not(expected)) }
+    }
+
+    #[cold]
+    fn is_not(self, expected: Kind) -> OpError {
+        OpError::WrongType { expected: expected.name(), found: self.name() }
+    }
+
+    /// The name that errors use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Bytes => "bytes",
+            Kind::Integer => "integer",
+            Kind::Unsigned => "unsigned integer",
+            Kind::Double => "double",
+            Kind::Text => "text",
+            Kind::Boolean => "boolean",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_each_type_leads_back_to_it() {
+        for (number, kind) in (0..).zip(Kind::ALL) {
+            assert_eq!((kind as u64, Kind::of(number)), (number, Some(kind)));
+        }
+        assert_eq!(Kind::of(Kind::ALL.len() as u64), None);
+    }
+}

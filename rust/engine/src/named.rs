@@ -1,0 +1,111 @@
+//! Operations on keys that are named by UIDs, without hashing or comparing keys.
+//!
+//! A UID names one life of a key (`uid`): while the key lives, each of these is the operation on
+//! the key itself; from its deletion on, the key is not there for them, also when it was put again.
+
+use crate::directory;
+use crate::kind::Kind;
+use crate::map::{Map, copied};
+use crate::record::{Record, Shape};
+use crate::shard::Placed;
+use crate::sink::Sink;
+use crate::take::{KeyToSink, Nothing, Take, ToSink, ToSlice, WithStamp};
+use crate::uid::Uid;
+use shf_base::error::OpError;
+use std::cell::Cell;
+
+impl Map {
+    /// The UID of the key's present life; `None`: the key is not there. A put tells it as well.
+    pub fn uid(&self, key: &[u8]) -> Result<Option<Uid>, OpError> {
+        let hash = self.hash(key);
+        let found = self.read(hash, |record| record.key_is(key), WithStamp(Nothing))?;
+        Ok(found.map(|((), stamp)| Uid::new(hash, stamp)))
+    }
+
+    /// As `get_to`.
+    #[inline]
+    pub fn get_uid_to(&self, uid: Uid, sink: &mut impl Sink) -> Result<Option<usize>, OpError> {
+        let answer = self.read_uid(uid, ToSink(&mut *sink)).and_then(Option::transpose);
+        if !matches!(answer, Ok(Some(_))) {
+            sink.discard();
+        }
+        answer
+    }
+
+    /// As `get_into`.
+    #[inline]
+    pub fn get_uid_into(&self, uid: Uid, into: &mut [u8]) -> Result<Option<usize>, OpError> {
+        let found = self.read_uid(uid, ToSlice(&mut *into))?;
+        copied(found, into.len())
+    }
+
+    /// Copies the key to where `sink` says and returns its length; `None`: it is not there.
+    pub fn key_of_uid(&self, uid: Uid, sink: &mut impl Sink) -> Result<Option<usize>, OpError> {
+        let answer = self.read_uid(uid, KeyToSink(&mut *sink)).and_then(Option::transpose);
+        if !matches!(answer, Ok(Some(_))) {
+            sink.discard();
+        }
+        answer
+    }
+
+    /// Whether the key is there.
+    pub fn contains_uid(&self, uid: Uid) -> Result<bool, OpError> {
+        Ok(self.read_uid(uid, Nothing)?.is_some())
+    }
+
+    /// Replaces the value; `None`: the key is not there, and nothing has changed. Needs private
+    /// memory for the key.
+    ///
+    /// Errors: as `put`, and `OutOfMemory`.
+    pub fn put_uid(&self, uid: Uid, value: &[u8]) -> Result<Option<Placed>, OpError> {
+        let locked = self.lock_place(self.fetch_bucket(uid.hash()))?;
+        let Some(record) = locked.find_uid(uid)?.record() else { return Ok(None) };
+        let (mut key, len) = (Vec::new(), record.shape.key_len as usize);
+        let reserved = key.try_reserve_exact(len);
+        reserved.map_err(|_| OpError::OutOfMemory { bytes: len as u64 })?;
+        key.resize(len, 0);
+        record.copy_key(&mut key);
+        let shape = Shape::fitting(&self.facts, len, value.len() as u64, Kind::Bytes)?;
+        locked.put(self.hash(&key), shape, &key, value).map(Some)
+    }
+
+    /// Deletes the key; whether it was there.
+    pub fn delete_uid(&self, uid: Uid) -> Result<bool, OpError> {
+        let locked = self.lock_place(self.fetch_bucket(uid.hash()))?;
+        locked.delete(uid.hash(), locked.find_uid(uid)?)
+    }
+
+    /// The UID whose `short` bits these are, if one key that is there has it, and no other; `None`
+    /// also where the shard's index is too large for so few bits to lead to the key. Short bits know
+    /// no lives, and of N keys in a map one in 2^32 / N has those of a given other one.
+    pub fn uid_of_short(&self, short: u32) -> Result<Option<Uid>, OpError> {
+        let (shards, secret) = (self.facts.geometry.shards(), self.facts.secret);
+        let (hash, bits) = Uid::hash_of_short(short, shards);
+        let place = self.place(hash.shard_bits());
+        match directory::find(&place, hash.directory())? {
+            Some(entry) if entry.depth <= bits => {}
+            _ => return Ok(None),
+        }
+        let (found, others) = (Cell::new(None), Cell::new(false));
+        let collect = |record: &Record<'_>| {
+            let uid = Uid::new(record.hash(secret), record.stamp);
+            if uid.short(shards) == short {
+                others.set(others.get() || found.replace(Some(uid)).is_some_and(|old| old != uid));
+            }
+            false
+        };
+        // Looks at all records that could be it, and finds none.
+        self.read(hash, collect, Nothing)?;
+        Ok(if others.get() { None } else { found.get() })
+    }
+
+    #[inline(always)]
+    pub(crate) fn read_uid<T: Take>(
+        &self,
+        uid: Uid,
+        take: T,
+    ) -> Result<Option<T::Answer>, OpError> {
+        let secret = self.facts.secret;
+        self.read(uid.hash(), |record| uid.names(record, secret), take)
+    }
+}

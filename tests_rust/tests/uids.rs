@@ -1,0 +1,154 @@
+//! UIDs: stable while a key lives, refused from its deletion on.
+#![cfg(not(any(miri, loom)))]
+
+use shf_engine::place::Field;
+use shf_engine::{Map, Uid};
+use shf_tests::image::Image;
+use shf_tests::map_file::MapFile;
+use shf_tests::process::{self, End};
+use shf_tests::{Random, assert_sound};
+use std::collections::HashMap;
+use std::os::unix::fs::FileExt;
+
+fn value_of(map: &Map, uid: Uid) -> Option<Vec<u8>> {
+    let mut value = Vec::new();
+    let len = map.get_uid_to(uid, &mut value).unwrap();
+    assert_eq!(len.unwrap_or(0), value.len());
+    len.map(|_| value)
+}
+
+fn key_of(map: &Map, uid: Uid) -> Option<Vec<u8>> {
+    let mut key = Vec::new();
+    map.key_of_uid(uid, &mut key).unwrap().map(|_| key)
+}
+
+/// Short keys, some long enough to be kept with their hash, and an empty one.
+fn key(number: u64) -> Vec<u8> {
+    let mut key = number.to_le_bytes().to_vec();
+    key.resize([8, 8, 20, 300, 8, 9000][(number % 6) as usize], 1);
+    key.truncate(if number == 0 { 0 } else { key.len() });
+    key
+}
+
+#[test]
+fn a_uid_names_its_key_through_growth_updates_merges_and_compaction() {
+    // Goal: a UID is good for the life of its key and no longer. Method: seeded puts, deletes,
+    // updates and whole waves of other keys, on one shard, against a model of who lives; after
+    // each wave all UIDs are asked, also those of the dead.
+    let file = MapFile::new("uids");
+    let map = file.create(1);
+    let mut random = Random::from_env(41);
+    let mut living: HashMap<u64, (Uid, Vec<u8>)> = HashMap::new();
+    let mut dead: Vec<Uid> = Vec::new();
+    for wave in 0..12u64 {
+        for _ in 0..1500 {
+            let number = random.below(400);
+            if random.below(4) == 0 {
+                let there = living.remove(&number);
+                assert_eq!(map.delete(&key(number)).unwrap(), there.is_some());
+                dead.extend(there.map(|(uid, _)| uid));
+                continue;
+            }
+            let len = [20, 60, 100, 5000][random.below(4) as usize];
+            let value = random.bytes(len);
+            let put = map.put(&key(number), &value).unwrap();
+            if let Some((uid, _)) = living.get(&number) {
+                assert_eq!((put.replaced, put.uid), (true, *uid));
+            } else {
+                assert!(!put.replaced && !dead.contains(&put.uid));
+            }
+            living.insert(number, (put.uid, value));
+        }
+        let others = |number: u64| (1_000_000 + number).to_le_bytes();
+        for number in 0..[0, 6000][(wave % 2) as usize] {
+            map.put(&others(number), &[1; 30]).unwrap();
+        }
+        for number in 0..[6000, 0][(wave % 2) as usize] {
+            map.delete(&others(number)).unwrap();
+        }
+        for (number, (uid, value)) in &living {
+            assert_eq!(key_of(&map, *uid), Some(key(*number)));
+            assert_eq!(value_of(&map, *uid).as_ref(), Some(value));
+            assert_eq!(map.uid(&key(*number)), Ok(Some(*uid)));
+            assert_eq!(Uid::from_bits(uid.bits()), *uid);
+        }
+        for uid in &dead {
+            assert_eq!((value_of(&map, *uid), key_of(&map, *uid)), (None, None));
+            assert_eq!(map.contains_uid(*uid), Ok(false));
+            assert_eq!(map.put_uid(*uid, b"late"), Ok(None));
+            assert_eq!(map.delete_uid(*uid), Ok(false));
+        }
+    }
+    assert!(map.stats().moved_records > 0 && map.stats().splits > 0 && dead.len() > 100);
+    assert_sound(&map);
+}
+
+#[test]
+fn a_key_is_changed_and_deleted_by_its_uid() {
+    let file = MapFile::new("uids-change");
+    let map = file.create(4);
+    let put = map.put(b"key", b"old").unwrap();
+    let again = map.put_uid(put.uid, b"new and longer").unwrap().unwrap();
+    assert_eq!((again.replaced, again.uid), (true, put.uid));
+    let mut value = [0; 20];
+    assert_eq!(map.get_uid_into(put.uid, &mut value), Ok(Some(14)));
+    assert_eq!(&value[..14], b"new and longer");
+    assert_eq!(map.delete_uid(put.uid), Ok(true));
+    assert_eq!(map.contains(b"key"), Ok(false));
+    let reborn = map.put(b"key", b"old").unwrap();
+    assert_ne!(reborn.uid, put.uid);
+    assert_eq!(value_of(&map, put.uid), None);
+    assert_eq!(value_of(&map, reborn.uid), Some(b"old".to_vec()));
+    assert_eq!(map.uid(b"not there"), Ok(None));
+}
+
+#[test]
+fn bits_that_no_put_gave_name_nothing() {
+    let file = MapFile::new("uids-forged");
+    let map = file.create(2);
+    let uids: Vec<Uid> =
+        (0..500u64).map(|key| map.put(&key.to_le_bytes(), b"v").unwrap().uid).collect();
+    let mut random = Random::from_env(42);
+    for _ in 0..100_000 {
+        let near = uids[random.below(500) as usize].bits() ^ 1 << random.below(64);
+        for bits in [random.next(), near, 0, u64::MAX] {
+            let uid = Uid::from_bits(bits);
+            assert!(!map.contains_uid(uid).unwrap() || uids.contains(&uid), "{bits:#x}");
+        }
+    }
+}
+
+#[test]
+fn a_uid_is_good_in_every_process_and_in_handles_to_come() {
+    let file = MapFile::new("uids-processes");
+    let uid = file.create(4).put(b"key", b"value").unwrap().uid;
+    let child = process::spawn(|| {
+        let map = file.open();
+        value_of(&map, uid) == Some(b"value".to_vec()) && map.put_uid(uid, b"child").is_ok()
+    });
+    assert_eq!(process::wait(child), End::Exited(0));
+    assert_eq!(value_of(&file.open_read_only(), uid), Some(b"child".to_vec()));
+}
+
+#[test]
+fn a_repair_keeps_uids() {
+    // Goal: records carry their generation, so an index that is made anew finds them by it.
+    let file = MapFile::new("uids-repair");
+    let map = file.create(1);
+    let uids: Vec<Uid> =
+        (0..2000u64).map(|key| map.put(&key.to_le_bytes(), b"v").unwrap().uid).collect();
+    let gone = uids[7];
+    map.delete(&7u64.to_le_bytes()).unwrap();
+    let image = Image::of(file.folder(), file.name());
+    let keys = map.geometry().shard_header(0) + Field::Keys as u64;
+    image.file().write_all_at(&1u32.to_le_bytes(), keys).unwrap();
+    assert!(!map.verify().unwrap().is_empty());
+    map.repair().unwrap();
+    for (number, uid) in uids.iter().enumerate() {
+        let expected = (number != 7).then(|| (number as u64).to_le_bytes().to_vec());
+        assert_eq!(key_of(&map, *uid), expected);
+    }
+    map.put(&7u64.to_le_bytes(), b"v").unwrap();
+    assert_eq!(value_of(&map, gone), None);
+    assert_sound(&map);
+}

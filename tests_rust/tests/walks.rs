@@ -1,0 +1,147 @@
+//! Walks: each key once, whatever happens meanwhile.
+#![cfg(not(any(miri, loom)))]
+
+use shf_engine::{Cursor, Kind, Map, OpError, Value};
+use shf_tests::map_file::MapFile;
+use shf_tests::{Random, assert_sound};
+use std::collections::{BTreeMap, BTreeSet};
+
+fn all(map: &Map, prefix: &[u8]) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    map.for_each_with(prefix, &mut |pair| {
+        keys.push(pair.key.to_vec());
+        true
+    })
+    .unwrap();
+    keys
+}
+
+#[test]
+fn a_walk_gives_pairs_types_and_uids() {
+    let file = MapFile::new("walk");
+    let map = file.create(4);
+    let mut model = BTreeMap::new();
+    for key in 0..3000u64 {
+        let (key, value) = (key.to_le_bytes().to_vec(), vec![key as u8; key as usize % 50]);
+        let uid = map.put(&key, &value).unwrap().uid;
+        model.insert(key, (value, Kind::Bytes, uid));
+    }
+    let uid = map.put_value(b"text", Value::Text("t")).unwrap().uid;
+    model.insert(b"text".to_vec(), (b"t".to_vec(), Kind::Text, uid));
+    map.add_number::<u64>(b"n", 7).unwrap();
+    let uid = map.uid(b"n").unwrap().unwrap();
+    model.insert(b"n".to_vec(), (7u64.to_le_bytes().to_vec(), Kind::Unsigned, uid));
+    let mut seen = BTreeMap::new();
+    map.for_each_with(b"", &mut |pair| {
+        let value = (pair.value.to_vec(), pair.kind, pair.uid);
+        assert_eq!(seen.insert(pair.key.to_vec(), value), None, "each once");
+        true
+    })
+    .unwrap();
+    assert_eq!(seen, model);
+    let mut views = BTreeMap::new();
+    for shard in 0..5 {
+        map.view(shard, &mut |pair| {
+            views.insert(pair.key.to_vec(), (pair.value.to_vec(), pair.kind, pair.uid)).is_none()
+        })
+        .unwrap();
+    }
+    assert_eq!(views, model);
+    assert_eq!(file.open_read_only().view(0, &mut |_| true), Err(OpError::ReadOnly));
+}
+
+#[test]
+fn a_prefix_chooses() {
+    let file = MapFile::new("walk-prefix");
+    let map = file.create(4);
+    let long = [b"user:".as_slice(), &[b'x'; 700]].concat();
+    for key in [&b"user:1"[..], b"user:22", b"user:", b"use", b"", b"item:1", &long] {
+        map.put(key, b"v").unwrap();
+    }
+    let set = |keys: &[&[u8]]| keys.iter().map(|key| key.to_vec()).collect::<BTreeSet<_>>();
+    let found = |prefix: &[u8]| all(&map, prefix).into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(found(b"user:"), set(&[b"user:", b"user:1", b"user:22", &long]));
+    assert_eq!(found(&long), set(&[&long]));
+    assert_eq!(found(b"none"), set(&[]));
+    assert_eq!(all(&map, b"").len(), 7);
+}
+
+#[test]
+fn a_walk_stops_when_asked() {
+    let file = MapFile::new("walk-stop");
+    let map = file.create(4);
+    (0..1000u64).for_each(|key| _ = map.put(&key.to_le_bytes(), b"v").unwrap());
+    let mut left = 10;
+    map.for_each(&mut |_, _| {
+        left -= 1;
+        left > 0
+    })
+    .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_scan_sees_each_key_once_while_tables_split_and_merge_between_its_pieces() {
+    // Goal: a cursor is good whatever the index does between two pieces. Method: keys that stay,
+    // and between the pieces waves of others that split and merge all tables; many seeds.
+    let file = MapFile::new("scan");
+    let map = file.create(2);
+    let mut random = Random::from_env(45);
+    let stay = |key: u64| [b"stay".as_slice(), &key.to_le_bytes()].concat();
+    (0..500).for_each(|key| _ = map.put(&stay(key), &key.to_le_bytes()).unwrap());
+    let mut others = 0u64;
+    let (mut pieces, mut splits) = (0, 0);
+    for _ in 0..8 {
+        let mut seen = BTreeMap::new();
+        let mut cursor = Some(Cursor::START);
+        while let Some(at) = cursor {
+            pieces += 1;
+            cursor = map
+                .scan(Cursor::from_bits(at.bits()), b"stay", &mut |pair| {
+                    assert_eq!(pair.key[4..], *pair.value);
+                    *seen.entry(pair.key.to_vec()).or_insert(0) += 1;
+                    true
+                })
+                .unwrap();
+            assert!(cursor.is_none_or(|next| next > at));
+            let target = random.below(20_000);
+            let before = map.stats().splits;
+            while others < target {
+                map.put(&others.to_le_bytes(), &[1; 20]).unwrap();
+                others += 1;
+            }
+            while others > target {
+                others -= 1;
+                map.delete(&others.to_le_bytes()).unwrap();
+            }
+            splits += map.stats().splits - before;
+        }
+        assert_eq!(seen.len(), 500);
+        assert!(seen.values().all(|times| *times == 1), "{seen:?}");
+    }
+    assert!(pieces > 100 && splits > 50, "{pieces} pieces, {splits} splits");
+    assert_sound(&map);
+}
+
+#[test]
+fn a_visitor_may_change_the_map() {
+    let file = MapFile::new("walk-change");
+    let map = file.create(1);
+    (0..5000u64).for_each(|key| _ = map.put(&key.to_le_bytes(), &[1; 20]).unwrap());
+    let mut seen = BTreeSet::new();
+    map.for_each(&mut |key, _| {
+        assert!(seen.insert(key.to_vec()));
+        map.delete(key).unwrap();
+        true
+    })
+    .unwrap();
+    assert_eq!((seen.len(), map.size()), (5000, 0));
+}
+
+#[test]
+fn shards_without_keys_add_nothing_to_a_walk() {
+    let file = MapFile::new("walk-sparse");
+    let map = file.create(64);
+    map.put(b"one", b"v").unwrap();
+    assert_eq!(all(&map, b""), [b"one"]);
+}
