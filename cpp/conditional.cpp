@@ -1,5 +1,4 @@
 // The methods of shf::Map that look before they change.
-#include <functional>
 #include <thread>
 
 #include "outcome.hpp"
@@ -92,15 +91,6 @@ Result<Token> Map::GetWithTokenAndType(std::string_view key, std::string* value,
   if (Impossible(key)) return ImpossibleError("key", key);
   if (value == nullptr) return NullError("value");
   std::string fresh;  // the key may lie in *value
-  fresh.swap(*value);
-  const char* const begin = fresh.data();
-  const std::less<const char*> before;
-  if (!before(key.data(), begin) && before(key.data(), begin + fresh.capacity())) {
-    value->clear();
-    std::string copy;
-    if (!Allocates([&] { copy.assign(key); })) return OutOfMemory(key.size());
-    return GetWithTokenAndType(copy, value, type);
-  }
   Token token = 0;
   uint32_t kind = 0;
   const Result<void> got = StringSink::Fill(&fresh, [&](bridge::Sink* sink) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "outcome.hpp"
+#include "shf/internal/visitor.hpp"
 #include "shf/map.hpp"
 #include "string_sink.hpp"
 
@@ -41,6 +42,27 @@ Result<bool> EntryOf(const bridge::Map& map, Uid uid, Entry* entry) {
 
 }  // namespace
 
+namespace bridge {
+
+bool EntryVisitor::Visit(const uint8_t* key, size_t key_bytes, const uint8_t* value,
+                         size_t value_bytes, uint32_t type, uint64_t uid) const noexcept {
+  Entry entry;
+  const auto copy = [&] {
+    entry.key.assign(reinterpret_cast<const char*>(key), key_bytes);
+    entry.value.assign(reinterpret_cast<const char*>(value), value_bytes);
+  };
+  if (!Allocates(copy)) {
+    *out_of_memory = true;
+    return false;
+  }
+  entry.type = static_cast<Type>(type);
+  entry.uid = uid;
+  function(context, entry);
+  return true;
+}
+
+}  // namespace bridge
+
 struct Entries::State {
   explicit State(rust::Box<bridge::Map> of) : map(std::move(of)) {}
 
@@ -64,6 +86,7 @@ Entries::Iterator Entries::begin() {
     state_->cursor = 0;
     state_->more = true;
     state_->count = state_->next = 0;
+    status_ = {};
   }
   return Iterator(Next() ? this : nullptr);
 }
@@ -106,13 +129,14 @@ Entries Map::Walk(std::string_view prefix) const {
   return Entries(std::move(state), {});
 }
 
-Result<bool> Map::ScanUids(uint64_t cursor, std::string_view prefix, uint64_t* next,
+Result<bool> Map::ScanUids(const uint64_t* cursor, std::string_view prefix, uint64_t* next,
                            std::vector<Uid>* uids) const {
   if (!handle_) return NotAttached();
   if (Impossible(prefix)) return ImpossibleError("prefix", prefix);
+  if (cursor == nullptr) return NullError("cursor");
   uint64_t found[kUidsMax];
   size_t count = 0;
-  *next = cursor;
+  *next = *cursor;
   Result<bool> more = NextUids(*handle_, prefix, next, found, &count);
   if (more.ok() && !Allocates([&] { uids->assign(found, found + count); })) {
     return OutOfMemory(count * sizeof(Uid));
@@ -129,9 +153,11 @@ Result<bool> Map::GetEntry(Uid uid, Entry* entry) const {
 Result<bool> Map::ViewEntries(uint32_t shard, void (*visit)(void* context, const Entry& entry),
                               void* context) const {
   if (!handle_) return NotAttached();
-  const bridge::EntryVisitor visitor{visit, context};
+  bool out_of_memory = false;
+  const bridge::EntryVisitor visitor{visit, context, &out_of_memory};
   const rust::Box<bridge::Map> map = handle_->share();
   const bridge::Outcome outcome = map->view(shard, visitor);
+  if (out_of_memory) return Error{Status::kOutOfMemory, "out of memory: no room for an entry"};
   return Answer(outcome, uint64_t{shard} + 1 < map->shards().value);
 }
 

@@ -19,8 +19,7 @@ Result<Uid> Map::UidOfShort(uint32_t bits) const {
 }
 
 uint32_t Map::ShortOfUid(Uid uid) const {
-  const auto bits = static_cast<uint32_t>(handle_->short_of_uid(uid).value);
-  return bits == UINT32_MAX ? bits - 1 : bits;
+  return static_cast<uint32_t>(handle_->short_of_uid(uid).value);
 }
 
 Result<size_t> Map::GetToByUid(Uid uid, bridge::Sink* sink) const {

@@ -47,6 +47,24 @@ TEST(Conditions, EachDecides) {
   EXPECT_EQ(*map.GetInteger("k"), 3);
 }
 
+TEST(Conditions, TheKeyMayLieInTheString) {
+  const Scratch scratch;
+  const shf::Map map = scratch.Create();
+  const std::string keys[] = {"key", std::string(100, 'k')};
+  for (const std::string& key : keys) {
+    ASSERT_TRUE(map.Put(key, Value::Text("value")).ok());
+    std::string both = key;
+    EXPECT_NE(*map.GetWithToken(both, &both), 0u);
+    EXPECT_EQ(both, "value");
+    both = key;
+    ASSERT_TRUE(map.GetText(both, &both).ok());
+    EXPECT_EQ(both, "value");
+    both = key;
+    ASSERT_TRUE(map.Take(both, &both).ok());
+    EXPECT_EQ(both, "value");
+  }
+}
+
 TEST(Conditions, TakeAndAppend) {
   const Scratch scratch;
   const shf::Map map = scratch.Create();

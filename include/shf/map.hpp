@@ -287,8 +287,9 @@ class Map {
   /// Deletes the key if it is there and condition holds. True: it did.
   [[nodiscard]] Result<bool> DeleteIf(std::string_view key, const Condition& condition) const;
   /// As Get(), and deletes the key: of several callers one gets it. The lock of the key's shard is
-  /// held while the value is copied. Errors: kOutOfMemory, after which the key is still there if
-  /// its value has more than 512 bytes.
+  /// held while the value is copied. The string gets memory of its own, so
+  /// that once the key is gone nothing can fail. Errors: kOutOfMemory, after which it is still
+  /// there.
   [[nodiscard]] Result<void> Take(std::string_view key, std::string* value) const;
   /// As Get(), and returns the key's token, for Condition::Token(). A key that is not there is no
   /// kAbsent: its token is 0, and *value is empty. Hashes the value.
@@ -338,8 +339,7 @@ class Map {
 
   /// The UID of the key's present life. kAbsent: the key is not there. Errors: kBusy.
   [[nodiscard]] Result<Uid> UidOf(std::string_view key) const;
-  /// As Get() of the key that a UID names, without hashing or comparing it: faster where keys are
-  /// long. kAbsent from the key's deletion on, also when it was put again; so answer all of these.
+  /// As Get() of the key that a UID names, which need not be known. kAbsent from the key's deletion on, also when it was put again; so answer all of these.
   [[nodiscard]] Result<void> GetByUid(Uid uid, std::string* value) const;
   /// The same, to a buffer.
   [[nodiscard]] Result<size_t> GetByUid(Uid uid, char* buffer, size_t buffer_bytes) const {
@@ -378,13 +378,13 @@ class Map {
   /// most, perhaps none, of keys that begin with prefix, and moves the cursor behind them. True:
   /// there may be more. Begins at 0. A key that is there from the first call to the last is visited
   /// once, also when the cursor is kept for long or given to another process. What visit(const
-  /// Entry&) returns is ignored; what it throws passes through, and the cursor is where it was.
-  /// Errors: as ForEach().
+  /// Entry&) returns is ignored; what it throws passes through. Then, and after an
+  /// error, the cursor is where it was, and the piece comes once more. Errors: as ForEach().
   template <typename Visit>
   [[nodiscard]] Result<bool> Scan(uint64_t* cursor, std::string_view prefix, Visit visit) const {
-    uint64_t next = 0;
     std::vector<Uid> uids;
-    const Result<bool> more = ScanUids(*cursor, prefix, &next, &uids);
+    uint64_t next = 0;
+    const Result<bool> more = ScanUids(cursor, prefix, &next, &uids);
     if (!more.ok()) return more.error();
     Entry entry;
     for (const Uid uid : uids) {
@@ -485,7 +485,7 @@ class Map {
   Result<bool> FinishUpdate(std::string_view key, Token token, Change what,
                             std::string_view fresh) const;
   // The keys at a cursor, and the one behind them. False: there are no more.
-  Result<bool> ScanUids(uint64_t cursor, std::string_view prefix, uint64_t* next,
+  Result<bool> ScanUids(const uint64_t* cursor, std::string_view prefix, uint64_t* next,
                         std::vector<Uid>* uids) const;
   // False: the key is gone.
   Result<bool> GetEntry(Uid uid, Entry* entry) const;

@@ -25,6 +25,12 @@ pub enum Call {
     Delete(Option<bool>),
     /// Adds; the sum.
     Add(i64, Option<i64>),
+    /// Puts if the key is not there; whether it did.
+    Insert(i64, Option<bool>),
+    /// Puts the second value if the key has the first, or none; whether it did.
+    Swap(Option<i64>, i64, Option<bool>),
+    /// Deletes; the value that the key had.
+    Take(Option<Option<i64>>),
 }
 
 /// A call with its times.
@@ -65,6 +71,15 @@ impl Call {
                 let right = value.unwrap_or(0) + delta;
                 answers(sum.is_none_or(|sum| sum == right), Some(right))
             }
+            Call::Insert(new, done) => Call::Swap(None, new, done).apply(value),
+            Call::Swap(old, new, done) => {
+                let right = value == old;
+                answers(
+                    done.is_none_or(|done| done == right),
+                    if right { Some(new) } else { value },
+                )
+            }
+            Call::Take(taken) => answers(taken.is_none_or(|taken| taken == value), None),
         }
     }
 }

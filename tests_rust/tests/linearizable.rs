@@ -1,7 +1,7 @@
 //! P6 across processes: what each process saw, in time, and whether one order explains it.
 #![cfg(not(any(miri, loom)))]
 
-use shf_engine::Map;
+use shf_engine::{Condition, Map, Token};
 use shf_tests::board::Board;
 use shf_tests::clock::now;
 use shf_tests::history::{Call, Event, linearizable};
@@ -21,13 +21,18 @@ const KILLS: usize = 15;
 const LIFE_MS: u64 = 8;
 /// Calls that a process makes at most.
 const CALLS: usize = 60_000;
-/// Numbers on the board for one call: begun, ended, kind and key, argument, answer.
-const NUMBERS: usize = 5;
+/// Numbers on the board for one call: begun, ended, kind and key, argument, answer, expected.
+const NUMBERS: usize = 6;
 
 const PUT: u64 = 0;
 const GET: u64 = 1;
 const DELETE: u64 = 2;
 const ADD: u64 = 3;
+const INSERT: u64 = 4;
+const SWAP: u64 = 5;
+const TAKE: u64 = 6;
+/// Bits of the kind.
+const KIND_BITS: u32 = 3;
 /// The answer of a get that finds nothing.
 const NOTHING: i64 = i64::MIN;
 
@@ -59,14 +64,18 @@ impl Log {
         }
         let (argument, answer) = (self.get(3) as i64, self.get(4) as i64);
         let done = ended != 0;
-        let call = match what & 3 {
+        let found = |number: i64| (number != NOTHING).then_some(number);
+        let call = match what & ((1 << KIND_BITS) - 1) {
             PUT => Call::Put(argument, done.then_some(answer == 1)),
             DELETE => Call::Delete(done.then_some(answer == 1)),
             ADD => Call::Add(argument, done.then_some(answer)),
-            _ => Call::Get((done && answer != NOTHING).then_some(answer)),
+            INSERT => Call::Insert(argument, done.then_some(answer == 1)),
+            SWAP => Call::Swap(found(self.get(5) as i64), argument, done.then_some(answer == 1)),
+            TAKE => Call::Take(done.then_some(found(answer))),
+            _ => Call::Get(if done { found(answer) } else { None }),
         };
         let ended = if done { ended } else { u64::MAX };
-        Some((what >> 2, Event { begun, ended, call }))
+        Some((what >> KIND_BITS, Event { begun, ended, call }))
     }
 }
 
@@ -82,25 +91,35 @@ fn call(map: &Map, log: &Log, process: usize, index: usize, random: &mut Random)
     let key = random.below(2 * KEYS);
     let kind = match random.below(10) {
         0..5 => GET,
-        5 => DELETE,
-        _ if key < KEYS => PUT,
+        5 => [DELETE, TAKE][random.below(2) as usize],
+        _ if key < KEYS => [PUT, PUT, INSERT, SWAP][random.below(4) as usize],
         _ => ADD,
     };
     let argument = match kind {
-        PUT => (process * CALLS + index) as i64,
+        PUT | INSERT | SWAP => (process * CALLS + index) as i64,
         _ => 1 + random.below(100) as i64,
     };
     let len = random.below(120) * random.below(2);
     let (bytes, put, mut found) = (key.to_le_bytes(), value(argument, len), Vec::new());
-    log.set(2, key << 2 | kind);
+    log.set(2, key << KIND_BITS | kind);
     log.set(3, argument as u64);
+    let number = |found: &[u8]| i64::from_le_bytes(found[..8].try_into().unwrap());
+    let mut token = Token::ABSENT;
+    if kind == SWAP {
+        let before = map.get_with_token(&bytes, &mut found).unwrap();
+        token = before.unwrap_or(token);
+        log.set(5, before.map_or(NOTHING, |_| number(&found)) as u64);
+    }
     log.set(0, now());
     let answer = match kind {
         PUT => map.put(&bytes, &put).unwrap().replaced.into(),
         DELETE => map.delete(&bytes).unwrap().into(),
         ADD => map.add(&bytes, argument).unwrap(),
+        INSERT => map.put_if(&bytes, &put, Condition::Absent).unwrap().is_some().into(),
+        SWAP => map.put_if(&bytes, &put, Condition::Token(token)).unwrap().is_some().into(),
+        TAKE => map.take(&bytes, &mut found).unwrap().map_or(NOTHING, |_| number(&found)),
         _ => match map.get(&bytes, &mut found).unwrap() {
-            true => i64::from_le_bytes(found[..8].try_into().unwrap()),
+            true => number(&found),
             false => NOTHING,
         },
     };

@@ -152,3 +152,51 @@ fn a_repair_keeps_uids() {
     assert_eq!(value_of(&map, gone), None);
     assert_sound(&map);
 }
+
+#[test]
+fn short_uids_name_keys_as_far_as_they_tell() {
+    // Goal: 32 bits lead to the right key or to none, with any number of shards. Method: all keys
+    // of maps of few and many shards, whose short UIDs may meet.
+    for shards in [1, 256, 4096] {
+        let file = MapFile::new("uids-short");
+        let map = file.create_with(shards, 512 << 20);
+        let keys = 20_000u64;
+        let uids: Vec<Uid> =
+            (0..keys).map(|key| map.put(&key.to_le_bytes(), b"v").unwrap().uid).collect();
+        let mut times = HashMap::new();
+        for uid in &uids {
+            let short = uid.short(shards);
+            assert_ne!(short, u32::MAX);
+            *times.entry(short).or_insert(0) += 1;
+        }
+        for uid in &uids {
+            let short = uid.short(shards);
+            let expected = (times[&short] == 1).then_some(*uid);
+            assert_eq!(map.uid_of_short(short), Ok(expected));
+        }
+        map.delete_uid(uids[3]).unwrap();
+        assert_eq!(map.uid_of_short(uids[3].short(shards)), Ok(None));
+    }
+}
+
+#[test]
+fn a_repair_that_knows_no_births_gives_no_uid_twice() {
+    // Goal: what is born after a repair has another UID than what was there. Method: the count of
+    // births is lost.
+    let file = MapFile::new("uids-births");
+    let map = file.create(1);
+    for key in 0..100u64 {
+        map.put(&key.to_le_bytes(), b"v").unwrap();
+        map.delete(&key.to_le_bytes()).unwrap();
+    }
+    let uid = map.put(b"key", b"v").unwrap().uid;
+    let image = Image::of(file.folder(), file.name());
+    let keys = map.geometry().shard_header(0) + Field::Keys as u64;
+    image.file().write_all_at(&0u64.to_le_bytes(), keys).unwrap();
+    map.repair().unwrap();
+    assert_eq!(map.uid(b"key"), Ok(Some(uid)));
+    for key in 0..200u64 {
+        map.delete(b"key").unwrap();
+        assert_ne!(map.put(b"key", b"v").unwrap().uid, uid, "{key}");
+    }
+}

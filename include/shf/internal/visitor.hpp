@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 #include "shf/entries.hpp"
@@ -25,20 +24,15 @@ struct Visitor {
   }
 };
 
-// The same for whole entries.
+// The same for whole entries; lives on the stack of ViewShard.
 struct EntryVisitor {
   void (*function)(void* context, const Entry& entry);
   void* context;
+  bool* out_of_memory;  // set where there was none for an entry
 
-  // Called by the engine for each key.
+  // Called by the engine for each key; false ends the walk.
   bool Visit(const uint8_t* key, size_t key_bytes, const uint8_t* value, size_t value_bytes,
-             uint32_t type, uint64_t uid) const noexcept {
-    const Entry entry{std::string(reinterpret_cast<const char*>(key), key_bytes),
-                      std::string(reinterpret_cast<const char*>(value), value_bytes),
-                      static_cast<Type>(type), uid};
-    function(context, entry);
-    return true;
-  }
+             uint32_t type, uint64_t uid) const noexcept;
 };
 
 }  // namespace bridge

@@ -130,8 +130,8 @@ mod ffi {
         -> Outcome;
         fn remove_map(folder: &[u8], name: &[u8]) -> Outcome;
 
-        /// An `Outcome` in one register, as of `get_into`: bit 55 says whether a value was
-        /// replaced, the bits below are the position.
+        /// An `Outcome` in one register, as of `get_into`: bit 60 says whether a value was
+        /// replaced, the bits below are the UID.
         ///
         /// # Safety
         /// Each pointer is good for its number of bytes, and not null.
@@ -142,8 +142,8 @@ mod ffi {
             value: *const u8,
             value_bytes: usize,
         ) -> u64;
-        /// An `Outcome` whose `value`, the full size, is below 2^56, in one register: the status in
-        /// the bits above. It and the pointers make the most frequent calls a tenth
+        /// An `Outcome` in one register (`guard::Packed`), whose value is the full size. That
+        /// and the pointers make the most frequent calls a tenth
         /// shorter.
         ///
         /// # Safety

@@ -12,7 +12,8 @@ pub enum Condition<'a> {
     Present,
     /// The key has this value, of any type that has these bytes. Compares all of it.
     Value(&'a [u8]),
-    /// The key has not changed since it had this token (`Map::get_with_token`). Hashes its value.
+    /// The key has not changed since it had this token (`Map::get_with_token`). Hashes its value,
+    /// unless it has.
     Token(Token),
 }
 
@@ -24,7 +25,7 @@ impl Condition<'_> {
             (Condition::Present, record) => record.is_some(),
             (Condition::Value(expected), Some(record)) => record.value_is(expected),
             (Condition::Value(_), None) => false,
-            (Condition::Token(token), Some(record)) => token == Token::of_record(record, secret),
+            (Condition::Token(token), Some(record)) => token.is_of(record, secret),
             (Condition::Token(token), None) => token == Token::ABSENT,
         }
     }

@@ -12,7 +12,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 /// Bits of the hash that a shard's directory can use.
 pub const DIRECTORY_BITS: u32 = 19;
 const TAG_BITS: u32 = 7;
-const TAG_MASK: u32 = (1 << TAG_BITS) - 1;
+/// The bits of a hash's lower half that are the tag.
+pub const TAG_MASK: u32 = (1 << TAG_BITS) - 1;
 const BUCKET_BITS: u32 = 6;
 const SHARD_SHIFT: u32 = 52;
 

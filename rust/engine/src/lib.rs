@@ -48,6 +48,7 @@ pub mod rebuild;
 pub mod repair;
 pub mod shard;
 pub mod read;
+mod short;
 mod take;
 pub mod walk;
 pub mod stats;

@@ -1,9 +1,11 @@
 //! Finding a key's slot, or the slot that it would get, under the shard's lock.
 
 use crate::directory::{self, Entry};
+use crate::group::SLOTS;
 use crate::hash::Hash;
 use crate::place::Place;
 use crate::record::Record;
+use crate::stamp::Stamp;
 use crate::table::{Head, REACH, bucket_at};
 use crate::uid::Uid;
 use shf_base::error::OpError;
@@ -52,6 +54,23 @@ pub fn key<'m>(place: Place<'m>, hash: Hash, key: &[u8]) -> Result<Located<'m>, 
     search(place, hash, found)
 }
 
+/// As `key`, and calls `beside` for each other key whose record has to be looked at.
+#[inline(always)]
+pub fn key_beside<'m>(
+    place: Place<'m>,
+    hash: Hash,
+    key: &[u8],
+    beside: impl Fn(&Record<'m>),
+) -> Result<Located<'m>, OpError> {
+    search(place, hash, |_, record| {
+        let found = record.key_is(key);
+        if !found {
+            beside(record);
+        }
+        found
+    })
+}
+
 /// Looks for the key of a record. The caller holds the lock.
 pub fn key_of<'m>(
     place: Place<'m>,
@@ -64,6 +83,21 @@ pub fn key_of<'m>(
 /// Looks for the key that a UID names. The caller holds the lock.
 pub fn uid<'m>(place: Place<'m>, uid: Uid) -> Result<Located<'m>, OpError> {
     search(place, uid.hash(), |_, record| uid.names(record, place.secret()))
+}
+
+/// The stamp for a key that is born: `born`, or a later one where a key that is there has that UID.
+/// The caller holds the lock.
+#[cold]
+pub fn free_stamp(place: Place<'_>, hash: Hash, born: Stamp) -> Result<Stamp, OpError> {
+    let mut stamp = born;
+    // No more keys than there are slots can be in the way.
+    for _ in 0..REACH * SLOTS {
+        if uid(place, Uid::new(hash, stamp))?.record().is_none() {
+            break;
+        }
+        stamp = Stamp::born(stamp.generation() + 1);
+    }
+    Ok(stamp)
 }
 
 /// Looks for the slot that refers to a record. The caller holds the lock.

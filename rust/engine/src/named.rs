@@ -3,16 +3,17 @@
 //! A UID names one life of a key (`uid`): while the key lives, each of these is the operation on
 //! the key itself; from its deletion on, the key is not there for them, also when it was put again.
 
-use crate::directory;
 use crate::kind::Kind;
 use crate::map::{Map, copied};
-use crate::record::{Record, Shape};
+use crate::read;
+use crate::record::Shape;
 use crate::shard::Placed;
+use crate::short;
 use crate::sink::Sink;
 use crate::take::{KeyToSink, Nothing, Take, ToSink, ToSlice, WithStamp};
 use crate::uid::Uid;
+use shf_base::atomic::spin_hint;
 use shf_base::error::OpError;
-use std::cell::Cell;
 
 impl Map {
     /// The UID of the key's present life; `None`: the key is not there. A put tells it as well.
@@ -65,8 +66,13 @@ impl Map {
         reserved.map_err(|_| OpError::OutOfMemory { bytes: len as u64 })?;
         key.resize(len, 0);
         record.copy_key(&mut key);
+        let hash = self.hash(&key);
+        if Uid::new(hash, record.stamp) != uid {
+            let (place, reference) = (locked.place(), record.reference());
+            return Err(place.corrupt(place.unit_offset(reference), "record with a wrong hash"));
+        }
         let shape = Shape::fitting(&self.facts, len, value.len() as u64, Kind::Bytes)?;
-        locked.put(self.hash(&key), shape, &key, value).map(Some)
+        locked.put(hash, shape, &key, value).map(Some)
     }
 
     /// Deletes the key; whether it was there.
@@ -79,24 +85,16 @@ impl Map {
     /// also where the shard's index is too large for so few bits to lead to the key. Short bits know
     /// no lives, and of N keys in a map one in 2^32 / N has those of a given other one.
     pub fn uid_of_short(&self, short: u32) -> Result<Option<Uid>, OpError> {
-        let (shards, secret) = (self.facts.geometry.shards(), self.facts.secret);
-        let (hash, bits) = Uid::hash_of_short(short, shards);
+        let (hash, bits) = Uid::hash_of_short(short, self.facts.geometry.shards());
         let place = self.place(hash.shard_bits());
-        match directory::find(&place, hash.directory())? {
-            Some(entry) if entry.depth <= bits => {}
-            _ => return Ok(None),
-        }
-        let (found, others) = (Cell::new(None), Cell::new(false));
-        let collect = |record: &Record<'_>| {
-            let uid = Uid::new(record.hash(secret), record.stamp);
-            if uid.short(shards) == short {
-                others.set(others.get() || found.replace(Some(uid)).is_some_and(|old| old != uid));
+        for attempt in 0..=read::ATTEMPTS {
+            let _locked = if attempt < read::ATTEMPTS { None } else { Some(self.try_lock(place)?) };
+            if let Some(found) = short::find(&place, hash, bits, short)? {
+                return Ok(found);
             }
-            false
-        };
-        // Looks at all records that could be it, and finds none.
-        self.read(hash, collect, Nothing)?;
-        Ok(if others.get() { None } else { found.get() })
+            spin_hint();
+        }
+        Err(OpError::Busy)
     }
 
     #[inline(always)]

@@ -70,6 +70,7 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
         let older = link_record(memory, reference)?;
         salvage.lost.extend(older.filter(|_| !crashed));
     }
+    raise_births(place, &salvage.live);
     if crashed {
         end_quarantine(place);
     }
@@ -244,6 +245,18 @@ fn forget_tables(place: Place<'_>) {
     place.store(Field::Keys, pair(0, born));
     for field in [Field::Tables, Field::Gap, Field::Rest, Field::Turn, Field::Pause] {
         place.store(field, 0);
+    }
+}
+
+/// Has the number of births be behind all that records tell of, so that no UID is given twice.
+fn raise_births(place: Place<'_>, records: &[u32]) {
+    for &reference in records {
+        let Some(record) = Record::at(&place, reference) else { continue };
+        let (keys, births) = unpair(place.load(Field::Keys));
+        let ahead = record.stamp.births_ahead(births);
+        if ahead > 0 {
+            place.store(Field::Keys, pair(keys, births.wrapping_add(ahead)));
+        }
     }
 }
 

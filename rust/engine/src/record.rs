@@ -48,6 +48,8 @@ const LENGTHS_BYTES: u64 = 16;
 const HASH_BYTES: u64 = 8;
 /// Keys of at least this length have their hash beside them; a power of two.
 const HASHED_KEY_BYTES: u64 = 256;
+/// Keys of at most this length are hashed in registers.
+const SHORT_KEY_BYTES: usize = 32;
 /// The bits of a header that are zero in plain records: small, of type bytes, with a short key.
 const NOT_PLAIN: u64 =
     (!0 << KIND_SHIFT) & !(LIVE | SEALED | Stamp::MASK) | LENGTH_MASK & !(HASHED_KEY_BYTES - 1);
@@ -345,7 +347,22 @@ impl<'m> Record<'m> {
     }
 
     /// The hash of the record's key: of a short key computed, of a long one as the record says.
+    #[inline(always)]
     pub fn hash(self, secret: u64) -> Hash {
+        let len = self.shape.key_len as usize;
+        if len > SHORT_KEY_BYTES {
+            return self.hash_of_longer(secret);
+        }
+        let mut key = [0; SHORT_KEY_BYTES];
+        for (word, to) in key.chunks_exact_mut(8).enumerate().take(len.div_ceil(8)) {
+            let word = self.bytes.word(self.key_at / 8 + word).load(Relaxed);
+            to.copy_from_slice(&word.to_ne_bytes());
+        }
+        Hash::of(&key[..len], secret)
+    }
+
+    #[inline(never)]
+    fn hash_of_longer(self, secret: u64) -> Hash {
         if self.shape.has_hash() {
             return Hash(self.bytes.word(self.key_at / 8 - 1).load(Relaxed));
         }
@@ -555,6 +572,11 @@ impl<'m> Record<'m> {
     #[inline(always)]
     fn header(self) -> u64 {
         self.shape.header()[0] | self.stamp.bits()
+    }
+
+    /// Where it lies.
+    pub fn reference(self) -> u32 {
+        self.reference
     }
 
     /// Whether a slot refers to the record.

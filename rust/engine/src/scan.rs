@@ -150,7 +150,11 @@ impl Map {
         let (scratch, mut pairs) = (Bump::new(), Vec::new());
         let locked = self.lock(shard)?;
         let place = locked.place();
-        walk::tables(place, |entry| copy_table(place, entry, &scratch, &mut pairs).map(|()| true))?;
+        // All slots of a damaged shard may lead to the same huge record.
+        let mut bytes_left = place.records_bytes_max();
+        walk::tables(place, |entry| {
+            copy_table(place, entry, &mut bytes_left, &scratch, &mut pairs).map(|()| true)
+        })?;
         drop(locked);
         for pair in pairs {
             if !visit(pair) {
@@ -192,6 +196,7 @@ impl Map {
 fn copy_table<'s>(
     place: Place<'_>,
     entry: Entry<'_>,
+    bytes_left: &mut u64,
     scratch: &'s Bump,
     pairs: &mut Vec<Pair<'s>>,
 ) -> Result<(), OpError> {
@@ -199,10 +204,13 @@ fn copy_table<'s>(
     for bucket in 0..crate::table::BUCKETS {
         for slot in table.head(bucket).occupied() {
             let reference = place.slot_format().reference(table.slot(bucket, slot));
+            let at = table.slot_offset(bucket, slot);
             let Some(record) = Record::at(&place, reference) else {
-                let at = table.slot_offset(bucket, slot);
                 return Err(place.corrupt(at, "slot without a record"));
             };
+            *bytes_left = bytes_left
+                .checked_sub(record.shape.bytes())
+                .ok_or_else(|| place.corrupt(at, "more records than there is memory for them"))?;
             let key = buffer(scratch, record.shape.key_len)?;
             let value = buffer(scratch, record.shape.value_len)?;
             record.copy_key(key);

@@ -29,6 +29,7 @@ use crate::uid::Uid;
 use shf_base::error::OpError;
 use shf_base::robust_mutex::{Guard, RobustMutex};
 use shf_base::slot::Presence;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// What a put did.
@@ -274,7 +275,11 @@ impl<'m> Locked<'m> {
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
         Record::write(&place, reference, shape, hash, key, value)?;
-        let (stamp, replaced) = match locate::key(place, hash, key)? {
+        let (born, taken) = (place.next_born(), Cell::new(false));
+        let beside = |record: &Record<'_>| {
+            taken.set(taken.get() | (record.stamp.generation() == born.generation()));
+        };
+        let (stamp, replaced) = match locate::key_beside(place, hash, key, beside)? {
             Located::Found(position, word, old) => {
                 let stamp = old.stamp.next();
                 Record::publish(&mut intent, place, reference, shape, stamp);
@@ -283,7 +288,7 @@ impl<'m> Locked<'m> {
                 (stamp, true)
             }
             Located::Free(position) => {
-                let stamp = place.next_born();
+                let stamp = if taken.get() { locate::free_stamp(place, hash, born)? } else { born };
                 Record::publish(&mut intent, place, reference, shape, stamp);
                 link::enter(&mut intent, place, position, hash, reference);
                 (stamp, false)

@@ -58,6 +58,13 @@ impl Stamp {
         self.0 & ((1 << GENERATION_BITS) - 1)
     }
 
+    /// How many births have to follow after so many for the next one to come after this one; 0 where
+    /// it is behind already. What comes around is taken for what is nearer.
+    pub fn births_ahead(self, births: u32) -> u32 {
+        let ahead = self.generation().wrapping_sub(births) & ((1 << GENERATION_BITS) - 1);
+        if ahead < 1 << (GENERATION_BITS - 1) { ahead + 1 } else { 0 }
+    }
+
     /// Life and change, 24 bits.
     #[inline(always)]
     pub fn number(self) -> u32 {
@@ -68,6 +75,13 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn births_are_raised_behind_what_is_ahead_only() {
+        let ahead = |birth, births| Stamp::born(birth).births_ahead(births);
+        assert_eq!((ahead(5, 5), ahead(5, 6), ahead(5, 100)), (1, 0, 0));
+        assert_eq!((ahead(150, 100), ahead(0x1_0005, 0xfff0)), (51, 0x16));
+    }
 
     #[test]
     fn a_change_keeps_the_life_and_both_come_around() {

@@ -34,9 +34,10 @@ impl Token {
         Token::of_digest(stamp, Hash::of(value, secret))
     }
 
-    /// That of a record. Reads all of its value.
-    pub(crate) fn of_record(record: Record<'_>, secret: u64) -> Token {
-        Token::of_digest(record.stamp, record.hash_of_value(secret))
+    /// Whether it is that of a record. Reads all of the value only where the stamp is the same.
+    pub(crate) fn is_of(self, record: Record<'_>, secret: u64) -> bool {
+        self.0 >> STAMP_SHIFT == u64::from(record.stamp.number())
+            && self == Token::of_digest(record.stamp, record.hash_of_value(secret))
     }
 
     /// The token with these bits, which `bits` gave; others are of nothing that ever was.

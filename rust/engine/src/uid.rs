@@ -12,7 +12,7 @@
 //! mistaken for is a key with the same 44 bits of hash, which is nearly always the same key, put
 //! again when a multiple of 65,536 other keys had been born in its shard since its last birth.
 
-use crate::hash::{DIRECTORY_BITS, Hash};
+use crate::hash::{DIRECTORY_BITS, Hash, TAG_MASK};
 use crate::record::Record;
 use crate::stamp::Stamp;
 
@@ -43,16 +43,22 @@ impl Uid {
     }
 
     /// 32 bits of it, for a map with so many shards: tag, bucket, shard, and as many directory bits
-    /// as there is room for. `Map::uid_of_short` finds the rest.
+    /// as there is room for; never all ones. `Map::uid_of_short` finds the rest.
     pub fn short(self, shards: u32) -> u32 {
         let (low, shard) = self.hash().parts();
         let shard_bits = shards.ilog2();
-        low & !0 >> shard_bits | (shard & (shards - 1)).checked_shl(32 - shard_bits).unwrap_or(0)
+        let shard = (shard & (shards - 1)).checked_shl(32 - shard_bits).unwrap_or(0);
+        // All ones are kept free; no tag is 0.
+        match low & !0 >> shard_bits | shard {
+            u32::MAX => u32::MAX & !TAG_MASK,
+            short => short,
+        }
     }
 
     /// A hash that leads where the key's leads whose UID has these short bits, and how many of its
     /// directory bits are right.
     pub(crate) fn hash_of_short(short: u32, shards: u32) -> (Hash, u32) {
+        let short = if short & TAG_MASK == 0 { short | TAG_MASK } else { short };
         let shard_bits = shards.ilog2();
         let shard = short.checked_shr(32 - shard_bits).unwrap_or(0);
         let hash = Hash::of_parts(short & !0 >> shard_bits, shard);

@@ -127,67 +127,81 @@ pub fn names<'m>(
     calm: &dyn Fn() -> Result<Locked<'m>, OpError>,
     names: &mut Names,
 ) -> Result<u32, OpError> {
+    let mut looks_left = ATTEMPTS;
     let mut locked = None;
-    for attempt in 0..=ATTEMPTS {
-        if attempt == ATTEMPTS {
-            locked = Some(calm()?);
-        }
+    loop {
         names.clear();
         let Some(view) = View::at(place, cursor)? else { return Ok(END) };
         split::prefetch_records(place, view.entry.table);
-        if table(place, cursor, &view, prefix, names)? && directory::root(&place) == view.root {
+        if table(place, cursor, &view, prefix, &mut looks_left, names)?
+            && directory::root(&place) == view.root
+        {
             return Ok(view.end(cursor));
+        }
+        if locked.is_some() {
+            let at = view.entry.table.low_offset(0);
+            return Err(place.corrupt(at, "table whose keys belong elsewhere"));
+        }
+        match looks_left.checked_sub(1) {
+            Some(left) => looks_left = left,
+            None => (locked, looks_left) = (Some(calm()?), ATTEMPTS),
         }
         spin_hint();
     }
-    drop(locked);
-    Err(OpError::Busy)
 }
 
-/// Takes down the keys of a table; false: a writer interfered.
+/// Takes down the keys of a table. False: a writer interfered, or none of its keys belongs there.
+/// That is so for a moment when a split takes all of them away; else the directory is forged, and
+/// may lead to this table from any number of places.
 fn table(
     place: Place<'_>,
     cursor: u32,
     view: &View<'_>,
     prefix: &[u8],
+    looks_left: &mut u32,
     names: &mut Names,
 ) -> Result<bool, OpError> {
-    let places = cursor..view.end(cursor);
+    let end = view.end(cursor);
+    let start = end - (END >> view.entry.depth.min(DIRECTORY_BITS));
+    let (mut strangers, mut own) = (false, false);
     for bucket in 0..BUCKETS {
         for slot in view.entry.table.head(bucket).occupied() {
-            let mut look = Look::Again;
-            for _ in 0..ATTEMPTS {
-                look = name(place, view, (bucket, slot), prefix)?;
-                if !matches!(look, Look::Again) {
-                    break;
+            let look = loop {
+                match name(place, view, (bucket, slot), prefix)? {
+                    Look::Again if *looks_left > 0 => *looks_left -= 1,
+                    Look::Again => return Ok(false),
+                    look => break look,
                 }
                 spin_hint();
-            }
-            match look {
-                // A table may hold other keys than those that the directory leads there for: of
-                // before the cursor, after a merge; of behind the end, as long as a merge or a
-                // split is under way.
-                Look::Name(uid) if places.contains(&reversed(uid.hash().directory())) => {
-                    names.push(uid);
-                }
-                Look::Name(_) | Look::Nothing => {}
-                Look::Again => return Ok(false),
+            };
+            let Look::Key { uid, chosen } = look else { continue };
+            // A table may hold other keys than those that the directory leads there for: of before
+            // the cursor, after a merge; of behind the end, as long as a merge or a split is under
+            // way.
+            let at = reversed(uid.hash().directory());
+            let belongs = (start..end).contains(&at);
+            (own, strangers) = (own || belongs, strangers || !belongs);
+            if chosen && belongs && at >= cursor {
+                names.push(uid);
             }
         }
     }
-    Ok(true)
+    Ok(own || !strangers)
 }
 
 /// What a look at a slot gave.
 enum Look {
-    Name(Uid),
-    /// It is empty, or its key does not begin as it should.
-    Nothing,
+    /// The UID of its key, and whether that begins as it should.
+    Key {
+        uid: Uid,
+        chosen: bool,
+    },
+    Empty,
     /// A writer interfered.
     Again,
 }
 
-/// The UID of the key in a slot.
+/// Looks at the key in a slot.
 fn name(
     place: Place<'_>,
     view: &View<'_>,
@@ -198,7 +212,7 @@ fn name(
     let bucket = table.bucket(number);
     let head = bucket.head();
     if head.tag(slot) == 0 {
-        return Ok(Look::Nothing);
+        return Ok(Look::Empty);
     }
     let word = bucket.slot(slot);
     let seen = Seen::new(&place, view.root, bucket, slot, word, head);
@@ -206,7 +220,7 @@ fn name(
     let record = Record::at(&place, place.slot_format().reference(word));
     let found = record.map(|record| {
         let uid = Uid::new(record.hash(place.secret()), record.stamp);
-        if record.key_begins_with(prefix) { Look::Name(uid) } else { Look::Nothing }
+        Look::Key { uid, chosen: record.key_begins_with(prefix) }
     });
     if !seen.unchanged() {
         return Ok(Look::Again);

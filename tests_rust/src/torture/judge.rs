@@ -93,18 +93,24 @@ impl Calls {
 
 /// A call on one key; none if it says nothing.
 fn event(entry: &Entry) -> Option<Event> {
-    let Entry { begun, ended, argument, answer, .. } = *entry;
+    let Entry { begun, ended, argument, expected, answer, .. } = *entry;
     let done = ended != u64::MAX;
+    let found = |number: i64| (number != NOTHING).then_some(number);
     let call = match entry.what {
         _ if answer == REFUSED => return None,
         What::Put => Call::Put(argument, done.then_some(answer == 1)),
         What::Delete => Call::Delete(done.then_some(answer == 1)),
         What::Add => Call::Add(argument, done.then_some(answer)),
+        What::Insert => Call::Insert(argument, done.then_some(answer == 1)),
+        // It had not come to the put.
+        What::Swap if !done && expected == 0 => return None,
+        What::Swap => Call::Swap(found(expected), argument, done.then_some(answer == 1)),
+        What::Take => Call::Take(done.then_some(found(answer))),
         // Reading that was cut short.
         _ if !done => return None,
         What::Contains => Call::Contains(answer == 1),
         _ if answer == TOO_LONG => Call::Contains(true),
-        _ => Call::Get((answer != NOTHING).then_some(answer)),
+        _ => Call::Get(found(answer)),
     };
     Some(Event { begun, ended, call })
 }
@@ -124,7 +130,8 @@ mod tests {
     const OTHER: Key = Key(2);
 
     fn entry(what: What, key: Key, times: (u64, u64), argument: i64, answer: i64) -> Entry {
-        Entry { what, key, begun: times.0, ended: times.1, argument, answer, delay: 0 }
+        let (begun, ended) = times;
+        Entry { what, key, begun, ended, argument, expected: 0, answer, delay: 0 }
     }
 
     fn readings(values: [Option<i64>; 3], begun: u64) -> Vec<Reading> {
@@ -152,6 +159,30 @@ mod tests {
         assert_eq!(judge(&[put(u64::MAX, 0)], gone), Ok(()));
         let get = vec![entry(What::Get, PUT, (30, 31), 0, 7)];
         assert!(judge(&[put(u64::MAX, 0), get], gone).is_err(), "seen, and taken back");
+    }
+
+    #[test]
+    fn a_swap_a_take_and_an_insert_depend_on_what_is_there() {
+        // Goal and method: one of them after a put, made or not, and what is read in the end.
+        let put = entry(What::Put, PUT, (10, 20), 7, 0);
+        let then = |entry: Entry| vec![put, entry];
+        let swap =
+            |expected, answer| Entry { expected, ..entry(What::Swap, PUT, (30, 40), 8, answer) };
+        let value = |number| [None, Some(number), None];
+        assert_eq!(judge(&[then(swap(7, 1))], value(8)), Ok(()));
+        assert!(judge(&[then(swap(7, 1))], value(7)).is_err(), "lost");
+        assert!(judge(&[then(swap(6, 1))], value(8)).is_err(), "it had another value");
+        assert!(judge(&[then(swap(7, 0))], value(7)).is_err(), "nothing was in the way");
+        assert_eq!(judge(&[then(swap(6, 0))], value(7)), Ok(()));
+        assert_eq!(judge(&[then(Entry { ended: u64::MAX, ..swap(7, 0) })], value(7)), Ok(()));
+        assert_eq!(judge(&[then(Entry { ended: u64::MAX, ..swap(7, 0) })], value(8)), Ok(()));
+        let insert = |answer| entry(What::Insert, PUT, (30, 40), 8, answer);
+        assert_eq!(judge(&[then(insert(0))], value(7)), Ok(()));
+        assert!(judge(&[then(insert(1))], value(8)).is_err(), "it was there");
+        let take = |answer| entry(What::Take, PUT, (30, 40), 0, answer);
+        assert_eq!(judge(&[then(take(7))], [None; 3]), Ok(()));
+        assert!(judge(&[then(take(7))], value(7)).is_err(), "still there");
+        assert!(judge(&[then(take(8))], [None; 3]).is_err(), "another value");
     }
 
     #[test]

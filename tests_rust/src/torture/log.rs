@@ -6,8 +6,8 @@ use crate::board::Board;
 
 /// Entries of a seat in a round.
 pub const ENTRIES: usize = 60_000;
-/// Numbers of an entry: what, begun, ended, argument, answer, delay.
-const NUMBERS: usize = 6;
+/// Numbers of an entry: what, begun, ended, argument, answer, delay, expected.
+const NUMBERS: usize = 7;
 
 /// What an entry is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,12 @@ pub enum What {
     Seen = 7,
     /// A clear of the whole map.
     Clear = 8,
+    /// A put of a key that is not there; the answer is whether it was made.
+    Insert = 9,
+    /// A put if the key has not changed since it was read; the answer is whether it was made.
+    Swap = 10,
+    /// A get and delete; the answer is that of a get.
+    Take = 11,
 }
 
 /// The answer of a get that finds nothing.
@@ -52,6 +58,8 @@ pub struct Entry {
     pub ended: u64,
     /// What it was given.
     pub argument: i64,
+    /// Of a swap: what the key had.
+    pub expected: i64,
     /// What came of it.
     pub answer: i64,
     /// Nanoseconds, at most, for which the caller could have run meanwhile and no processor was
@@ -82,6 +90,11 @@ impl Log {
         self.set(index, 1, now);
     }
 
+    /// Says what a swap depends on, before it is made.
+    pub fn expect(&self, index: usize, expected: i64) {
+        self.set(index, 6, expected as u64);
+    }
+
     /// Says what came of it.
     pub fn end(&self, index: usize, answer: i64, delay: u64, now: u64) {
         self.set(index, 4, answer as u64);
@@ -104,6 +117,7 @@ impl Log {
             begun,
             ended: if ended == 0 { u64::MAX } else { ended },
             argument: self.get(index, 3) as i64,
+            expected: self.get(index, 6) as i64,
             answer: self.get(index, 4) as i64,
             delay: self.get(index, 5),
         })
@@ -127,6 +141,6 @@ impl Log {
 
 fn what(code: u64) -> What {
     use What::*;
-    let all = [Put, Get, Contains, Delete, Add, Scan, Seen, Clear];
+    let all = [Put, Get, Contains, Delete, Add, Scan, Seen, Clear, Insert, Swap, Take];
     all.into_iter().find(|&what| what as u64 == code).expect("a log has entries of these kinds")
 }

@@ -6,7 +6,7 @@ use super::log::{ENTRIES, Log, NOTHING, REFUSED, TOO_LONG, TORN, What};
 use super::run_delay::RunDelay;
 use crate::Random;
 use crate::clock::now;
-use shf_engine::{Map, OpError};
+use shf_engine::{Condition, Map, OpError, Token};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -115,23 +115,47 @@ impl Worker<'_> {
         let deletes_end = if self.round % 4 == 3 { 17 } else { 9 };
         let what = match self.random.below(20) {
             0..5 => return self.get(key, hands),
-            draw if draw < deletes_end => What::Delete,
+            draw if draw < deletes_end => [What::Delete, What::Take][(draw % 4 / 3) as usize],
             _ if key.is_counter() => What::Add,
-            _ => What::Put,
+            draw => [What::Put, What::Put, What::Insert, What::Swap][(draw % 4) as usize],
         };
+        let puts = matches!(what, What::Put | What::Insert | What::Swap);
         // Told apart from all other values of this map.
         let number = (self.round << 32 | (self.seat as u64) << 24 | self.index as u64) as i64;
-        let argument = if what == What::Put { number } else { 1 + self.random.below(1000) as i64 };
+        let argument = if puts { number } else { 1 + self.random.below(1000) as i64 };
         let Hands { key: bytes, value, delay } = hands;
         key.write(bytes);
-        if what == What::Put {
+        if puts {
             key.write_value(number, value);
         }
         delay.look(self.index as u64);
-        let map = self.map;
+        let (map, log, index) = (self.map, self.log, self.index);
+        let found = |old: &[u8]| key.read_value(old).unwrap_or(TORN);
+        let by_uid = self.random.below(4) == 0;
+        let mut old = Vec::new();
         self.call(what, key, argument, delay, || match what {
             What::Put => map.put(bytes, value).map(|placed| placed.replaced.into()),
+            What::Delete if by_uid => match map.uid(bytes)? {
+                Some(uid) => map.delete_uid(uid).map(i64::from),
+                None => Ok(0),
+            },
             What::Delete => map.delete(bytes).map(i64::from),
+            What::Take => map
+                .take(bytes, &mut old)
+                .map(|len| if len.is_some() { found(&old) } else { NOTHING }),
+            What::Insert => {
+                map.put_if(bytes, value, Condition::Absent).map(|put| put.is_some().into())
+            }
+            What::Swap => {
+                let token = map.get_with_token(bytes, &mut old)?;
+                let expected = if token.is_some() { found(&old) } else { NOTHING };
+                if expected == TORN {
+                    return Ok(TORN);
+                }
+                log.expect(index, expected);
+                let condition = Condition::Token(token.unwrap_or(Token::ABSENT));
+                map.put_if(bytes, value, condition).map(|put| put.is_some().into())
+            }
             _ => map.add(bytes, argument),
         });
     }
@@ -162,6 +186,11 @@ impl Worker<'_> {
                     got = if index == 1 { number(value) } else { got };
                 });
                 found.map(|_| got)
+            }
+            4 => {
+                let Some(uid) = map.uid(bytes)? else { return Ok(NOTHING) };
+                let len = map.get_uid_to(uid, value)?;
+                Ok(if len.is_some() { number(value) } else { NOTHING })
             }
             _ => map.get(bytes, value).map(|found| if found { number(value) } else { NOTHING }),
         });
