@@ -103,19 +103,52 @@ fn a_key_is_changed_and_deleted_by_its_uid() {
 }
 
 #[test]
-fn bits_that_no_put_gave_name_nothing() {
+fn bits_that_no_put_gave_do_no_harm_and_other_lives_are_no_names() {
     let file = MapFile::new("uids-forged");
     let map = file.create(2);
     let uids: Vec<Uid> =
         (0..500u64).map(|key| map.put(&key.to_le_bytes(), b"v").unwrap().uid).collect();
     let mut random = Random::from_env(42);
     for _ in 0..100_000 {
-        let near = uids[random.below(500) as usize].bits() ^ 1 << random.below(64);
-        for bits in [random.next(), near, 0, u64::MAX] {
-            let uid = Uid::from_bits(bits);
-            assert!(!map.contains_uid(uid).unwrap() || uids.contains(&uid), "{bits:#x}");
+        let uid = uids[random.below(500) as usize];
+        // The bits from 33 on are the generation, in a map of two shards; none here is as large.
+        let other_life = Uid::from_bits(uid.bits() ^ 1 << (43 + random.below(10)));
+        assert_eq!(map.contains_uid(other_life), Ok(false));
+        for bits in [random.next(), uid.bits() ^ 1 << random.below(64), 0, u64::MAX] {
+            map.contains_uid(Uid::from_bits(bits)).unwrap();
         }
     }
+}
+
+#[test]
+fn uids_are_told_apart_when_births_have_come_around() {
+    // Goal: where lives share a generation, the hash tells them apart. Method: in a map of 4096
+    // shards 65,536 births of a shard come around; keys that live on, and as many that come and go.
+    let file = MapFile::new("uids-around");
+    let map = file.create_with(4096, 1 << 30);
+    let in_shard =
+        |key: &u64| map.put(&key.to_le_bytes(), b"v").unwrap().uid.bits() >> 32 & 0xfff == 7;
+    let keys: Vec<u64> = (0..).filter(in_shard).take(300).collect();
+    let uid = |key: u64| map.uid(&key.to_le_bytes()).unwrap();
+    let living: Vec<(u64, Uid)> =
+        keys[..100].iter().map(|key| (*key, uid(*key).unwrap())).collect();
+    let mut dead = HashMap::new();
+    for round in 0..700 {
+        for key in &keys[100..] {
+            let put = map.put(&key.to_le_bytes(), b"v").unwrap();
+            if round % 100 == 0 {
+                dead.insert(put.uid, *key);
+            }
+            map.delete(&key.to_le_bytes()).unwrap();
+        }
+    }
+    for (key, uid) in &living {
+        assert_eq!(key_of(&map, *uid), Some(key.to_le_bytes().to_vec()));
+    }
+    for (uid, key) in dead {
+        assert_eq!(key_of(&map, uid), None, "{key}");
+    }
+    assert_sound(&map);
 }
 
 #[test]

@@ -59,7 +59,8 @@ const LAYOUT: &str = "shf layout 7: page 4096, unit 8, slots 1024x64, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \
     bucket 7..13, directory 13..32, shard from 52 on, \
     kept before keys from 256 bytes on, types in bits 28..32, live by bit 32, gaps by bit 34, \
-    sealed by bit 35, generation 36..52, version 52..60, births above keys, \
+    sealed by bit 35, generation 36..56, version 56..64, births above keys, \
+    births around by bit 61, \
     rebuilding by bit 63, crashed by bit 62, moves of tables from bit 8 on";
 
 /// The immutable facts of a map, copied to private memory at attach.

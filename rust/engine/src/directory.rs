@@ -20,8 +20,8 @@
 //! The root counts the moves:
 //!
 //! ```text
-//! bit 0       8                      62        63
-//!     | depth | moves of tables      | crashed | rebuilding |
+//! bit 0       8                 61            62        63
+//!     | depth | moves of tables | came around | crashed | rebuilding |
 //! ```
 //!
 //! A move is whatever has keys looked for in another page: a split, a merge, a table or a page of
@@ -34,7 +34,9 @@
 use crate::hash::DIRECTORY_BITS;
 use crate::intent::Intent;
 use crate::place::{Field, Place};
+use crate::stamp::Stamp;
 use crate::table::Table;
+use crate::uid;
 use shf_base::atomic::Half;
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::crash;
@@ -46,7 +48,11 @@ const ENTRIES: u32 = 1024;
 /// The bits of the root that close it.
 const CLOSED: u64 = ROOT_REBUILDING | ROOT_CRASHED;
 /// Those that count moves, which no map brings to an end.
-const MOVES: u64 = !CLOSED & !DEPTH_MASK;
+const MOVES: u64 = !CLOSED & !DEPTH_MASK & !CAME_AROUND;
+/// The bit that says that births have come around (`uid`).
+const CAME_AROUND: u64 = 1 << 61;
+/// What lookups do not care for.
+const NO_DEPTH: u64 = MOVES | CAME_AROUND;
 const MOVE: u64 = 1 << 8;
 const DEPTH_MASK: u64 = MOVE - 1;
 const PAGE_BITS: u32 = 27;
@@ -83,7 +89,7 @@ pub fn moves(root: u64) -> u64 {
 
 #[inline(always)]
 fn depth_of(place: &Place<'_>, root: u64) -> Result<u32, OpError> {
-    let depth = root & !MOVES;
+    let depth = root & !NO_DEPTH;
     if depth <= DIRECTORY_BITS.into() { Ok(depth as u32) } else { unusual_depth(place, depth) }
 }
 
@@ -101,12 +107,32 @@ fn unusual_depth(place: &Place<'_>, unusual: u64) -> Result<u32, OpError> {
 pub fn moved(intent: &mut Intent<'_>, depth: u32) {
     let root = intent.field(Field::Root);
     let depth = (root & DEPTH_MASK).max(depth.into());
-    intent.set_field(Field::Root, root & CLOSED | emptied(root) | depth);
+    intent.set_field(Field::Root, root & (CLOSED | CAME_AROUND) | moved_on(root) | depth);
 }
 
-/// The root of a directory without entries that counts one more move.
+/// The root of a directory without entries that counts one more move. How many births there were is
+/// not known any more.
 pub fn emptied(root: u64) -> u64 {
+    moved_on(root) | CAME_AROUND
+}
+
+fn moved_on(root: u64) -> u64 {
     root.wrapping_add(MOVE) & MOVES
+}
+
+/// Whether two lives of keys may have the same UID but for the hash.
+#[inline(always)]
+pub fn births_came_around(place: &Place<'_>) -> bool {
+    root(place) & CAME_AROUND != 0
+}
+
+/// Will say that births have come around when the key with this stamp is born.
+#[inline(always)]
+pub fn count_birth(intent: &mut Intent<'_>, place: Place<'_>, born: Stamp) {
+    let births = uid::births(place.geometry().shards());
+    if (born.generation() + 1) & (births - 1) == 0 {
+        intent.set_field(Field::Root, intent.field(Field::Root) | CAME_AROUND);
+    }
 }
 
 /// The table for some directory bits; `None` while the shard has no table.
@@ -140,7 +166,7 @@ pub fn find_from<'m>(
 /// tells nothing. Where a forged level leads beyond the limits, the shorter entry is taken.
 #[inline(always)]
 pub fn find_quickly<'m>(place: &Place<'m>, root: u64, bits: u32) -> Option<Table<'m>> {
-    let depth = root & !MOVES;
+    let depth = root & !NO_DEPTH;
     if depth > DIRECTORY_BITS.into() {
         return None;
     }

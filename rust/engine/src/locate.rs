@@ -82,7 +82,7 @@ pub fn key_of<'m>(
 
 /// Looks for the key that a UID names. The caller holds the lock.
 pub fn uid<'m>(place: Place<'m>, uid: Uid) -> Result<Located<'m>, OpError> {
-    search(place, uid.hash(), |_, record| uid.names(record, place.secret()))
+    search(place, uid.hash(), |_, record| uid.names(record, &place))
 }
 
 /// The stamp for a key that is born: `born`, or a later one where a key that is there has that UID.
@@ -92,7 +92,7 @@ pub fn free_stamp(place: Place<'_>, hash: Hash, born: Stamp) -> Result<Stamp, Op
     let mut stamp = born;
     // No more keys than there are slots can be in the way.
     for _ in 0..REACH * SLOTS {
-        if uid(place, Uid::new(hash, stamp))?.record().is_none() {
+        if uid(place, place.uid(hash, stamp))?.record().is_none() {
             break;
         }
         stamp = Stamp::born(stamp.generation() + 1);

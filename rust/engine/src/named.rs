@@ -20,7 +20,7 @@ impl Map {
     pub fn uid(&self, key: &[u8]) -> Result<Option<Uid>, OpError> {
         let hash = self.hash(key);
         let found = self.read(hash, |record| record.key_is(key), WithStamp(Nothing))?;
-        Ok(found.map(|((), stamp)| Uid::new(hash, stamp)))
+        Ok(found.map(|((), stamp)| self.place(hash.shard_bits()).uid(hash, stamp)))
     }
 
     /// As `get_to`.
@@ -67,7 +67,7 @@ impl Map {
         key.resize(len, 0);
         record.copy_key(&mut key);
         let hash = self.hash(&key);
-        if Uid::new(hash, record.stamp) != uid {
+        if locked.place().uid(hash, record.stamp) != uid {
             let (place, reference) = (locked.place(), record.reference());
             return Err(place.corrupt(place.unit_offset(reference), "record with a wrong hash"));
         }
@@ -103,7 +103,7 @@ impl Map {
         uid: Uid,
         take: T,
     ) -> Result<Option<T::Answer>, OpError> {
-        let secret = self.facts.secret;
-        self.read(uid.hash(), |record| uid.names(record, secret), take)
+        let place = self.place(uid.hash().shard_bits());
+        self.read(uid.hash(), |record| uid.names(record, &place), take)
     }
 }

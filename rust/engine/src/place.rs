@@ -19,8 +19,10 @@
 //! processes that write, each of them changes hands with the lock.
 
 use crate::class::CLASSES;
+use crate::hash::Hash;
 use crate::slot_word::SlotFormat;
 use crate::stamp::Stamp;
+use crate::uid::Uid;
 use shf_base::atomic::Ordering::{Acquire, Release};
 use shf_base::atomic::{Bytes, Half, Page, PagesFromEnd, Word};
 use shf_base::epochs::Epochs;
@@ -267,6 +269,12 @@ impl<'m> Place<'m> {
     #[inline(always)]
     pub fn keys(self) -> u64 {
         unpair(self.load(Field::Keys)).0.into()
+    }
+
+    /// The UID of a key's hash and its record's stamp.
+    #[inline(always)]
+    pub fn uid(self, hash: Hash, stamp: Stamp) -> Uid {
+        Uid::new(hash, stamp, self.geometry().shards())
     }
 
     /// The stamp of the next key that is born.

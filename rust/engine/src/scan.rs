@@ -215,7 +215,7 @@ fn copy_table<'s>(
             let value = buffer(scratch, record.shape.value_len)?;
             record.copy_key(key);
             record.copy_value(value);
-            let uid = Uid::new(record.hash(place.secret()), record.stamp);
+            let uid = place.uid(record.hash(place.secret()), record.stamp);
             let bytes = size_of::<Pair<'_>>() as u64;
             pairs.try_reserve(1).map_err(|_| OpError::OutOfMemory { bytes })?;
             pairs.push(Pair { key, value, kind: record.shape.kind, uid });

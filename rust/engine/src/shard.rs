@@ -10,6 +10,7 @@
 use crate::arena;
 use crate::check::{self, Violation};
 use crate::compaction::{self, By};
+use crate::directory;
 use crate::growth::Memory;
 use crate::hash::Hash;
 use crate::holes;
@@ -291,12 +292,13 @@ impl<'m> Locked<'m> {
                 let stamp = if taken.get() { locate::free_stamp(place, hash, born)? } else { born };
                 Record::publish(&mut intent, place, reference, shape, stamp);
                 link::enter(&mut intent, place, position, hash, reference);
+                directory::count_birth(&mut intent, place, born);
                 (stamp, false)
             }
             none => return Ok(Attempt::NoSlot(none)),
         };
         intent.commit()?;
-        Ok(Attempt::Placed(Placed { replaced, uid: Uid::new(hash, stamp) }))
+        Ok(Attempt::Placed(Placed { replaced, uid: place.uid(hash, stamp) }))
     }
 
     #[inline(always)]

@@ -40,7 +40,7 @@ pub fn find(
             let word = bucket.slot(slot);
             let seen = Seen::new(place, root, bucket, slot, word, head);
             let record = Record::at(place, place.slot_format().reference(word));
-            let uid = record.map(|record| Uid::new(record.hash(secret), record.stamp));
+            let uid = record.map(|record| place.uid(record.hash(secret), record.stamp));
             if !seen.unchanged() {
                 return Ok(None);
             }

@@ -2,20 +2,21 @@
 //! it.
 //!
 //! ```text
-//! header word, bit 36           52        60
-//!                  | generation | version | 0
+//! header word, bit 36           56        64
+//!                  | generation | version |
 //! ```
 //!
 //! A key begins a life when it is put and is not there. The generation is the number of that birth
 //! in its shard, and stays as long as the key lives: by it a UID of an earlier life is refused
 //! (`uid`). The version goes up with every change of the value: by it two equal values of a key are
-//! told apart (`token`). Both come around, after 65,536 births in the shard and after 256 changes of
+//! told apart (`token`). Both come around, after a million births in the shard and after 256 changes of
 //! the key; `uid` and `token` say what else must agree by then.
 //!
 //! Moving a record changes neither.
 
 const SHIFT: u32 = 36;
-const GENERATION_BITS: u32 = 16;
+/// Bits of a generation.
+pub const GENERATION_BITS: u32 = 20;
 const VERSION_BITS: u32 = 8;
 const BITS: u32 = GENERATION_BITS + VERSION_BITS;
 
@@ -52,7 +53,7 @@ impl Stamp {
         Stamp((self.generation() | version) & ((1 << BITS) - 1))
     }
 
-    /// The life, 16 bits.
+    /// The life, 20 bits.
     #[inline(always)]
     pub fn generation(self) -> u32 {
         self.0 & ((1 << GENERATION_BITS) - 1)
@@ -65,7 +66,7 @@ impl Stamp {
         if ahead < 1 << (GENERATION_BITS - 1) { ahead + 1 } else { 0 }
     }
 
-    /// Life and change, 24 bits.
+    /// Life and change, 28 bits.
     #[inline(always)]
     pub fn number(self) -> u32 {
         self.0
@@ -80,17 +81,17 @@ mod tests {
     fn births_are_raised_behind_what_is_ahead_only() {
         let ahead = |birth, births| Stamp::born(birth).births_ahead(births);
         assert_eq!((ahead(5, 5), ahead(5, 6), ahead(5, 100)), (1, 0, 0));
-        assert_eq!((ahead(150, 100), ahead(0x1_0005, 0xfff0)), (51, 0x16));
+        assert_eq!((ahead(150, 100), ahead(0x10_0005, 0xf_fff0)), (51, 0x16));
     }
 
     #[test]
     fn a_change_keeps_the_life_and_both_come_around() {
-        let born = Stamp::born(0x1_ffff);
-        assert_eq!(born.generation(), 0xffff);
+        let born = Stamp::born(0x1f_ffff);
+        assert_eq!(born.generation(), 0xf_ffff);
         let mut stamp = born;
         for change in 1..256 {
             stamp = stamp.next();
-            assert_eq!((stamp.generation(), stamp == born), (0xffff, false), "change {change}");
+            assert_eq!((stamp.generation(), stamp == born), (0xf_ffff, false), "change {change}");
             assert_eq!(Stamp::of_header(stamp.bits() | !Stamp::MASK), stamp);
         }
         assert_eq!(stamp.next(), born);

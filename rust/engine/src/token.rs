@@ -2,22 +2,22 @@
 //! made one since.
 //!
 //! ```text
-//! bit 0   1                40         64
+//! bit 0   1                36         64
 //!     | 1 | digest of value | stamp    |      all 0: the key is not there
 //! ```
 //!
 //! The stamp (`stamp`) differs after each change of the value, also after a deletion and a new put,
 //! and so tells two equal values apart, until it comes around: after 256 changes of the key, or in
-//! another life after 65,536 births in its shard. The digest, a hash under the map's secret, then
+//! another life after a million births in its shard. The digest, a hash under the map's secret, then
 //! still tells the values apart. So a token is wrongly taken for the present one only if both come
-//! around to the same number, and the value is the same as well or has the same 39 bits of hash:
+//! around to the same number, and the value is the same as well or has the same 35 bits of hash:
 //! where the value is the same, a change that was based on it is right.
 
 use crate::hash::Hash;
 use crate::record::Record;
 use crate::stamp::Stamp;
 
-const STAMP_SHIFT: u32 = 40;
+const STAMP_SHIFT: u32 = 36;
 const DIGEST_MASK: u64 = (1 << STAMP_SHIFT) - 2;
 
 /// What a key had at one moment.

@@ -1,36 +1,45 @@
 //! A UID: a name for one life of a key, by which it is found without the key.
 //!
 //! ```text
-//! bit 0     7        13          32      44           60
+//! bit 0     7        13          32      32 + s       60        s = log2 of the shards
 //!     | tag | bucket | directory | shard | generation | 0
 //! ```
 //!
 //! It is all of the hash that says where a key lies (`hash`), and the generation of its record
-//! (`stamp`). So it holds through whatever moves the key or its record: changes of the value,
-//! splits, merges, compaction, repair. A record is the one that a UID names if both agree, so a
-//! UID of a key that is gone names nothing, whoever has its slot by now. What it could be
-//! mistaken for is a key with the same 44 bits of hash, which is nearly always the same key, put
-//! again when a multiple of 65,536 other keys had been born in its shard since its last birth.
+//! (`stamp`), 20 bits of it or as many as there is room for. So it holds through whatever moves
+//! the key or its record: changes of the value, splits, merges, compaction, repair.
+//!
+//! As long as the births of a shard have not come around, no two lives in it have the same
+//! generation, and a record is the one that a UID names if that agrees. From then on, which the
+//! root says (`directory`), the hash of its key has to agree as well. So a UID of a key that is
+//! gone names nothing, whoever has its slot by now, but for a later life of the same key (or of
+//! one with the same 44 bits of hash) that begins when as many keys were born in its shard as
+//! there are generations: 2^28 divided by the number of shards, and 2^20 at most.
 
+use crate::directory;
 use crate::hash::{DIRECTORY_BITS, Hash, TAG_MASK};
+use crate::place::Place;
 use crate::record::Record;
-use crate::stamp::Stamp;
+use crate::stamp::{GENERATION_BITS, Stamp};
 
 const SHARD_SHIFT: u32 = 32;
-const GENERATION_SHIFT: u32 = 44;
+const BITS: u32 = 60;
 
 /// A name for one life of a key. Never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Uid(u64);
 
 impl Uid {
-    /// The UID of a key's hash and its record's stamp.
+    /// The UID of a key's hash and its record's stamp, in a map of so many shards.
     #[inline(always)]
-    pub(crate) fn new(hash: Hash, stamp: Stamp) -> Uid {
-        Uid(place_bits(hash) | u64::from(stamp.generation()) << GENERATION_SHIFT)
+    pub(crate) fn new(hash: Hash, stamp: Stamp, shards: u32) -> Uid {
+        let (low, shard) = hash.parts();
+        let shard = u64::from(shard & (shards - 1)) << SHARD_SHIFT;
+        let generation = u64::from(generation(stamp, shards)) << (SHARD_SHIFT + shards.ilog2());
+        Uid(u64::from(low) | shard | generation)
     }
 
-    /// The UID with these bits, which `bits` gave; others name nothing.
+    /// The UID with these bits, which `bits` gave; what others name, if anything, is not said.
     #[inline(always)]
     pub fn from_bits(bits: u64) -> Uid {
         Uid(bits)
@@ -71,17 +80,30 @@ impl Uid {
         Hash::of_parts(self.0 as u32, (self.0 >> SHARD_SHIFT) as u32)
     }
 
-    /// Whether a record is of the life that this names.
+    /// Whether a record of its shard is of the life that this names. Whoever reads without the lock
+    /// has loaded the root before, and it has to be the same afterwards.
     #[inline(always)]
-    pub(crate) fn names(self, record: &Record<'_>, secret: u64) -> bool {
-        u64::from(record.stamp.generation()) == self.0 >> GENERATION_SHIFT
-            && place_bits(record.hash(secret)) == self.0 & ((1 << GENERATION_SHIFT) - 1)
+    pub(crate) fn names(self, record: &Record<'_>, place: &Place<'_>) -> bool {
+        let shards = place.geometry().shards();
+        u64::from(generation(record.stamp, shards)) == self.0 >> (SHARD_SHIFT + shards.ilog2())
+            && (!directory::births_came_around(place) || self.is_of(record, place))
+    }
+
+    /// Whether it is that of a record, by its key.
+    #[inline(never)]
+    fn is_of(self, record: &Record<'_>, place: &Place<'_>) -> bool {
+        self == place.uid(record.hash(place.secret()), record.stamp)
     }
 }
 
-/// What of a hash says where a key lies, 44 bits. Not 0, because no tag is.
+/// What a UID has of a generation.
 #[inline(always)]
-fn place_bits(hash: Hash) -> u64 {
-    let (low, shard) = hash.parts();
-    u64::from(low) | u64::from(shard) << SHARD_SHIFT
+fn generation(stamp: Stamp, shards: u32) -> u32 {
+    stamp.generation() & (births(shards) - 1)
+}
+
+/// Births in a shard after which UIDs come around.
+#[inline(always)]
+pub fn births(shards: u32) -> u32 {
+    1 << GENERATION_BITS.min(BITS - SHARD_SHIFT - shards.ilog2())
 }

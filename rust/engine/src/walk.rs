@@ -219,7 +219,7 @@ fn name(
     crash::looking();
     let record = Record::at(&place, place.slot_format().reference(word));
     let found = record.map(|record| {
-        let uid = Uid::new(record.hash(place.secret()), record.stamp);
+        let uid = place.uid(record.hash(place.secret()), record.stamp);
         Look::Key { uid, chosen: record.key_begins_with(prefix) }
     });
     if !seen.unchanged() {
