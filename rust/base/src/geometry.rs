@@ -58,6 +58,7 @@ const WINDOW_ALIGN: u64 = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     shards: u32,
+    shard_bits: u32,
     window_shift: u32,
     shard_headers: u64,
     windows: u64,
@@ -100,6 +101,7 @@ impl Geometry {
         let front_bytes = shard_headers + u64::from(shards) * SHARD_HEADER_STRIDE;
         Ok(Geometry {
             shards,
+            shard_bits: shards.ilog2(),
             window_shift: window_bytes.ilog2(),
             shard_headers,
             windows: front_bytes.next_multiple_of(WINDOW_ALIGN),
@@ -138,6 +140,12 @@ impl Geometry {
     #[inline(always)]
     pub fn shards(&self) -> u32 {
         self.shards
+    }
+
+    /// Bits that the number of a shard needs: 0 to 12.
+    #[inline(always)]
+    pub fn shard_bits(&self) -> u32 {
+        self.shard_bits
     }
 
     /// Bytes of one window, a power of two.

@@ -129,7 +129,7 @@ pub fn births_came_around(place: &Place<'_>) -> bool {
 /// Will say that births have come around when the key with this stamp is born.
 #[inline(always)]
 pub fn count_birth(intent: &mut Intent<'_>, place: Place<'_>, born: Stamp) {
-    let births = uid::births(place.geometry().shards());
+    let births = uid::births(place.geometry().shard_bits());
     if (born.generation() + 1) & (births - 1) == 0 {
         intent.set_field(Field::Root, intent.field(Field::Root) | CAME_AROUND);
     }

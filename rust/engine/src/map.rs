@@ -358,7 +358,7 @@ impl Map {
 
     /// As `read`, wherever the key is.
     #[inline(never)]
-    fn read_on<T: Take>(
+    pub(crate) fn read_on<T: Take>(
         &self,
         hash: Hash,
         is_it: impl Fn(&Record<'_>) -> bool,

@@ -6,7 +6,7 @@
 use crate::kind::Kind;
 use crate::map::{Map, copied};
 use crate::read;
-use crate::record::Shape;
+use crate::record::{Record, Shape};
 use crate::shard::Placed;
 use crate::short;
 use crate::sink::Sink;
@@ -103,7 +103,19 @@ impl Map {
         uid: Uid,
         take: T,
     ) -> Result<Option<T::Answer>, OpError> {
+        let (hash, mut take) = (uid.hash(), take);
+        let place = self.place(hash.shard_bits());
+        let is_it = |record: &Record<'_>| uid.names_quickly(record, &place);
+        match read::at_home(&place, hash, is_it, &mut take) {
+            Some(answer) => Ok(answer),
+            None => self.read_uid_on(uid, take),
+        }
+    }
+
+    /// As `read_uid`, wherever the key is.
+    #[inline(never)]
+    fn read_uid_on<T: Take>(&self, uid: Uid, take: T) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(uid.hash().shard_bits());
-        self.read(uid.hash(), |record| uid.names(record, &place), take)
+        self.read_on(uid.hash(), |record| uid.names(record, &place), take)
     }
 }

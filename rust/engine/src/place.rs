@@ -274,7 +274,7 @@ impl<'m> Place<'m> {
     /// The UID of a key's hash and its record's stamp.
     #[inline(always)]
     pub fn uid(self, hash: Hash, stamp: Stamp) -> Uid {
-        Uid::new(hash, stamp, self.geometry().shards())
+        Uid::new(hash, stamp, self.geometry().shard_bits())
     }
 
     /// The stamp of the next key that is born.

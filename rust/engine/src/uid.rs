@@ -23,20 +23,21 @@ use crate::record::Record;
 use crate::stamp::{GENERATION_BITS, Stamp};
 
 const SHARD_SHIFT: u32 = 32;
-const BITS: u32 = 60;
+/// Of all shards together.
+const GENERATIONS: u32 = 1 << (60 - SHARD_SHIFT);
 
 /// A name for one life of a key. Never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Uid(u64);
 
 impl Uid {
-    /// The UID of a key's hash and its record's stamp, in a map of so many shards.
+    /// The UID of a key's hash and its record's stamp, in a map whose shards need so many bits.
     #[inline(always)]
-    pub(crate) fn new(hash: Hash, stamp: Stamp, shards: u32) -> Uid {
+    pub(crate) fn new(hash: Hash, stamp: Stamp, shard_bits: u32) -> Uid {
         let (low, shard) = hash.parts();
-        let shard = u64::from(shard & (shards - 1)) << SHARD_SHIFT;
-        let generation = u64::from(generation(stamp, shards)) << (SHARD_SHIFT + shards.ilog2());
-        Uid(u64::from(low) | shard | generation)
+        let shard = u64::from(shard & ((1 << shard_bits) - 1));
+        let generation = generation(stamp, shard_bits) << shard_bits;
+        Uid(u64::from(low) | (shard | generation) << SHARD_SHIFT)
     }
 
     /// The UID with these bits, which `bits` gave; what others name, if anything, is not said.
@@ -84,26 +85,28 @@ impl Uid {
     /// has loaded the root before, and it has to be the same afterwards.
     #[inline(always)]
     pub(crate) fn names(self, record: &Record<'_>, place: &Place<'_>) -> bool {
-        let shards = place.geometry().shards();
-        u64::from(generation(record.stamp, shards)) == self.0 >> (SHARD_SHIFT + shards.ilog2())
-            && (!directory::births_came_around(place) || self.is_of(record, place))
+        self.names_quickly(record, place)
+            || directory::births_came_around(place) && self == place.uid(record.hash(place.secret()), record.stamp)
     }
 
-    /// Whether it is that of a record, by its key.
-    #[inline(never)]
-    fn is_of(self, record: &Record<'_>, place: &Place<'_>) -> bool {
-        self == place.uid(record.hash(place.secret()), record.stamp)
+    /// As `names`, but never where births have come around.
+    #[inline(always)]
+    pub(crate) fn names_quickly(self, record: &Record<'_>, place: &Place<'_>) -> bool {
+        let shard_bits = place.geometry().shard_bits();
+        generation(record.stamp, shard_bits) == self.0 >> SHARD_SHIFT >> shard_bits
+            && !directory::births_came_around(place)
     }
+
 }
 
 /// What a UID has of a generation.
 #[inline(always)]
-fn generation(stamp: Stamp, shards: u32) -> u32 {
-    stamp.generation() & (births(shards) - 1)
+fn generation(stamp: Stamp, shard_bits: u32) -> u64 {
+    u64::from(stamp.generation() & (GENERATIONS >> shard_bits).wrapping_sub(1))
 }
 
 /// Births in a shard after which UIDs come around.
 #[inline(always)]
-pub fn births(shards: u32) -> u32 {
-    1 << GENERATION_BITS.min(BITS - SHARD_SHIFT - shards.ilog2())
+pub fn births(shard_bits: u32) -> u32 {
+    (GENERATIONS >> shard_bits).min(1 << GENERATION_BITS)
 }

@@ -127,8 +127,7 @@ pub fn names<'m>(
     calm: &dyn Fn() -> Result<Locked<'m>, OpError>,
     names: &mut Names,
 ) -> Result<u32, OpError> {
-    let mut looks_left = ATTEMPTS;
-    let mut locked = None;
+    let (mut looks_left, mut locked) = (ATTEMPTS, None);
     loop {
         names.clear();
         let Some(view) = View::at(place, cursor)? else { return Ok(END) };
@@ -138,11 +137,8 @@ pub fn names<'m>(
         {
             return Ok(view.end(cursor));
         }
-        if locked.is_some() {
-            let at = view.entry.table.low_offset(0);
-            return Err(place.corrupt(at, "table whose keys belong elsewhere"));
-        }
         match looks_left.checked_sub(1) {
+            None if locked.is_some() => return Err(OpError::Busy),
             Some(left) => looks_left = left,
             None => (locked, looks_left) = (Some(calm()?), ATTEMPTS),
         }
@@ -150,9 +146,7 @@ pub fn names<'m>(
     }
 }
 
-/// Takes down the keys of a table. False: a writer interfered, or none of its keys belongs there.
-/// That is so for a moment when a split takes all of them away; else the directory is forged, and
-/// may lead to this table from any number of places.
+/// Takes down the keys of a table. False: a writer interfered for too long, or moved a table.
 fn table(
     place: Place<'_>,
     cursor: u32,
@@ -162,14 +156,13 @@ fn table(
     names: &mut Names,
 ) -> Result<bool, OpError> {
     let end = view.end(cursor);
-    let start = end - (END >> view.entry.depth.min(DIRECTORY_BITS));
-    let (mut strangers, mut own) = (false, false);
     for bucket in 0..BUCKETS {
         for slot in view.entry.table.head(bucket).occupied() {
             let look = loop {
                 match name(place, view, (bucket, slot), prefix)? {
-                    Look::Again if *looks_left > 0 => *looks_left -= 1,
-                    Look::Again => return Ok(false),
+                    Look::Again if directory::root(&place) != view.root => return Ok(false),
+                    Look::Again if *looks_left == 0 => return Ok(false),
+                    Look::Again => *looks_left -= 1,
                     look => break look,
                 }
                 spin_hint();
@@ -179,14 +172,12 @@ fn table(
             // the cursor, after a merge; of behind the end, as long as a merge or a split is under
             // way.
             let at = reversed(uid.hash().directory());
-            let belongs = (start..end).contains(&at);
-            (own, strangers) = (own || belongs, strangers || !belongs);
-            if chosen && belongs && at >= cursor {
+            if chosen && (cursor..end).contains(&at) {
                 names.push(uid);
             }
         }
     }
-    Ok(own || !strangers)
+    Ok(true)
 }
 
 /// What a look at a slot gave.
