@@ -151,6 +151,15 @@ bool SharedHashFile::GetCopyViaUid(uint32_t uid) {
   return CopyValue(state, [&](shf::bridge::Sink* sink) { return map_.GetToByUid(*found, sink); });
 }
 
+bool SharedHashFile::GetKeyViaUid(uint32_t uid) {
+  ThreadState& state = ThreadState::Current();
+  shf_val_len = 0;
+  const shf::Result<shf::Uid> found = map_.UidOfShort(uid);
+  if (!found.ok()) return FailAs(state, found.error());
+  return CopyValue(state,
+                   [&](shf::bridge::Sink* sink) { return map_.GetKeyToByUid(*found, sink); });
+}
+
 bool SharedHashFile::PutValViaUid(uint32_t uid, const char* val, uint32_t val_len) {
   ThreadState& state = ThreadState::Current();
   const shf::Result<shf::Uid> found = map_.UidOfShort(uid);

@@ -81,12 +81,7 @@ Result<uint64_t> Map::Append(std::string_view key, std::string_view suffix) cons
   return Answer(outcome, outcome.value);
 }
 
-Result<Token> Map::GetWithToken(std::string_view key, std::string* value) const {
-  Type type{};
-  return GetWithTokenAndType(key, value, &type);
-}
-
-Result<Token> Map::GetWithTokenAndType(std::string_view key, std::string* value, Type* type) const {
+Result<Token> Map::GetWithToken(std::string_view key, std::string* value, Type* type) const {
   if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
   if (value == nullptr) return NullError("value");
@@ -99,7 +94,7 @@ Result<Token> Map::GetWithTokenAndType(std::string_view key, std::string* value,
   });
   value->swap(fresh);
   if (!got.ok() && !got.absent()) return got.error();
-  *type = static_cast<Type>(kind);
+  if (type != nullptr) *type = static_cast<Type>(kind);
   return token;
 }
 
@@ -107,7 +102,7 @@ Result<Token> Map::BeginUpdate(std::string_view key, int attempt, std::string* o
   // Whoever is faster again and again has a processor of its own, or this one.
   if (attempt > 16) std::this_thread::yield();
   Type type{};
-  Result<Token> token = GetWithTokenAndType(key, old, &type);
+  Result<Token> token = GetWithToken(key, old, &type);
   if (token.ok() && type != Type::kBytes) {
     return Error{Status::kWrongType,
                  std::string("wrong type: expected bytes, found ") + TypeName(type)};

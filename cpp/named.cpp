@@ -27,6 +27,11 @@ Result<size_t> Map::GetToByUid(Uid uid, bridge::Sink* sink) const {
   return Answer(outcome, static_cast<size_t>(outcome.value));
 }
 
+Result<size_t> Map::GetKeyToByUid(Uid uid, bridge::Sink* sink) const {
+  const bridge::Outcome outcome = handle_->key_of_uid(uid, *sink);
+  return Answer(outcome, static_cast<size_t>(outcome.value));
+}
+
 Result<void> Map::GetByUid(Uid uid, std::string* value) const {
   if (!handle_) return NotAttached();
   if (value == nullptr) return NullError("value");
@@ -51,10 +56,7 @@ Result<size_t> Map::NotCopiedByUid(Uid uid, char* buffer, size_t buffer_bytes,
 Result<void> Map::GetKeyByUid(Uid uid, std::string* key) const {
   if (!handle_) return NotAttached();
   if (key == nullptr) return NullError("key");
-  return StringSink::Fill(key, [&](bridge::Sink* sink) {
-    const bridge::Outcome outcome = handle_->key_of_uid(uid, *sink);
-    return Answer(outcome, static_cast<size_t>(outcome.value));
-  });
+  return StringSink::Fill(key, [&](bridge::Sink* sink) { return GetKeyToByUid(uid, sink); });
 }
 
 Result<bool> Map::ContainsUid(Uid uid) const {

@@ -26,12 +26,12 @@
 /// The token of PutVal() that no key has.
 #define SHF_UID_NONE 4294967295U
 
-/// The value that the calling thread's last successful GetCopyViaKey() found: shf_val_len bytes and
-/// a 0 byte after them. The memory belongs to the thread and is good until its next
-/// GetCopyViaKey(). (__thread and not thread_local: no hidden call on each use, and the C half of a
-/// program can declare them too.)
+/// What the calling thread's last successful GetCopyViaKey(), GetCopyViaUid() or GetKeyViaUid()
+/// found: shf_val_len bytes and a 0 byte after them. The memory belongs to the thread and is good
+/// until the next of these. (__thread and not thread_local: no hidden call on each use, and the C
+/// half of a program can declare them too.)
 extern __thread char* shf_val;
-/// Bytes of shf_val; 0 after a GetCopyViaKey() that found nothing.
+/// Bytes of shf_val; 0 after one of these that found nothing.
 extern __thread uint32_t shf_val_len;
 
 /// A handle of a map with the method names of the original. What the errors mean, and who waits for
@@ -72,6 +72,8 @@ class SharedHashFile {
   /// million keys, about a hundred pairs), or the map has hundreds of millions of keys. A token may
   /// come to name another key once its own is deleted; shf::Uid does not.
   bool GetCopyViaUid(uint32_t uid);
+  /// The same of the key itself, which is then in shf_val and shf_val_len.
+  bool GetKeyViaUid(uint32_t uid);
   /// Replaces the value of the key that a token names. False: as GetCopyViaUid().
   bool PutValViaUid(uint32_t uid, const char* val, uint32_t val_len);
   /// Deletes the key that a token names. False: as GetCopyViaUid().

@@ -45,6 +45,9 @@ TEST(Conditions, EachDecides) {
   EXPECT_EQ(value, "");
   EXPECT_TRUE(map.PutIf("k", Value::Integer(3), Condition::Token(0)).ok());
   EXPECT_EQ(*map.GetInteger("k"), 3);
+  shf::Type type = shf::Type::kBytes;
+  EXPECT_NE(*map.GetWithToken("k", &value, &type), 0u);
+  EXPECT_EQ(type, shf::Type::kInteger);
 }
 
 TEST(Conditions, TheKeyMayLieInTheString) {
@@ -225,9 +228,13 @@ TEST(Uids, TokensOfTheClassicInterfaceNameKeys) {
   EXPECT_TRUE(shf.PutValViaUid(tokens[5], "five", 4));
   EXPECT_TRUE(shf.GetCopyViaUid(tokens[5]));
   EXPECT_STREQ(shf_val, "five");
+  EXPECT_TRUE(shf.GetKeyViaUid(tokens[5]));
+  EXPECT_EQ(std::string(shf_val, shf_val_len), std::string("\5\0\0\0", 4));
   EXPECT_TRUE(shf.DelKeyViaUid(tokens[5]));
   EXPECT_FALSE(shf.DelKeyViaUid(tokens[5]));
   EXPECT_FALSE(shf.GetCopyViaUid(tokens[5]));
+  EXPECT_FALSE(shf.GetKeyViaUid(tokens[5]));
+  EXPECT_EQ(shf_val_len, 0u);
   EXPECT_EQ(shf.LastStatus(), Status::kAbsent);
   EXPECT_FALSE(shf.PutValViaUid(tokens[5], "late", 4));
 }

@@ -10,8 +10,9 @@ namespace shf {
 
 /// What a key had at one moment, in 64 bits (Map::GetWithToken): good for Condition::Token() in any
 /// process. It is spent by every change of the key, deletion and a new put included, an Add()
-/// included; moving the record is no change. After 256 changes that end in the same value, a token
-/// may be good again. 0: the key was not there.
+/// included; moving the record is no change. After a multiple of 256 changes in one life of the key
+/// that end in the same value (or after a deletion, of 1,048,576 births in its shard as well), a
+/// token may be good again. 0: the key was not there.
 using Token = uint64_t;
 
 /// What a key must have at the moment of a change, for the change to be made. Refers to the bytes

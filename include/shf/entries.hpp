@@ -23,8 +23,9 @@ class Map;
 
 /// A name for one life of a key (Placed::uid, Map::UidOf): 60 bits, good in any process until the
 /// key is deleted, whatever happens to its value and to the map meanwhile. A key that was put again
-/// has another one. Never 0. What an old UID could be taken for is the same key in a later life,
-/// 65,536 births of keys in its shard after its own.
+/// has another one. Never 0. What an old UID could be taken for is the same key in a later life, a
+/// multiple of 1,048,576 births of keys in its shard after its own (in maps of more than 256
+/// shards, of 2^28 divided by the shards).
 using Uid = uint64_t;
 
 /// A key and its value, as they were at one moment.

@@ -287,13 +287,14 @@ class Map {
   /// Deletes the key if it is there and condition holds. True: it did.
   [[nodiscard]] Result<bool> DeleteIf(std::string_view key, const Condition& condition) const;
   /// As Get(), and deletes the key: of several callers one gets it. The lock of the key's shard is
-  /// held while the value is copied. The string gets memory of its own, so
-  /// that once the key is gone nothing can fail. Errors: kOutOfMemory, after which it is still
-  /// there.
+  /// held while the value is copied. The string gets memory of its own, so that once the key is
+  /// gone nothing can fail. Errors: kOutOfMemory, after which it is still there.
   [[nodiscard]] Result<void> Take(std::string_view key, std::string* value) const;
   /// As Get(), and returns the key's token, for Condition::Token(). A key that is not there is no
-  /// kAbsent: its token is 0, and *value is empty. Hashes the value.
-  [[nodiscard]] Result<Token> GetWithToken(std::string_view key, std::string* value) const;
+  /// kAbsent: its token is 0, and *value is empty. Where type is not null, *type becomes the type
+  /// of the value. Hashes the value.
+  [[nodiscard]] Result<Token> GetWithToken(std::string_view key, std::string* value,
+                                           Type* type = nullptr) const;
   /// Changes the key by what change(const std::string* old, std::string* fresh) makes of its value:
   /// it gets the present one, or null, and an empty string for the new one, and returns a Change.
   /// It runs on private copies and outside of any lock, so it may take its time, use the map, or
@@ -339,7 +340,8 @@ class Map {
 
   /// The UID of the key's present life. kAbsent: the key is not there. Errors: kBusy.
   [[nodiscard]] Result<Uid> UidOf(std::string_view key) const;
-  /// As Get() of the key that a UID names, which need not be known. kAbsent from the key's deletion on, also when it was put again; so answer all of these.
+  /// As Get() of the key that a UID names, which need not be known. kAbsent from the key's deletion
+  /// on, also when it was put again; so answer all of these.
   [[nodiscard]] Result<void> GetByUid(Uid uid, std::string* value) const;
   /// The same, to a buffer.
   [[nodiscard]] Result<size_t> GetByUid(Uid uid, char* buffer, size_t buffer_bytes) const {
@@ -378,8 +380,8 @@ class Map {
   /// most, perhaps none, of keys that begin with prefix, and moves the cursor behind them. True:
   /// there may be more. Begins at 0. A key that is there from the first call to the last is visited
   /// once, also when the cursor is kept for long or given to another process. What visit(const
-  /// Entry&) returns is ignored; what it throws passes through. Then, and after an
-  /// error, the cursor is where it was, and the piece comes once more. Errors: as ForEach().
+  /// Entry&) returns is ignored; what it throws passes through. Then, and after an error, the
+  /// cursor is where it was, and the piece comes once more. Errors: as ForEach().
   template <typename Visit>
   [[nodiscard]] Result<bool> Scan(uint64_t* cursor, std::string_view prefix, Visit visit) const {
     std::vector<Uid> uids;
@@ -473,12 +475,12 @@ class Map {
   uint32_t ShortOfUid(Uid uid) const;
   Result<Uid> UidOfShort(uint32_t bits) const;
   Result<size_t> GetToByUid(Uid uid, bridge::Sink* sink) const;
+  Result<size_t> GetKeyToByUid(Uid uid, bridge::Sink* sink) const;
   // GetByUid() but for the result, and what it answers where that failed.
   uint64_t CopyToByUid(Uid uid, char* buffer, size_t buffer_bytes) const noexcept;
   Result<size_t> NotCopiedByUid(Uid uid, char* buffer, size_t buffer_bytes, uint64_t answer) const;
   // The bits of a number or boolean of this type.
   Result<uint64_t> Scalar(std::string_view key, Type type) const;
-  Result<Token> GetWithTokenAndType(std::string_view key, std::string* value, Type* type) const;
   static constexpr int kUpdateAttempts = 4096;
   // Before an attempt of Update(): the value, and the token. After it: whether it counts.
   Result<Token> BeginUpdate(std::string_view key, int attempt, std::string* old) const;

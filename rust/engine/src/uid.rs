@@ -86,7 +86,8 @@ impl Uid {
     #[inline(always)]
     pub(crate) fn names(self, record: &Record<'_>, place: &Place<'_>) -> bool {
         self.names_quickly(record, place)
-            || directory::births_came_around(place) && self == place.uid(record.hash(place.secret()), record.stamp)
+            || directory::births_came_around(place)
+                && self == place.uid(record.hash(place.secret()), record.stamp)
     }
 
     /// As `names`, but never where births have come around.
@@ -96,7 +97,6 @@ impl Uid {
         generation(record.stamp, shard_bits) == self.0 >> SHARD_SHIFT >> shard_bits
             && !directory::births_came_around(place)
     }
-
 }
 
 /// What a UID has of a generation.
