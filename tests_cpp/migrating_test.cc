@@ -40,6 +40,13 @@ TEST(Migrating, TheCallsOfTheOriginalDoWhatTheirRowsSay) {
   ASSERT_NE(shf.PutVal("value", 5), SHF_UID_NONE);
   ASSERT_TRUE(shf.GetCopyViaKey());
   EXPECT_EQ(std::string_view(shf_val, shf_val_len), "value");
+  const uint32_t uid = shf.PutVal("value", 5);
+  ASSERT_TRUE(shf.GetKeyViaUid(uid));
+  EXPECT_EQ(std::string_view(shf_val, shf_val_len), "key");
+  ASSERT_TRUE(shf.GetCopyViaUid(uid));
+  EXPECT_EQ(std::string_view(shf_val, shf_val_len), "value");
+  EXPECT_TRUE(shf.DelKeyViaUid(uid));
+  EXPECT_EQ(shf.PutVal("value", 5), uid);
   int seen = 0;
   void* const context = &seen;
   EXPECT_TRUE(shf.map().ForEach(visit, context).ok());
@@ -99,6 +106,40 @@ TEST(Migrating, TheCallsOfAMapDoWhatTheirRowsSay) {
   const auto use = [&](size_t, std::string_view value_of_one) { used += value_of_one; };
   EXPECT_EQ(*map.GetMany(keys, use), 2u);
   EXPECT_EQ(used, "21");
+}
+
+TEST(Migrating, ChangesUnderAConditionDoWhatTheirRowsSay) {
+  const Scratch scratch;
+  const shf::Map map = scratch.Create();
+  std::string value = value_of_key;
+  EXPECT_TRUE(map.PutIf(key, value, shf::Condition::Absent()).ok());
+  EXPECT_EQ(map.PutIf(key, value, shf::Condition::Absent()).status(), Status::kConditionNotMet);
+  EXPECT_TRUE(map.PutIf(key, value, shf::Condition::Present()).ok());
+  const std::string suffix = " and more";
+  EXPECT_EQ(*map.Append(key, suffix), value.size() + suffix.size());
+  const shf::Result<shf::Token> token = map.GetWithToken(key, &value);
+  ASSERT_TRUE(token.ok());
+  const std::string fresh = "fresh";
+  EXPECT_TRUE(map.PutIf(key, fresh, shf::Condition::Token(*token)).ok());
+  EXPECT_FALSE(map.PutIf(key, fresh, shf::Condition::Token(*token)).ok());
+  EXPECT_TRUE(map.Take(key, &value).ok());
+  EXPECT_EQ(value, fresh);
+  EXPECT_EQ(*map.AddDouble(key, 0.5), 0.5);
+  EXPECT_EQ(*map.AddDouble(key, 0.5), 1.0);
+}
+
+TEST(Migrating, WalksOfAPrefixDoWhatTheirRowSays) {
+  const Scratch scratch;
+  const shf::Map map = scratch.Create();
+  for (const char* name : {"user:1", "user:2", "other"}) ASSERT_TRUE(map.Put(name, "v").ok());
+  int seen = 0;
+  for (const shf::Entry& entry : map.Walk("user:")) seen += entry.value == "v";
+  EXPECT_EQ(seen, 2);
+  const auto use_entry = [&](const shf::Entry& entry) { seen -= entry.key != "other"; };
+  uint64_t cursor = 0;
+  while (*map.Scan(&cursor, "user:", use_entry)) {
+  }
+  EXPECT_EQ(seen, 0);
 }
 
 TEST(Migrating, AMapAtItsMaximumStaysReadableAndDeletable) {

@@ -75,6 +75,8 @@ void MeasureLatency(Context* context);
 void MeasureMemory(Context* context);
 void MeasureAttach(Context* context);
 void MeasureLock(Context* context);
+void MeasureCounters(Context* context);
+void MeasureOperations(Context* context);
 void MeasureWider(Context* context);
 void MeasureGrowth(Context* context);
 

@@ -78,9 +78,9 @@ int Run(const Options& options) {
     std::fprintf(stderr, "bench: no peer has a name with what --peer says\n");
     return 1;
   }
-  constexpr void (*kMeasure[kSections])(Context*) = {MeasureCore,   MeasureLimit,  MeasureLatency,
-                                                     MeasureMemory, MeasureAttach, MeasureLock,
-                                                     MeasureWider,  MeasureGrowth};
+  constexpr void (*kMeasure[kSections])(Context*) = {
+      MeasureCore, MeasureLimit,    MeasureLatency,    MeasureMemory, MeasureAttach,
+      MeasureLock, MeasureCounters, MeasureOperations, MeasureWider,  MeasureGrowth};
   for (unsigned section = 0; section < kSections; ++section) {
     if (options.wanted[section] && !interrupted) kMeasure[section](&context);
   }

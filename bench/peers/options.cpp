@@ -57,7 +57,7 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
   std::vector<std::string> sections;
   const std::vector<std::string> names(kSectionNames.begin(), kSectionNames.end());
   app.add_option("--section", sections,
-                 "Only this one; may be repeated. Unless any is named: the first five, for three\n"
+                 "Only this one; may be repeated. Unless any is named: the first eight, for three\n"
                  "quarters of an hour or so")
       ->check(CLI::IsMember(names));
   bool all = false;

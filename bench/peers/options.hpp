@@ -20,14 +20,17 @@ enum Section : unsigned {
   kMemory,
   kAttach,
   kLock,
+  kCounters,
+  kOperations,
   kWider,
   kGrowth,
   kSections,
 };
 constexpr std::array<const char*, kSections> kSectionNames = {
-    "core", "limit", "latency", "memory", "attach", "lock", "wider", "growth"};
+    "core", "limit",    "latency",    "memory", "attach",
+    "lock", "counters", "operations", "wider",  "growth"};
 // Those that run unless some are named: the core run.
-constexpr unsigned kSectionsByDefault = kLock + 1;
+constexpr unsigned kSectionsByDefault = kOperations + 1;
 
 struct Options {
   Workload work;

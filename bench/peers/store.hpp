@@ -64,6 +64,9 @@ class Session : public Fallible {
     }
     return true;
   }
+  // Adds one to each of some counters, which begin at 0. Only of stores that have a way that
+  // counts.
+  virtual bool AddMany(const Key*, size_t) { return Fail("there are no counters"); }
   // Only of stores that have a way with get_batch above 1.
   virtual bool GetMany(const Key*, size_t, Visitor*) { return Fail("there is no GetMany"); }
 };
@@ -97,6 +100,7 @@ struct Way {
   uint64_t operations_max = UINT64_MAX;  // of a way so slow that a run would take hours
   std::string missing;                   // why it cannot be measured; empty: it can
   bool puts = true;                      // whether it has puts of its own
+  bool counts = false;                   // whether it has counters, put_batch of them in one call
   bool latency = false;                  // whether the latency of its single puts is measured
   bool four_processes = false;  // whether it is measured with more of them than processors too
 };

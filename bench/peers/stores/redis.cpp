@@ -58,6 +58,12 @@ class RedisSession : public Session {
       return reply.type == REDIS_REPLY_STRING || reply.type == REDIS_REPLY_NIL;
     });
   }
+  bool AddMany(const Key* keys, size_t count) override {
+    for (size_t n = 0; n < count; ++n) Append({"INCRBY", keys[n].view(), "1"});
+    return Each(count, [](size_t, const redisReply& reply) {
+      return reply.type == REDIS_REPLY_INTEGER && reply.integer > 0;
+    });
+  }
   // A number of the command INFO memory, such as used_memory.
   uint64_t Info(const std::string& name) {
     uint64_t number = 0;
@@ -139,6 +145,7 @@ Peer RedisPeer() {
   pipelined.configuration = common + " 100 commands are sent before their answers are read.";
   pipelined.get_batch = 100;
   pipelined.put_batch = 100;
+  pipelined.counts = true;
   Way single;
   single.name = "Redis, single";
   single.configuration =
@@ -146,6 +153,7 @@ Peer RedisPeer() {
       " Each command waits for its answer. The table is loaded by pipelines; the "
       "puts that are timed are the last 100,000 keys, or a tenth of them.";
   single.operations_max = 100'000;
+  single.counts = true;
   Peer peer;
   peer.ways = {pipelined, single};
   peer.kind = Kind::kServer;

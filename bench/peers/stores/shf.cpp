@@ -38,6 +38,13 @@ class ShfSession : public Session {
         views, count, [&](size_t n, std::string_view value) { visitor->Found(n, value); });
     return found.ok() || Fail(found.text());
   }
+  bool AddMany(const Key* keys, size_t count) override {
+    for (size_t n = 0; n < count; ++n) {
+      const shf::Result<int64_t> sum = map_.Add(keys[n].view(), 1);
+      if (!sum.ok() || *sum <= 0) return Fail(sum.ok() ? "a wrong sum" : sum.text());
+    }
+    return true;
+  }
   const shf::Map& map() const { return map_; }
 
  private:
@@ -97,6 +104,7 @@ Peer ShfPeer() {
       "Default options. A process opens the map for itself; a get copies the value to a buffer of "
       "the caller. Memory is committed_bytes of GetStats(), which is compared with the blocks that "
       "the file system counts.";
+  single.counts = true;
   single.latency = true;
   single.four_processes = true;
   Way many;

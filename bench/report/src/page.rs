@@ -8,7 +8,7 @@ use crate::{table, targets};
 use std::fmt::Write;
 
 /// Sections in the order of the page, with a title and what they are.
-const SECTIONS: [(&str, &str, &str); 8] = [
+const SECTIONS: [(&str, &str, &str); 10] = [
     ("core", "Throughput", "Each peer is loaded from empty, then the other phases run on it."),
     ("wider", "Other sizes, and more processes", "Fewer keys, once."),
     (
@@ -29,6 +29,20 @@ const SECTIONS: [(&str, &str, &str); 8] = [
         "The lock",
         "Processes on a map with a single shard. A lock and unlock, and the same of the mutex that the C \
          library has for the purpose, are those of one process whose lock nobody else wants.",
+    ),
+    (
+        "counters",
+        "Counters",
+        "One is added to counters that are there: to one of many, or all to the same one. SharedHashFile \
+         adds in place.",
+    ),
+    (
+        "operations",
+        "Other operations",
+        "A get by UID beside the get by key, for keys of several lengths: both know what to look \
+         for in the order of use. A compare-and-swap is a get with its token, and a put under the \
+         condition that the token is still good; an update does that around a function. A walk \
+         copies each key and value.",
     ),
     ("growth", "Growth", "How the cost of an operation grows with the number of keys."),
 ];

@@ -9,8 +9,8 @@
 //! A key begins a life when it is put and is not there. The generation is the number of that birth
 //! in its shard, and stays as long as the key lives: by it a UID of an earlier life is refused
 //! (`uid`). The version goes up with every change of the value: by it two equal values of a key are
-//! told apart (`token`). Both come around, after a million births in the shard and after 256 changes of
-//! the key; `uid` and `token` say what else must agree by then.
+//! told apart (`token`). Both come around, after a million births in the shard and after 256
+//! changes of the key; `uid` and `token` say what else must agree by then.
 //!
 //! Moving a record changes neither.
 
@@ -59,8 +59,8 @@ impl Stamp {
         self.0 & ((1 << GENERATION_BITS) - 1)
     }
 
-    /// How many births have to follow after so many for the next one to come after this one; 0 where
-    /// it is behind already. What comes around is taken for what is nearer.
+    /// How many births have to follow after so many for the next one to come after this one; 0
+    /// where it is behind already. What comes around is taken for what is nearer.
     pub fn births_ahead(self, births: u32) -> u32 {
         let ahead = self.generation().wrapping_sub(births) & ((1 << GENERATION_BITS) - 1);
         if ahead < 1 << (GENERATION_BITS - 1) { ahead + 1 } else { 0 }

@@ -8,10 +8,10 @@
 //!
 //! The stamp (`stamp`) differs after each change of the value, also after a deletion and a new put,
 //! and so tells two equal values apart, until it comes around: after 256 changes of the key, or in
-//! another life after a million births in its shard. The digest, a hash under the map's secret, then
-//! still tells the values apart. So a token is wrongly taken for the present one only if both come
-//! around to the same number, and the value is the same as well or has the same 35 bits of hash:
-//! where the value is the same, a change that was based on it is right.
+//! another life after a million births in its shard. The digest, a hash under the map's secret,
+//! then still tells the values apart. So a token is wrongly taken for the present one only if both
+//! come around to the same number, and the value is the same as well or has the same 35 bits of
+//! hash: where the value is the same, a change that was based on it is right.
 
 use crate::hash::Hash;
 use crate::record::Record;

@@ -60,7 +60,7 @@ impl Uid {
         let shard = (shard & (shards - 1)).checked_shl(32 - shard_bits).unwrap_or(0);
         // All ones are kept free; no tag is 0.
         match low & !0 >> shard_bits | shard {
-            u32::MAX => u32::MAX & !TAG_MASK,
+            u32::MAX => !TAG_MASK,
             short => short,
         }
     }
