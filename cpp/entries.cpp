@@ -14,10 +14,12 @@ namespace {
 // Keys of one table, at most.
 constexpr size_t kUidsMax = 768;
 
-// As many UIDs as there are at a cursor, which moves on. False: there are no more behind it.
-Result<bool> NextUids(const bridge::Map& map, std::string_view prefix, uint64_t* cursor,
-                      uint64_t (&uids)[kUidsMax], size_t* count) {
-  const bridge::Outcome outcome = map.scan_names(*cursor, View(prefix), {uids, kUidsMax}, *count);
+// The UIDs of one table at a cursor, which moves on, perhaps none, or until there are any. False:
+// there are no more behind it.
+Result<bool> NextUids(const bridge::Map& map, std::string_view prefix, bool until_any,
+                      uint64_t* cursor, uint64_t (&uids)[kUidsMax], size_t* count) {
+  const bridge::Outcome outcome =
+      map.scan_names(*cursor, View(prefix), until_any, {uids, kUidsMax}, *count);
   if (IsOk(outcome)) *cursor = outcome.value;
   return Answer(outcome, outcome.flag);
 }
@@ -108,7 +110,7 @@ bool Entries::Next() {
     if (!state.more) return false;
     state.next = 0;
     const Result<bool> more =
-        NextUids(*state.map, state.prefix, &state.cursor, state.uids, &state.count);
+        NextUids(*state.map, state.prefix, true, &state.cursor, state.uids, &state.count);
     if (!more.ok()) {
       state.count = 0;
       state.more = false;
@@ -137,7 +139,7 @@ Result<bool> Map::ScanUids(const uint64_t* cursor, std::string_view prefix, uint
   uint64_t found[kUidsMax];
   size_t count = 0;
   *next = *cursor;
-  Result<bool> more = NextUids(*handle_, prefix, next, found, &count);
+  Result<bool> more = NextUids(*handle_, prefix, false, next, found, &count);
   if (more.ok() && !Allocates([&] { uids->assign(found, found + count); })) {
     return OutOfMemory(count * sizeof(Uid));
   }

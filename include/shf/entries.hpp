@@ -23,9 +23,12 @@ class Map;
 
 /// A name for one life of a key (Placed::uid, Map::UidOf): 60 bits, good in any process until the
 /// key is deleted, whatever happens to its value and to the map meanwhile. A key that was put again
-/// has another one. Never 0. What an old UID could be taken for is the same key in a later life, a
-/// multiple of 1,048,576 births of keys in its shard after its own (in maps of more than 256
-/// shards, of 2^28 divided by the shards).
+/// has another one. Never 0. No two keys that are there have the same one.
+///
+/// What an old UID could be taken for is a life of the same key, or of one whose hash has the same
+/// 32 bits and those of the shard, that begins a multiple of 1,048,576 births of keys in the shard
+/// after its own (in maps of more than 256 shards, of 2^28 divided by the shards). A crash of the
+/// machine may have births be forgotten; up to 262,144 of them in a shard do no harm.
 using Uid = uint64_t;
 
 /// A key and its value, as they were at one moment.

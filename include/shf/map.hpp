@@ -13,11 +13,11 @@
 /// asynchronous cancellation must not be on.
 /// Processes: any number may have the same map open, with any mix of reading and writing. A handle
 /// inherited through fork() works in the child.
-/// Errors: nothing here throws, prints or ends the process, but for what a visitor of GetMany()
-/// itself throws. Each call returns a Result that tells success, absence and errors apart; a
-/// discarded one is a compiler warning. Memory: keys and values are any bytes, 0 bytes included,
-/// and may be empty; views are only read during the call. A null view of a length other than 0 is
-/// kInvalidArgument.
+/// Errors: nothing here throws, prints or ends the process, but for what the functions themselves
+/// throw that GetMany(), Scan() and Update() are given. Each call returns a Result that tells
+/// success, absence and errors apart; a discarded one is a compiler warning. Memory: keys and
+/// values are any bytes, 0 bytes included, and may be empty; views are only read during the call. A
+/// null view of a length other than 0 is kInvalidArgument.
 #ifndef SHF_MAP_HPP_
 #define SHF_MAP_HPP_
 
@@ -199,7 +199,7 @@ class Map {
   [[nodiscard]] Result<Placed> Put(std::string_view key, const Value& value) const;
   /// Puts a value if condition holds; kConditionNotMet: it did not, and nothing has changed. With
   /// Condition::Value() or Condition::Token() this is what others call compare-and-swap. Errors: as
-  /// Put(); none of these where the condition does not hold.
+  /// Put(); where the condition does not hold none but kInvalidArgument.
   [[nodiscard]] Result<Placed> PutIf(std::string_view key, std::string_view value,
                                      const Condition& condition) const {
     return PutIf(key, Value::Bytes(value), condition);

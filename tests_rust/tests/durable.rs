@@ -242,35 +242,38 @@ fn who_may_only_read_is_told_that_a_recovery_was_not_finished() {
 }
 
 #[test]
-fn a_number_of_an_earlier_life_does_not_come_back_with_a_later_one() {
-    // Goal: an integer, which no checksum covers, belongs to the state that says it is live,
-    // wherever a page ends. Method: counters are deleted, that is synced, and the same ones are
-    // added in the same order, to the same places; of the pages, every other one gets to the
-    // disk.
+fn nothing_of_an_earlier_life_comes_back_with_a_later_one() {
+    // Goal: an integer and the generation, which no checksum covers, belong to the state that says
+    // that the record is live, and all of them to the key, wherever a page ends. Method: counters
+    // are deleted, that is synced, and the same ones are added again, most of them where another
+    // one was; of the pages, every other one gets to the disk.
     const COUNTERS: u32 = 20_000;
     let file = MapFile::new("durable-lives");
     let map = durable(&file, 1);
-    let add_all = |delta| {
-        (0..COUNTERS).for_each(|n| _ = map.add(&n.to_le_bytes(), delta).unwrap());
+    let value = |life: u32, number: u32| i64::from(life * COUNTERS + number);
+    let add_all = |life| {
+        (0..COUNTERS).for_each(|n| _ = map.add(&n.to_le_bytes(), value(life, n)).unwrap());
     };
     // The first time, runs are shorter.
-    for delta in [1, 5] {
-        add_all(delta);
+    for life in [1, 2] {
+        add_all(life);
         map.clear().unwrap();
         map.sync().unwrap();
         map.sync().unwrap();
     }
     let old = Copy::of(&file, "durable-lives-old");
-    add_all(7);
+    add_all(3);
     let new = Copy::of(&file, "durable-lives-new");
+    let uid = |map: &Map, number: u32| map.uid(&number.to_le_bytes()).unwrap();
     let mut found = 0;
     for odd in [0, 1] {
         let mixture = new.mixed(&old, "durable-lives-mixed", |page| page % 2 == odd);
-        let map = mixture.open();
+        let recovered = mixture.open();
         for number in 0..COUNTERS {
-            let mut value = Vec::new();
-            if map.get(&number.to_le_bytes(), &mut value).unwrap() {
-                assert_eq!(value, 7u64.to_le_bytes(), "{number}");
+            let mut bytes = Vec::new();
+            if recovered.get(&number.to_le_bytes(), &mut bytes).unwrap() {
+                assert_eq!(bytes, value(3, number).to_le_bytes(), "{number}");
+                assert_eq!(uid(&recovered, number), uid(&map, number), "{number}");
                 found += 1;
             }
         }

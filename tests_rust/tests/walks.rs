@@ -1,10 +1,14 @@
 //! Walks: each key once, whatever happens meanwhile.
 #![cfg(not(any(miri, loom)))]
 
+use shf_base::format::{ROOT_REBUILDING, SUSPECT_OFFSET};
+use shf_engine::place::Field;
 use shf_engine::{Cursor, Kind, Map, OpError, Value};
+use shf_tests::image::Image;
 use shf_tests::map_file::MapFile;
 use shf_tests::{Random, assert_sound};
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::FileExt;
 
 fn all(map: &Map, prefix: &[u8]) -> Vec<Vec<u8>> {
     let mut keys = Vec::new();
@@ -144,4 +148,29 @@ fn shards_without_keys_add_nothing_to_a_walk() {
     let map = file.create(64);
     map.put(b"one", b"v").unwrap();
     assert_eq!(all(&map, b""), [b"one"]);
+}
+
+#[test]
+fn who_walks_repairs_what_others_left() {
+    // Goal: a shard whose index was being made anew when its maker died is usable by who only walks
+    // and only has short UIDs. Method: the root says so.
+    let file = MapFile::new("walk-closed");
+    let map = file.create(1);
+    let uid = map.put(b"key", b"value").unwrap().uid;
+    let image = Image::of(file.folder(), file.name());
+    let header = map.geometry().shard_header(0);
+    let root = header + Field::Root as u64;
+    let close = || {
+        let closed = image.word(root) | ROOT_REBUILDING;
+        image.file().write_all_at(&1u32.to_le_bytes(), header + SUSPECT_OFFSET).unwrap();
+        image.file().write_all_at(&closed.to_le_bytes(), root).unwrap();
+    };
+    let reader = file.open_read_only();
+    close();
+    assert_eq!(reader.for_each(&mut |_, _| true), Err(OpError::Busy));
+    assert_eq!(all(&map, b""), [b"key"]);
+    assert_eq!(all(&reader, b""), [b"key"]);
+    close();
+    assert_eq!(reader.uid_of_short(uid.short(1)), Err(OpError::Busy));
+    assert_eq!(map.uid_of_short(uid.short(1)), Ok(Some(uid)));
 }

@@ -233,12 +233,13 @@ mod ffi {
         /// `flag`: was there.
         fn erase_uid(self: &Map, uid: u64) -> Outcome;
 
-        /// The UIDs of the next keys, `count` of them. `flag`: there are more; `value`: the next
-        /// cursor.
+        /// The UIDs of the next keys, `count` of them, perhaps none, or `until_any`. `flag`: there
+        /// are more; `value`: the next cursor.
         fn scan_names(
             self: &Map,
             cursor: u64,
             prefix: &[u8],
+            until_any: bool,
             names: &mut [u64],
             count: &mut usize,
         ) -> Outcome;

@@ -12,13 +12,17 @@ impl Map {
         &self,
         cursor: u64,
         prefix: &[u8],
+        until_any: bool,
         names: &mut [u64],
         count: &mut usize,
     ) -> Outcome {
         *count = 0;
         guard(|| {
-            let mut found = Names::new();
-            let next = self.engine()?.scan_names(Cursor::from_bits(cursor), prefix, &mut found)?;
+            let (cursor, mut found) = (Cursor::from_bits(cursor), Names::new());
+            let next = match until_any {
+                true => self.engine()?.scan_next_names(cursor, prefix, &mut found)?,
+                false => self.engine()?.scan_names(cursor, prefix, &mut found)?,
+            };
             for (to, uid) in names.iter_mut().zip(&found) {
                 *to = uid.bits();
             }

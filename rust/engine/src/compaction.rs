@@ -145,7 +145,8 @@ fn relocate<'m>(memory: Memory<'m>, block: Block<'m>) -> Result<bool, OpError> {
     let mut intent = Intent::begin(place);
     let target = arena::allocate(&mut intent, memory, record.shape)?;
     record.copy_to(place, target)?;
-    Record::publish(&mut intent, place, target, record.shape, record.stamp);
+    let hash = || record.hash(place.secret());
+    Record::publish(&mut intent, place, target, record.shape, record.stamp, hash);
     link::redirect(&mut intent, place, position, word, target);
     arena::retire(&mut intent, place, block.reference, record)?;
     intent.change_field(Field::Moved, |moved| moved.wrapping_add(1));

@@ -126,12 +126,18 @@ pub fn births_came_around(place: &Place<'_>) -> bool {
     root(place) & CAME_AROUND != 0
 }
 
-/// Will say that births have come around when the key with this stamp is born.
+/// Will say that births have come around when the key is born whose turn this one is. `stamp` is
+/// the one that it gets: those up to it are passed over. That happens only where births have come
+/// around.
 #[inline(always)]
-pub fn count_birth(intent: &mut Intent<'_>, place: Place<'_>, born: Stamp) {
+pub fn count_birth(intent: &mut Intent<'_>, place: Place<'_>, turn: Stamp, stamp: Stamp) {
     let births = uid::births(place.geometry().shard_bits());
-    if (born.generation() + 1) & (births - 1) == 0 {
+    if (turn.generation() + 1) & (births - 1) == 0 {
         intent.set_field(Field::Root, intent.field(Field::Root) | CAME_AROUND);
+    }
+    if stamp != turn {
+        let passed = stamp.births_since(turn);
+        intent.change_field(Field::Keys, |keys| keys.wrapping_add(u64::from(passed) << 32));
     }
 }
 

@@ -87,14 +87,19 @@ impl Map {
     pub fn uid_of_short(&self, short: u32) -> Result<Option<Uid>, OpError> {
         let (hash, bits) = Uid::hash_of_short(short, self.facts.geometry.shards());
         let place = self.place(hash.shard_bits());
-        for attempt in 0..=read::ATTEMPTS {
-            let _locked = if attempt < read::ATTEMPTS { None } else { Some(self.try_lock(place)?) };
-            if let Some(found) = short::find(&place, hash, bits, short)? {
-                return Ok(found);
+        let (mut looks_left, mut locked) = (read::ATTEMPTS, None);
+        loop {
+            match short::find(&place, hash, bits, short) {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) if looks_left > 0 => looks_left -= 1,
+                Ok(None) | Err(OpError::Busy) if locked.is_none() => {
+                    locked = Some(self.try_lock(place)?);
+                }
+                Ok(None) => return Err(OpError::Busy),
+                Err(error) => return Err(error),
             }
             spin_hint();
         }
-        Err(OpError::Busy)
     }
 
     #[inline(always)]

@@ -22,7 +22,7 @@ use crate::class::CLASSES;
 use crate::hash::Hash;
 use crate::slot_word::SlotFormat;
 use crate::stamp::Stamp;
-use crate::uid::Uid;
+use crate::uid::{self, Uid};
 use shf_base::atomic::Ordering::{Acquire, Release};
 use shf_base::atomic::{Bytes, Half, Page, PagesFromEnd, Word};
 use shf_base::epochs::Epochs;
@@ -275,6 +275,13 @@ impl<'m> Place<'m> {
     #[inline(always)]
     pub fn uid(self, hash: Hash, stamp: Stamp) -> Uid {
         Uid::new(hash, stamp, self.geometry().shard_bits())
+    }
+
+    /// Whether UIDs have the same of both stamps.
+    #[inline(always)]
+    pub fn have_one_generation(self, stamp: Stamp, other: Stamp) -> bool {
+        let shard_bits = self.geometry().shard_bits();
+        uid::generation(stamp, shard_bits) == uid::generation(other, shard_bits)
     }
 
     /// The stamp of the next key that is born.

@@ -31,11 +31,16 @@ use crate::salvage::{self, Salvage};
 use crate::seal::State;
 use crate::sealed;
 use crate::stacks;
+use crate::stamp::{GENERATION_BITS, Stamp};
 use shf_base::atomic::Ordering::Release;
 use shf_base::error::OpError;
 use shf_base::format::{ROOT_CRASHED, ROOT_REBUILDING};
 use shf_base::geometry::PAGE_BYTES;
 use shf_base::robust_mutex::Guard;
+
+const GENERATIONS: u32 = 1 << GENERATION_BITS;
+/// After a crash of the machine, so many births may have left no record.
+const UNKNOWN_BIRTHS: u32 = 1 << 18;
 
 /// Rebuilds a shard and returns what was lost. The caller holds the lock. `NoSpace` and
 /// `OutOfMemory` leave it to be done again.
@@ -70,7 +75,7 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
         let older = link_record(memory, reference)?;
         salvage.lost.extend(older.filter(|_| !crashed));
     }
-    raise_births(place, &salvage.live);
+    raise_births(place, &salvage.live, crashed);
     if crashed {
         end_quarantine(place);
     }
@@ -248,16 +253,25 @@ fn forget_tables(place: Place<'_>) {
     }
 }
 
-/// Has the number of births be behind all that records tell of, so that no UID is given twice.
-fn raise_births(place: Place<'_>, records: &[u32]) {
-    for &reference in records {
-        let Some(record) = Record::at(&place, reference) else { continue };
-        let (keys, births) = unpair(place.load(Field::Keys));
-        let ahead = record.stamp.births_ahead(births);
-        if ahead > 0 {
-            place.store(Field::Keys, pair(keys, births.wrapping_add(ahead)));
-        }
-    }
+/// Has births go on behind all that records tell of, so that no UID is given twice (`uid`). After a
+/// crash of the machine the number is one of an earlier moment, and some of those since left no
+/// record.
+fn raise_births(place: Place<'_>, records: &[u32], crashed: bool) {
+    let (keys, births) = unpair(place.load(Field::Keys));
+    let stamps = records.iter().filter_map(|&at| Some(Record::at(&place, at)?.stamp));
+    let ahead = if births < GENERATIONS {
+        // Each generation is the number of a birth.
+        stamps.map(|stamp| (stamp.generation() + 1).saturating_sub(births)).max()
+    } else if crashed {
+        // What is nearer is believed.
+        let ahead = stamps.map(|stamp| stamp.births_since(Stamp::born(births)));
+        ahead.filter(|ahead| *ahead < GENERATIONS / 2).map(|ahead| ahead + 1).max()
+    } else {
+        None
+    };
+    let unknown = if crashed { UNKNOWN_BIRTHS } else { 0 };
+    let births = births.wrapping_add(ahead.unwrap_or(0) + unknown);
+    place.store(Field::Keys, pair(keys, births));
 }
 
 /// Gives a record a slot. A second record of the same key, or one of too many whose hashes collide,

@@ -18,7 +18,7 @@
 //! So a record is written without the mark, and the intent that publishes or retires it changes the
 //! mark as well; readers ignore it. Zeros are never a live record. Bit 34 alone makes a gap, which
 //! is no record: its low 14 bits are its units, any number of them. The bits from 36 on are the
-//! record's stamp (`stamp`), which it has from when it is published on; those from 60 on are zero.
+//! record's stamp (`stamp`), which it has from when it is published on.
 
 use crate::class;
 use crate::hash::Hash;
@@ -512,19 +512,30 @@ impl<'m> Record<'m> {
     }
 
     /// Whether the seal of a sealed record, in a slot now or once, may be that of one here, by its
-    /// header alone.
+    /// header and its key.
     pub fn has_front(self, place: Place<'m>) -> bool {
         let word = |word| self.bytes.word(word).load(Relaxed);
-        let (checksum, state) = (word(self.words().checksum), word(self.words().state));
-        seal::has_front(checksum, state, self.shape.seal_front(place, self.reference))
+        let front = self.shape.seal_front(place, self.reference);
+        seal::has_front(word(self.words().checksum), front)
+            && seal::tag_in(word(self.words().state)) == self.tag(place, front)
+    }
+
+    /// The tag of its state.
+    fn tag(self, place: Place<'m>, front: u64) -> u64 {
+        seal::tag(front, self.sealed_hash(place).0, self.stamp.generation())
+    }
+
+    /// The hash of the key, which is not the one that is stored beside a long key.
+    fn sealed_hash(self, place: Place<'m>) -> Hash {
+        match self.shape.has_hash() {
+            true => self.hash_of_key(place.secret()),
+            false => self.hash(place.secret()),
+        }
     }
 
     /// The checksum that the record's seal has at a place.
     fn checksum(self, place: Place<'m>, reference: u32) -> u64 {
-        let hash = match self.shape.has_hash() {
-            true => self.hash_of_key(place.secret()),
-            false => self.hash(place.secret()),
-        };
+        let hash = self.sealed_hash(place);
         let covered = !self.shape.kind.is_number();
         let len = if covered { self.shape.value_len as usize } else { 0 };
         let content = |seed| self.hash_bytes(seed, self.value_at(), len).0;
@@ -563,8 +574,8 @@ impl<'m> Record<'m> {
         let says_so = || matches!(self.state(), State::Live { .. }) && self.has_front(place);
         if self.shape.sealed && !says_so() {
             let state = self.words().state as u64 * UNIT_BYTES;
-            let front = self.shape.seal_front(place, self.reference);
-            intent.set(offset + state, State::Live { born: 0 }.encode(front));
+            let tag = self.tag(place, self.shape.seal_front(place, self.reference));
+            intent.set(offset + state, State::Live { born: 0 }.encode(tag));
         }
     }
 
@@ -584,7 +595,8 @@ impl<'m> Record<'m> {
         self.bytes.word(0).load(Relaxed) & LIVE != 0
     }
 
-    /// Will be live, with this stamp. The same intent makes a slot refer to the record, after this.
+    /// Will be live, with this stamp. `hash` is that of its key. The same intent makes a slot refer to
+    /// the record, after this.
     #[inline(always)]
     pub fn publish(
         intent: &mut Intent<'_>,
@@ -592,6 +604,7 @@ impl<'m> Record<'m> {
         reference: u32,
         shape: Shape,
         stamp: Stamp,
+        hash: impl FnOnce() -> Hash,
     ) {
         let offset = place.unit_offset(reference);
         intent.set(offset, shape.header()[0] | stamp.bits() | LIVE);
@@ -599,8 +612,8 @@ impl<'m> Record<'m> {
             let born = intent.field(Field::Born).wrapping_add(1);
             intent.set_field(Field::Born, born);
             let state = shape.words(reference).state as u64 * UNIT_BYTES;
-            let front = shape.seal_front(place, reference);
-            intent.set(offset + state, State::Live { born }.encode(front));
+            let tag = seal::tag(shape.seal_front(place, reference), hash().0, stamp.generation());
+            intent.set(offset + state, State::Live { born }.encode(tag));
         }
     }
 
@@ -613,11 +626,12 @@ impl<'m> Record<'m> {
         if !self.shape.sealed {
             return false;
         }
-        let born = if let State::Live { born } = self.state() { born } else { 0 };
+        let at = self.words().state;
+        let word = self.bytes.word(at).load(Relaxed);
+        let born = if let State::Live { born } = State::decode(word) { born } else { 0 };
         let epoch = quarantine::epoch_of_retirement(place, born);
-        let state = self.words().state as u64 * UNIT_BYTES;
-        let front = self.shape.seal_front(place, reference);
-        intent.set(offset + state, State::Retired { epoch }.encode(front));
+        let state = State::Retired { epoch }.encode(seal::tag_in(word));
+        intent.set(offset + at as u64 * UNIT_BYTES, state);
         epoch != 0
     }
 }

@@ -46,6 +46,11 @@ impl Cursor {
     pub fn bits(self) -> u64 {
         self.0
     }
+
+    /// The shard, as far as it is one of the map's.
+    fn shard(self) -> u32 {
+        (self.0 >> PLACE_BITS) as u32
+    }
 }
 
 impl Map {
@@ -113,6 +118,26 @@ impl Map {
         let next = self.names(self.place(shard as u32), at, prefix, names)?;
         let next = (shard << PLACE_BITS) + u64::from(next);
         Ok((next < shards << PLACE_BITS).then_some(Cursor(next)))
+    }
+
+    /// As `scan_names`, but goes on until there are names. So a call may look at the whole map, but not
+    /// at more: where the directory is forged to lead on and on, it is `Corrupt`.
+    pub fn scan_next_names(
+        &self,
+        cursor: Cursor,
+        prefix: &[u8],
+        names: &mut Names,
+    ) -> Result<Option<Cursor>, OpError> {
+        let (mut cursor, mut within): (_, Option<(u32, Bound<'_>)>) = (cursor, None);
+        loop {
+            let next = self.scan_names(cursor, prefix, names)?;
+            let (Some(next), true) = (next, names.is_empty()) else { return Ok(next) };
+            match &mut within {
+                Some((shard, bound)) if *shard == next.shard() => bound.visit()?,
+                _ => within = Some((next.shard(), Bound::new(self.place(next.shard())))),
+            }
+            cursor = next;
+        }
     }
 
     /// Key, value and type of what a UID names, key and value to where the sinks say, with their

@@ -13,13 +13,14 @@
 //!
 //! The state is one word, so a page that reached the disk at any moment has one of its values; or
 //! it has a word of another record, or of a gap, that lies there by now while the rest of this one
-//! is intact. The tag, which follows from lengths, type and place, tells such a word apart. A
-//! number is not covered by the checksum, so it shares the page of the state: where the page ends
-//! behind the state, the checksum comes last of the three. The
-//! checksum covers all that does not change as long as the record lies where it lies: the place,
-//! the lengths and the type (its lowest 16 bits cover no more, see `front`), the key, and the value
-//! unless it is a number that is changed in place. So the bytes of a record in another place, in a
-//! value for example, are no record.
+//! is intact. The tag tells such a word apart: it follows from lengths, type and place, and from key
+//! and generation, so that neither the header, nor the number, nor the key may be those of another
+//! record that lies there, in another page. A number is not covered by the checksum, so it shares
+//! the page of the state: where the page ends behind the state, the checksum comes last of the
+//! three. The checksum covers all else that does not change as long as the record lies where it
+//! lies: the place, the lengths and the type (its lowest 16 bits cover no more, see `front`), the
+//! key, and the value unless it is a number that is changed in place. So the bytes of a record in
+//! another place, in a value for example, are no record.
 //!
 //! Births are numbered in each shard, retirements carry its epoch (`shf_base::epochs`). Of two live
 //! records of one key, which pages of different moments may have, the one born later is the newer.
@@ -93,21 +94,30 @@ impl State {
         }
     }
 
-    /// Packs it, of a record with this front.
+    /// Packs it, with the tag of the record.
     #[inline(always)]
-    pub fn encode(self, front: u64) -> u64 {
+    pub fn encode(self, tag: u64) -> u64 {
         let (number, state) = match self {
             State::Written => return WRITTEN,
             State::Live { born } => (born, LIVE),
             State::Retired { epoch } => (epoch, RETIRED),
         };
-        number << NUMBER_SHIFT | tag(front) | state
+        number << NUMBER_SHIFT | tag | state
     }
 }
 
-/// Of the front of a record, what its checksum does not show.
-fn tag(front: u64) -> u64 {
-    front >> 16 << TAG_SHIFT & TAG_MASK
+/// The tag of a record: 16 bits of its front, which its checksum does not show, of its key's hash,
+/// and of its generation (of 20 bits; any two that differ in their lowest 12 give different tags).
+#[inline(always)]
+pub fn tag(front: u64, key_hash: u64, generation: u32) -> u64 {
+    let generation = u64::from(generation ^ generation >> 16 << 12);
+    (front >> 16 ^ key_hash >> 32 ^ generation) << TAG_SHIFT & TAG_MASK
+}
+
+/// The tag in the word of a state.
+#[inline(always)]
+pub fn tag_in(word: u64) -> u64 {
+    word & TAG_MASK
 }
 
 /// The hash of what a record's header says and of where it lies.
@@ -119,10 +129,10 @@ pub fn front(facts: [u64; 4], secret: u64) -> u64 {
     xxh3_64_with_seed(&bytes, secret)
 }
 
-/// Whether checksum and state may be those of a record with this front.
+/// Whether a checksum may be that of a record with this front.
 #[inline(always)]
-pub fn has_front(checksum: u64, state: u64, front: u64) -> bool {
-    (checksum ^ front) & FRONT_MASK == 0 && state & TAG_MASK == tag(front)
+pub fn has_front(checksum: u64, front: u64) -> bool {
+    (checksum ^ front) & FRONT_MASK == 0
 }
 
 /// The checksum of a record: `content` gives the hash of the value with a seed.
@@ -139,7 +149,7 @@ mod tests {
     fn states_survive_packing() {
         let states = [State::Written, State::Live { born: 7 }, State::Retired { epoch: 1 << 45 }];
         for state in states {
-            assert_eq!(State::decode(state.encode(0x1234_5678_9abc)), state);
+            assert_eq!(State::decode(state.encode(tag(0x1234_5678_9abc, 7, 0xf_ffff))), state);
         }
         assert_eq!(State::decode(3), State::Written);
     }
@@ -160,11 +170,6 @@ mod tests {
             checksum(front(facts, secret), hash, |seed| xxh3_64_with_seed(value, seed))
         };
         let right = of([4, 5, 0, 99], 7, 1, b"value");
-        let ours = front([4, 5, 0, 99], 7);
-        let live = State::Live { born: 3 }.encode(ours);
-        assert!(has_front(right, live, ours));
-        // The header of a gap, or of a record, where the state was.
-        assert!(!has_front(right, 0x4_0000_0065, ours) && !has_front(right, 0x8_0010_0005, ours));
         let others = [
             of([5, 4, 0, 99], 7, 1, b"value"),
             of([4, 5, 1, 99], 7, 1, b"value"),
@@ -174,6 +179,20 @@ mod tests {
             of([4, 5, 0, 99], 7, 1, b"other"),
         ];
         assert!(others.iter().all(|&other| other != right));
-        assert!(others[..4].iter().all(|&other| !has_front(other, live, ours)));
+        let ours = front([4, 5, 0, 99], 7);
+        assert!(has_front(right, ours) && others[..4].iter().all(|&other| !has_front(other, ours)));
+    }
+
+    #[test]
+    fn a_tag_tells_fronts_keys_and_generations_apart() {
+        let ours = front([4, 5, 0, 99], 7);
+        let right = tag(ours, 1 << 32, 70_000);
+        assert_eq!(tag_in(State::Live { born: 3 }.encode(right)), right);
+        let others = (0..70_000).filter(|other| other % 4096 != 70_000 % 4096);
+        assert!(others.chain([70_000 % (1 << 16)]).all(|other| tag(ours, 1 << 32, other) != right));
+        assert_ne!(tag(front([4, 5, 0, 100], 7), 1 << 32, 70_000), right);
+        assert_ne!(tag(ours, 1 << 33, 70_000), right);
+        // The header of a gap, or of a record, where the state was.
+        assert!([0x4_0000_0065, 0x8_0010_0005].iter().all(|&word| tag_in(word) != right));
     }
 }

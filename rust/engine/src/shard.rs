@@ -278,21 +278,21 @@ impl<'m> Locked<'m> {
         Record::write(&place, reference, shape, hash, key, value)?;
         let (born, taken) = (place.next_born(), Cell::new(false));
         let beside = |record: &Record<'_>| {
-            taken.set(taken.get() | (record.stamp.generation() == born.generation()));
+            taken.set(taken.get() | place.have_one_generation(record.stamp, born));
         };
         let (stamp, replaced) = match locate::key_beside(place, hash, key, beside)? {
             Located::Found(position, word, old) => {
                 let stamp = old.stamp.next();
-                Record::publish(&mut intent, place, reference, shape, stamp);
+                Record::publish(&mut intent, place, reference, shape, stamp, || hash);
                 link::redirect(&mut intent, place, position, word, reference);
                 arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
                 (stamp, true)
             }
             Located::Free(position) => {
                 let stamp = if taken.get() { locate::free_stamp(place, hash, born)? } else { born };
-                Record::publish(&mut intent, place, reference, shape, stamp);
+                Record::publish(&mut intent, place, reference, shape, stamp, || hash);
                 link::enter(&mut intent, place, position, hash, reference);
-                directory::count_birth(&mut intent, place, born);
+                directory::count_birth(&mut intent, place, born, stamp);
                 (stamp, false)
             }
             none => return Ok(Attempt::NoSlot(none)),

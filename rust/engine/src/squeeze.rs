@@ -269,7 +269,8 @@ impl<'m> Squeeze<'m> {
         // As in `arena::allocate`.
         fence(Ordering::Release);
         record.copy_to(place, target)?;
-        Record::publish(&mut intent, place, target, record.shape, record.stamp);
+        let hash = || record.hash(place.secret());
+        Record::publish(&mut intent, place, target, record.shape, record.stamp, hash);
         link::redirect(&mut intent, place, position, word, target);
         intent.set_field(Field::Moved, intent.field(Field::Moved).wrapping_add(1));
         intent.commit()

@@ -59,11 +59,9 @@ impl Stamp {
         self.0 & ((1 << GENERATION_BITS) - 1)
     }
 
-    /// How many births have to follow after so many for the next one to come after this one; 0
-    /// where it is behind already. What comes around is taken for what is nearer.
-    pub fn births_ahead(self, births: u32) -> u32 {
-        let ahead = self.generation().wrapping_sub(births) & ((1 << GENERATION_BITS) - 1);
-        if ahead < 1 << (GENERATION_BITS - 1) { ahead + 1 } else { 0 }
+    /// How many births there were from another one to this, as far as generations tell.
+    pub fn births_since(self, other: Stamp) -> u32 {
+        self.generation().wrapping_sub(other.generation()) & ((1 << GENERATION_BITS) - 1)
     }
 
     /// Life and change, 28 bits.
@@ -78,10 +76,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn births_are_raised_behind_what_is_ahead_only() {
-        let ahead = |birth, births| Stamp::born(birth).births_ahead(births);
-        assert_eq!((ahead(5, 5), ahead(5, 6), ahead(5, 100)), (1, 0, 0));
-        assert_eq!((ahead(150, 100), ahead(0x10_0005, 0xf_fff0)), (51, 0x16));
+    fn births_are_counted_across_the_end_of_generations() {
+        let since = |birth, other| Stamp::born(birth).births_since(Stamp::born(other));
+        assert_eq!((since(5, 5), since(7, 5), since(0x10_0005, 0xf_fff0)), (0, 2, 0x15));
     }
 
     #[test]

@@ -11,10 +11,15 @@
 //!
 //! As long as the births of a shard have not come around, no two lives in it have the same
 //! generation, and a record is the one that a UID names if that agrees. From then on, which the
-//! root says (`directory`), the hash of its key has to agree as well. So a UID of a key that is
-//! gone names nothing, whoever has its slot by now, but for a later life of the same key (or of
-//! one with the same 44 bits of hash) that begins when as many keys were born in its shard as
-//! there are generations: 2^28 divided by the number of shards, and 2^20 at most.
+//! root says (`directory`), the hash of its key has to agree as well: its lowest 32 bits, and the
+//! shard's. So a UID of a key that is gone names nothing, whoever has its slot by now, but for a
+//! life of the same key, or of one with the same of these bits, that begins a multiple of so many
+//! births in the shard later as there are generations: 2^28 divided by the number of shards, and
+//! 2^20 at most. No two keys that are there have the same UID (`locate::free_stamp`).
+//!
+//! Who makes the index anew goes on counting behind all births that records tell of. After a crash
+//! of the machine there were more than these; then it goes on 2^18 births later, so that a UID of a
+//! life that the disk never got names nothing either, if there were no more births than that.
 
 use crate::directory;
 use crate::hash::{DIRECTORY_BITS, Hash, TAG_MASK};
@@ -101,7 +106,7 @@ impl Uid {
 
 /// What a UID has of a generation.
 #[inline(always)]
-fn generation(stamp: Stamp, shard_bits: u32) -> u64 {
+pub fn generation(stamp: Stamp, shard_bits: u32) -> u64 {
     u64::from(stamp.generation() & (GENERATIONS >> shard_bits).wrapping_sub(1))
 }
 
@@ -109,4 +114,24 @@ fn generation(stamp: Stamp, shard_bits: u32) -> u64 {
 #[inline(always)]
 pub fn births(shard_bits: u32) -> u32 {
     (GENERATIONS >> shard_bits).min(1 << GENERATION_BITS)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uids_of_equal_hashes_differ_as_their_generations_do() {
+        let hash = Hash::of(b"key", 7);
+        for shard_bits in 0..=12 {
+            for birth in [5, 5 + births(shard_bits) - 1, 5 + births(shard_bits), 70_000, 1 << 20] {
+                let (one, other) = (Stamp::born(5), Stamp::born(birth));
+                let same = Uid::new(hash, one, shard_bits) == Uid::new(hash, other, shard_bits);
+                assert_eq!(same, (birth - 5) % births(shard_bits) == 0, "{shard_bits} {birth}");
+                let generations = generation(one, shard_bits) == generation(other, shard_bits);
+                assert_eq!(same, generations, "{shard_bits} {birth}");
+                assert!(Uid::new(hash, other, shard_bits).bits() < 1 << 60);
+            }
+        }
+    }
 }

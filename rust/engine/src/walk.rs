@@ -119,7 +119,8 @@ impl<'m> Bound<'m> {
 
 /// Makes `names` the UIDs of the keys that the next table of a shard holds from a cursor on, and
 /// that begin with `prefix`; returns the cursor behind them. `calm` locks the shard, or answers
-/// `Busy`: it is asked only where running writers interfered for too long.
+/// `Busy`: it is asked only where running writers interfered for too long, or the index has to be
+/// made anew.
 pub fn names<'m>(
     place: Place<'m>,
     cursor: u32,
@@ -130,7 +131,16 @@ pub fn names<'m>(
     let (mut looks_left, mut locked) = (ATTEMPTS, None);
     loop {
         names.clear();
-        let Some(view) = View::at(place, cursor)? else { return Ok(END) };
+        let view = match View::at(place, cursor) {
+            Ok(Some(view)) => view,
+            Ok(None) => return Ok(END),
+            // Nobody rebuilds the index any more, or whoever does holds the lock.
+            Err(OpError::Busy) if locked.is_none() => {
+                locked = Some(calm()?);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         split::prefetch_records(place, view.entry.table);
         if table(place, cursor, &view, prefix, &mut looks_left, names)?
             && directory::root(&place) == view.root

@@ -12,8 +12,8 @@ mod scene;
 use operations::*;
 use scene::*;
 use shf_base::geometry::PAGE_BYTES;
-use shf_engine::OpError;
 use shf_engine::place::{Field, INTENT_ENTRIES, LEVEL_ENTRIES};
+use shf_engine::{Cursor, Names, OpError};
 use shf_tests::Random;
 use shf_tests::damage::*;
 use shf_tests::image::Image;
@@ -169,6 +169,15 @@ fn a_directory_that_leads_to_one_table_again_and_again_ends_a_walk() {
     scene.store(word(header + Field::Root as u64), 19);
     in_child("walks", || {
         assert!(is_corrupt(&scene.reader.for_each(&mut |_, _| true)));
+        let (mut names, mut cursor) = (Names::new(), Some(Cursor::START));
+        let end = loop {
+            let Some(from) = cursor else { break Ok(None) };
+            match scene.reader.scan_next_names(from, b"", &mut names) {
+                Ok(next) => cursor = next,
+                end => break end,
+            }
+        };
+        assert!(is_corrupt(&end));
         assert!(!scene.writer.verify().unwrap().is_empty());
         assert!(is_corrupt(&scene.writer.clear()));
     });
