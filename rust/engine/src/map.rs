@@ -234,9 +234,8 @@ impl Map {
     /// overflow.
     #[inline]
     pub fn add_number<N: Number>(&self, key: &[u8], delta: N::Delta) -> Result<N, OpError> {
-        let shape = Shape::fitting(&self.facts, key.len(), 8, N::KIND)?;
-        let hash = self.hash(key);
-        self.lock_place(self.fetch_bucket(hash))?.add(hash, shape, key, delta)
+        let (hash, new) = (self.hash(key), || Shape::fitting(&self.facts, key.len(), 8, N::KIND));
+        self.lock_place(self.fetch_bucket(hash))?.add(hash, key, delta, new)
     }
 
     /// Keys in the map: exact when nobody writes, else off by at most the writes that overlap with

@@ -12,7 +12,7 @@
 //! With `large` the two lengths in the header are 0 and the words after it hold them. A key of 256
 //! bytes or more has its hash in the word before it, so that whoever places a record again reads a
 //! bounded number of bytes; the hash is not trusted for anything else. A number (`kind`) is 8-byte
-//! aligned and may be changed in place, under the lock, by one atomic store and a new stamp.
+//! aligned and may be changed in place, under the lock, by an atomic store and a new stamp.
 //!
 //! Invariant, whenever no intent is pending: a slot refers to a record if and only if it is `live`.
 //! So a record is written without the mark, and the intent that publishes or retires it changes the
@@ -186,10 +186,29 @@ impl<'m> Record<'m> {
     pub fn at(place: &Place<'m>, reference: u32) -> Option<Record<'m>> {
         let bytes = place.record_bytes(reference)?;
         let header = bytes.word(0).load(Relaxed);
-        if header & NOT_PLAIN != 0 {
-            return Record::at_other(bytes, header, reference);
+        if header & NOT_PLAIN == 0 {
+            return Record::plain(bytes, header, reference);
         }
-        Record::plain(bytes, header, reference)
+        match Record::number_at(bytes, header, reference) {
+            None => Record::at_other(bytes, header, reference),
+            number => number,
+        }
+    }
+
+    /// A number with a short key; `None`: something else. Additions to numbers follow each other
+    /// closely, and the processor fetches the memory of the next one only as far as it sees ahead
+    /// (docs/decisions/0021-stamps.md).
+    #[inline(always)]
+    fn number_at(bytes: Bytes<'m>, header: u64, reference: u32) -> Option<Record<'m>> {
+        let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK).filter(|kind| kind.is_number())?;
+        let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
+        let shape = Shape { key_len, value_len, kind, sealed: header & SEALED != 0 };
+        let key_at = shape.front_bytes() + 8;
+        if value_len != 8 || header & NOT_PLAIN & !(KIND_MASK << KIND_SHIFT) != 0 {
+            return None;
+        }
+        let (stamp, bytes) = (Stamp::of_header(header), bytes.part(0, key_at + key_len)?);
+        Some(Record { shape, stamp, key_at: key_at as usize, reference, bytes })
     }
 
     /// As `at`, of a plain record; `None` also when it is another one.
@@ -395,7 +414,7 @@ impl<'m> Record<'m> {
     }
 
     /// Copies the value; `into` has its length. A number is one atomic load (acquire, with the
-    /// release of `set_number`).
+    /// release of `change_number`).
     #[inline(always)]
     pub fn copy_value(self, into: &mut [u8]) {
         if self.shape.kind.is_number() {
@@ -463,14 +482,19 @@ impl<'m> Record<'m> {
         self.shape.words(self.reference)
     }
 
-    /// Will change a number in place. The value comes first: who read it with the old stamp has a
-    /// token that is not good any more, and who read the new stamp reads the new value.
+    /// Changes a number in place, at once, to what `change` makes of it: the value, then the stamp.
+    /// Who read the value with the old stamp has a token that is not good any more, and who read the
+    /// new stamp reads the new value. A death in between leaves the value under the old stamp, which
+    /// harms no token, since those of before have a digest of the old value (`token`). The caller
+    /// holds the lock.
     #[inline(always)]
-    pub fn set_number(self, intent: &mut Intent<'_>, place: Place<'m>, value: u64) {
+    pub fn change_number<E>(self, change: impl FnOnce(u64) -> Result<u64, E>) -> Result<(), E> {
         debug_assert!(self.shape.kind.is_number());
-        let offset = place.unit_offset(self.reference);
-        intent.set(offset + self.number_word() as u64 * UNIT_BYTES, value);
-        intent.set(offset, Record { stamp: self.stamp.next(), ..self }.header() | LIVE);
+        let (header, number) = (self.bytes.word(0), self.bytes.word(self.number_word()));
+        number.store(change(number.load(Relaxed))?, Release);
+        let unstamped = header.load(Relaxed) & !Stamp::MASK;
+        header.store(unstamped | self.stamp.next().bits(), Release);
+        Ok(())
     }
 
     /// Copies a small record, not as a live one, to memory that is allocated and not published. The

@@ -142,25 +142,26 @@ impl<'m> Locked<'m> {
         locate::uid(self.memory.place, uid)
     }
 
-    /// Adds to a number in place, or inserts it.
+    /// Adds to a number in place, or inserts it with the shape that a new one has.
     #[inline(always)]
     pub fn add<N: Number>(
         &self,
         hash: Hash,
-        shape: Shape,
         key: &[u8],
         delta: N::Delta,
+        shape: impl FnOnce() -> Result<Shape, OpError>,
     ) -> Result<N, OpError> {
-        let Some(record) = self.find(hash, key)?.record() else {
+        let Located::Found(_, _, record) = self.find(hash, key)? else {
             let sum = N::ZERO.plus(delta)?;
-            self.put(hash, shape, key, &sum.bits().to_le_bytes())?;
+            self.put(hash, shape()?, key, &sum.bits().to_le_bytes())?;
             return Ok(sum);
         };
         record.shape.kind.expect(N::KIND)?;
-        let sum = N::of_bits(record.number()).plus(delta)?;
-        let mut intent = Intent::begin(self.memory.place);
-        record.set_number(&mut intent, self.memory.place, sum.bits());
-        intent.commit()?;
+        let mut sum = N::ZERO;
+        record.change_number(|number| {
+            sum = N::of_bits(number).plus(delta)?;
+            Ok(sum.bits())
+        })?;
         Ok(sum)
     }
 
