@@ -5,7 +5,7 @@ use shf_base::format::{
     BYTE_ORDER_MARK, EPOCHS_OFFSET, FileHeader, IDENTITY_OFFSET, LOCK_OFFSET, MAGIC,
     SUSPECT_OFFSET, VERSION,
 };
-use shf_base::geometry::{Geometry, SHARD_HEADER_STRIDE, SLOT_RECORD_BYTES, SLOTS};
+use shf_base::geometry::{Geometry, SHARD_HEADER_STRIDE, SLOT_RECORD_BYTES, SLOTS, WINDOW_GAP};
 use shf_base::open::HEAP_SECRET;
 use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES, LEVEL_ENTRIES, Place};
@@ -54,6 +54,7 @@ fn the_areas_of_the_file_lie_where_the_document_says() {
         &*format!("| ledger | `{}` |", two.ledger(0)),
         &*format!("| shard header 0 | `{}` with up to 512 shards", two.shard_header(0)),
         &*format!("| `{}` with 2 shards, `{}` with 256", two.window(0), many.window(0)),
+        &*format!("| window i | one window and `{WINDOW_GAP}` bytes after"),
     ]);
     for (text, window_bytes) in [
         ("256 KiB", 256 << 10),

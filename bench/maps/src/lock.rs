@@ -22,7 +22,7 @@ pub fn measure(folder: &Path) -> Result<f64, String> {
     };
     let opened = create(folder, &name, &options).map_err(|error| error.to_string())?;
     remove(folder, &name).map_err(|error| error.to_string())?;
-    let header = opened.storage.shard_header(0);
+    let header = opened.storage.shard(0).0;
     let half = |offset: u64| header.half((offset / 4) as usize);
     let mutex = RobustMutex::new(half(LOCK_OFFSET), half(SUSPECT_OFFSET));
     let who = opened.presence.as_ref().ok_or("a map that was created can be written to")?;

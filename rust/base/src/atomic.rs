@@ -211,6 +211,13 @@ pub struct PagesFromEnd<'r> {
 }
 
 impl<'r> PagesFromEnd<'r> {
+    /// # Safety
+    /// `end` is 8-byte aligned, and `count` pages end there, inside a live mapping for `'r`.
+    #[inline(always)]
+    pub(crate) unsafe fn new(end: *mut u64, count: usize) -> Self {
+        PagesFromEnd { end, count, lifetime: PhantomData }
+    }
+
     /// The page that ends `index` pages before the end, or `None` when there is none.
     #[inline(always)]
     pub fn at(self, index: u32) -> Option<Page<'r>> {
@@ -305,15 +312,6 @@ impl<'r> Bytes<'r> {
         // SAFETY: whole words inside the range, whose length was rounded up to them.
         let part = || unsafe { Bytes::new(self.address.add((from / 8) as usize), len as usize) };
         inside.then(part)
-    }
-
-    /// The whole pages of the range, `most` of them at most, counted from its end.
-    #[inline(always)]
-    pub fn pages_from_end(self, most: u32) -> PagesFromEnd<'r> {
-        let pages = self.len / PAGE_BYTES;
-        // SAFETY: inside the range, or right behind it.
-        let end = unsafe { self.address.add(pages * PAGE_BYTES / 8) };
-        PagesFromEnd { end, count: pages.min(most as usize), lifetime: PhantomData }
     }
 
     /// Copies `into.len()` bytes from `from` bytes into the range; racing stores may tear them.

@@ -52,6 +52,10 @@ pub const APPARENT_BYTES_DEFAULT: u64 = 128 << 30;
 
 const SLOT_RECORDS_OFFSET: u64 = PAGE_BYTES;
 const LEDGER_OFFSET: u64 = SLOT_RECORDS_OFFSET + SLOTS as u64 * SLOT_RECORD_BYTES;
+/// Between two windows, holes for ever: an odd number of pages, so that the same page of all windows
+/// does not compete for few sets of the processor's address translations
+/// (docs/decisions/0022-windows-apart.md).
+pub const WINDOW_GAP: u64 = 17 * PAGE_BYTES;
 const WINDOW_ALIGN: u64 = 64 << 10;
 
 /// The two numbers that fix the place of everything, checked, and what follows from them.
@@ -201,7 +205,13 @@ impl Geometry {
     #[inline(always)]
     pub fn window(&self, shard: u32) -> u64 {
         debug_assert!(shard < self.shards);
-        self.windows + (u64::from(shard) << self.window_shift)
+        self.windows + u64::from(shard) * self.window_stride()
+    }
+
+    /// From one window to the next.
+    #[inline(always)]
+    pub fn window_stride(&self) -> u64 {
+        self.window_bytes() + WINDOW_GAP
     }
 
     /// Apparent length of the file.
@@ -258,7 +268,13 @@ mod tests {
                 assert!(g.shard_header(shards - 1) + SHARD_HEADER_BYTES <= g.front_bytes());
                 assert!(g.front_bytes() <= g.window(0));
                 assert!(g.pages() >= 50, "{g:?}");
-                assert_eq!(g.file_bytes(), g.window(0) + u64::from(shards) * window);
+                assert_eq!(g.window_stride(), window + WINDOW_GAP);
+                assert_eq!(g.file_bytes(), g.window(shards - 1) + window);
+                let translations = |shard| g.window(shard) / PAGE_BYTES % 256;
+                let mut differ: Vec<u64> = (0..shards.min(256)).map(translations).collect();
+                differ.sort_unstable();
+                differ.dedup();
+                assert_eq!(differ.len() as u32, shards.min(256));
             }
         }
     }

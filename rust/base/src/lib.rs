@@ -26,6 +26,7 @@ pub mod slot;
 pub mod robust_mutex;
 pub mod epochs;
 pub mod grace;
+pub mod shards;
 pub mod storage;
 mod place;
 mod attach;

@@ -4,10 +4,9 @@
 //! Its base never moves and its length never changes for the life of the value.
 #![allow(unsafe_code)]
 
-use crate::atomic::{self, Bytes, Half, LINE_BYTES, Line, PAGE_BYTES, Page, Word};
+use crate::atomic::{self, Bytes, Half, LINE_BYTES, Line, Word};
 use memmap2::MmapRaw;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
-use std::sync::Arc;
 
 /// Alignment of a heap region, that of a page.
 const HEAP_ALIGN: usize = 4096;
@@ -83,7 +82,7 @@ impl Region {
 
     /// The bounds check of ranges: the address of `len` bytes at `offset`, or `None` outside.
     #[inline(always)]
-    fn resolve(&self, offset: u64, len: u64, align: u64) -> Option<*mut u8> {
+    pub(crate) fn resolve(&self, offset: u64, len: u64, align: u64) -> Option<*mut u8> {
         let inside = offset <= self.len && len <= self.len - offset && offset.is_multiple_of(align);
         // SAFETY: inside the region by the check.
         if inside { Some(unsafe { self.base.add(offset as usize) }) } else { None }
@@ -137,68 +136,6 @@ impl Region {
     }
 }
 
-/// Ranges of one length, at one distance from each other, in a region that they keep: checked once,
-/// when they are made.
-pub struct Rows {
-    /// Keeps the bytes mapped.
-    _region: Arc<Region>,
-    first: *mut u8,
-    distance: u64,
-    /// One less than there are.
-    last: u32,
-    len: u64,
-}
-
-// SAFETY: as for `Region`, which it keeps.
-unsafe impl Send for Rows {}
-// SAFETY: as above.
-unsafe impl Sync for Rows {}
-
-impl Rows {
-    /// `count` ranges, a power of two, of `len` bytes, at least a page, the first one at `first`,
-    /// the next one `distance` bytes later; all of them multiples of 8. `None` when they are
-    /// not, or not all inside.
-    pub fn new(
-        region: Arc<Region>,
-        first: u64,
-        distance: u64,
-        count: u32,
-        len: u64,
-    ) -> Option<Rows> {
-        let whole = |bytes: u64| bytes.is_multiple_of(8);
-        let last = count.checked_sub(1).filter(|_| count.is_power_of_two())?;
-        if len < PAGE_BYTES as u64 || !whole(len) || !whole(distance) {
-            return None;
-        }
-        let start = first.checked_add(u64::from(last).checked_mul(distance)?)?;
-        region.resolve(start, len, 8)?;
-        let first = region.resolve(first, len, 8)?;
-        Some(Rows { _region: region, first, distance, last, len })
-    }
-
-    /// The address of a range, whose number wraps around.
-    #[inline(always)]
-    fn address(&self, index: u32) -> *mut u64 {
-        let offset = u64::from(index & self.last) * self.distance;
-        // SAFETY: inside the region, as all ranges up to the last by the check in `new`.
-        unsafe { self.first.add(offset as usize).cast() }
-    }
-
-    /// The range of a number, which wraps around.
-    #[inline(always)]
-    pub fn bytes(&self, index: u32) -> Bytes<'_> {
-        // SAFETY: whole words inside and aligned by the check in `new`.
-        unsafe { Bytes::new(self.address(index), self.len as usize) }
-    }
-
-    /// The first page of the range of a number, which wraps around.
-    #[inline(always)]
-    pub fn page(&self, index: u32) -> Page<'_> {
-        // SAFETY: a range is at least a page, inside and aligned by the check in `new`.
-        unsafe { Page::new(self.address(index)) }
-    }
-}
-
 impl Drop for Region {
     fn drop(&mut self) {
         if let Backing::Heap(layout) = self.backing {
@@ -218,33 +155,5 @@ mod tests {
             assert!(Region::heap(len).is_none(), "{len}");
         }
         assert_eq!(Region::heap(4096).map(|region| region.len()), Some(4096));
-    }
-
-    #[test]
-    fn rows_lie_inside_or_are_refused() {
-        use std::sync::atomic::Ordering::Relaxed;
-        let region = Arc::new(Region::heap(5 * 4096).unwrap());
-        let rows =
-            |first, distance, count, len| Rows::new(region.clone(), first, distance, count, len);
-        let good = rows(8, 4096 + 64, 4, 4096).unwrap();
-        good.page(3).word(1).store(7, Relaxed);
-        assert_eq!(region.word(8 + 3 * (4096 + 64) + 8).unwrap().load(Relaxed), 7);
-        assert_eq!(good.bytes(3 + 4).word(1).load(Relaxed), 7, "numbers wrap around");
-        for (first, distance, count, len) in [
-            (4, 4096, 4, 4096),
-            (8, 4100, 4, 4096),
-            (0, 4096, 3, 4096),
-            (0, 4096, 0, 4096),
-            (0, 4096, 4, 4088),
-            (0, 4096, 8, 4096),
-            (16, 4096 + 64, 4, 8192),
-            (8, !7, 4, 4096),
-            (!7, 8, 4, 4096),
-        ] {
-            assert!(
-                rows(first, distance, count, len).is_none(),
-                "{first} {distance} {count} {len}"
-            );
-        }
     }
 }

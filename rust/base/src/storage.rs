@@ -6,14 +6,15 @@
 #![allow(unsafe_code)]
 
 use crate::atomic::Ordering::Relaxed;
-use crate::atomic::{Bytes, Page};
+use crate::atomic::Page;
 use crate::crash;
 use crate::error::OpError;
 use crate::file_system;
-use crate::geometry::{Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, SHARD_HEADER_STRIDE};
+use crate::geometry::{Geometry, PAGE_BYTES};
 use crate::limits;
 use crate::map_file::MapFile;
-use crate::region::{Region, Rows};
+use crate::region::Region;
+use crate::shards::{Shards, Window};
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, fstatfs, seek};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MsyncFlags, madvise, msync};
@@ -30,8 +31,7 @@ const RETRIES: u32 = 10_000;
 /// No lock is ever held on the open file description: children share it.
 pub struct Storage {
     region: Arc<Region>,
-    shard_headers: Rows,
-    windows: Rows,
+    shards: Shards,
     file: Option<Arc<MapFile>>,
     /// Whether the file lies on a tmpfs. There a fault allocates a page, and of the size that the
     /// mapping wants, where `fallocate` may take a huge one for each; and it is the only pass over
@@ -46,17 +46,11 @@ impl Storage {
         geometry: &Geometry,
         file: Option<Arc<MapFile>>,
     ) -> Storage {
-        let (count, window_bytes) = (geometry.shards(), geometry.window_bytes());
-        let rows = |first, distance, len| {
-            Rows::new(region.clone(), first, distance, count, len)
-                .expect("the whole file is mapped")
-        };
         let descriptor = file.as_ref().and_then(|file| file.descriptor().ok());
         let found = descriptor.and_then(|file| fstatfs(file).ok());
         Storage {
             in_memory: found.is_some_and(|found| file_system::is_tmpfs(&found)),
-            shard_headers: rows(geometry.shard_header(0), SHARD_HEADER_STRIDE, SHARD_HEADER_BYTES),
-            windows: rows(geometry.window(0), window_bytes, window_bytes),
+            shards: Shards::new(region.clone(), geometry).expect("the whole file is mapped"),
             region,
             file,
         }
@@ -68,16 +62,10 @@ impl Storage {
         &self.region
     }
 
-    /// The header of a shard, whose number wraps around.
+    /// The first page of a shard's header, and its window. Numbers wrap around.
     #[inline(always)]
-    pub fn shard_header(&self, shard: u32) -> Page<'_> {
-        self.shard_headers.page(shard)
-    }
-
-    /// The window of a shard, whose number wraps around.
-    #[inline(always)]
-    pub fn window(&self, shard: u32) -> Bytes<'_> {
-        self.windows.bytes(shard)
+    pub fn shard(&self, number: u32) -> (Page<'_>, Window<'_>) {
+        self.shards.shard(number)
     }
 
     /// Makes `len` bytes at `offset` real, both multiples of a page: afterwards touching them

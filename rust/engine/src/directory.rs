@@ -37,8 +37,8 @@ use crate::place::{Field, Place};
 use crate::stamp::Stamp;
 use crate::table::Table;
 use crate::uid;
-use shf_base::atomic::Half;
 use shf_base::atomic::Ordering::Acquire;
+use shf_base::atomic::{Page, PagesFromEnd};
 use shf_base::crash;
 use shf_base::error::OpError;
 use shf_base::format::{ROOT_CRASHED, ROOT_REBUILDING};
@@ -51,8 +51,10 @@ const CLOSED: u64 = ROOT_REBUILDING | ROOT_CRASHED;
 const MOVES: u64 = !CLOSED & !DEPTH_MASK & !CAME_AROUND;
 /// The bit that says that births have come around (`uid`).
 const CAME_AROUND: u64 = 1 << 61;
-/// What lookups do not care for.
-const NO_DEPTH: u64 = MOVES | CAME_AROUND;
+/// What lookups by key do not care for.
+pub const NO_DEPTH: u64 = MOVES | CAME_AROUND;
+/// What quick lookups by UID do not: they find nothing where births have come around.
+pub const NO_DEPTH_OF_UIDS: u64 = MOVES;
 const MOVE: u64 = 1 << 8;
 const DEPTH_MASK: u64 = MOVE - 1;
 const PAGE_BITS: u32 = 27;
@@ -169,29 +171,62 @@ pub fn find_from<'m>(
 
 /// As `find_from`, of the table for as many bits as the root says or one less, under one load of
 /// the limits; no branch depends on which of the two it is, which is as good as random. `None`
-/// tells nothing. Where a forged level leads beyond the limits, the shorter entry is taken.
+/// tells nothing. `no_depth`: see there.
 #[inline(always)]
-pub fn find_quickly<'m>(place: &Place<'m>, root: u64, bits: u32) -> Option<Table<'m>> {
-    let depth = root & !NO_DEPTH;
+pub fn find_quickly<'m>(
+    place: &Place<'m>,
+    root: u64,
+    no_depth: u64,
+    bits: u32,
+) -> Option<Table<'m>> {
+    let depth = root & !no_depth;
     if depth > DIRECTORY_BITS.into() {
         return None;
     }
     let mask = (1 << depth) - 1;
     let pages = place.index_pages();
-    let entries = |index: u32| {
-        let page = pages.at(place.level(index / ENTRIES).load(Acquire).wrapping_sub(1));
-        page.map(|page| page.half((index % ENTRIES) as usize))
+    let (longer, shorter) = (bits & mask, bits & mask >> 1);
+    let level = |index: u32| place.level(index / ENTRIES).load(Acquire).wrapping_sub(1);
+    let (longer, shorter) = if mask < ENTRIES {
+        let entries = pages.at(level(0))?;
+        both(Some(entries), longer, Some(entries), shorter)
+    } else {
+        both_of_two(pages, level(longer), longer, level(shorter), shorter)
     };
-    let load = |entry: Option<Half<'_>>| entry.map_or(0, |entry| entry.load(Acquire));
-    let (shorter, longer) = (entries(bits & mask >> 1), entries(bits & mask));
-    // In this order: a merge may have the shorter entry name the page of both before it takes the
-    // longer one away.
-    let longer = load(longer);
-    crash::looking();
-    let shorter = load(shorter);
     let entry = hint::select_unpredictable(longer != 0, longer, shorter);
     let page = (entry & PAGE_MASK).wrapping_sub(1);
     Some(Table::new(pages.at(page)?, place.index_page(page), page))
+}
+
+/// A longer entry and a shorter one, each from its page of entries; 0: there is none.
+#[inline(always)]
+fn both(
+    of_longer: Option<Page<'_>>,
+    longer: u32,
+    of_shorter: Option<Page<'_>>,
+    shorter: u32,
+) -> (u32, u32) {
+    let load = |page: Option<Page<'_>>, index: u32| {
+        page.map_or(0, |page| page.half((index % ENTRIES) as usize).load(Acquire))
+    };
+    // In this order: a merge may have the shorter entry name the page of both before it takes the
+    // longer one away.
+    let longer = load(of_longer, longer);
+    crash::looking();
+    (longer, load(of_shorter, shorter))
+}
+
+/// As `both`, of a directory with many pages of entries. Kept apart, and given numbers only, for
+/// what comes before it and after it to stay in registers.
+#[inline(never)]
+fn both_of_two(
+    pages: PagesFromEnd<'_>,
+    of_longer: u32,
+    longer: u32,
+    of_shorter: u32,
+    shorter: u32,
+) -> (u32, u32) {
+    both(pages.at(of_longer), longer, pages.at(of_shorter), shorter)
 }
 
 /// The table at an index of the directory, if there is one.

@@ -349,7 +349,7 @@ impl Map {
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(hash.shard_bits());
-        match read::at_home(&place, hash, &is_it, &mut take) {
+        match read::at_home(&place, directory::NO_DEPTH, hash, &is_it, &mut take) {
             Some(answer) => Ok(answer),
             None => self.read_on(hash, is_it, take),
         }
@@ -427,7 +427,9 @@ impl Map {
         let place = self.place(hash.shard_bits());
         place.prefetch_header();
         let root = directory::root(&place);
-        if let Some(table) = directory::find_quickly(&place, root, hash.directory()) {
+        if let Some(table) =
+            directory::find_quickly(&place, root, directory::NO_DEPTH, hash.directory())
+        {
             place.region().prefetch(table.low_offset(hash.bucket()));
         }
         place

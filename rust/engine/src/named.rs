@@ -3,6 +3,7 @@
 //! A UID names one life of a key (`uid`): while the key lives, each of these is the operation on
 //! the key itself; from its deletion on, the key is not there for them, also when it was put again.
 
+use crate::directory;
 use crate::kind::Kind;
 use crate::map::{Map, copied};
 use crate::read;
@@ -109,9 +110,9 @@ impl Map {
         take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let (hash, mut take) = (uid.hash(), take);
-        let place = self.place(hash.shard_bits());
+        let place = self.place(uid.shard_bits());
         let is_it = |record: &Record<'_>| uid.names_quickly(record, &place);
-        match read::at_home(&place, hash, is_it, &mut take) {
+        match read::at_home(&place, directory::NO_DEPTH_OF_UIDS, hash, is_it, &mut take) {
             Some(answer) => Ok(answer),
             None => self.read_uid_on(uid, take),
         }

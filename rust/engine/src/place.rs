@@ -30,6 +30,7 @@ use shf_base::error::OpError;
 use shf_base::format::{FileHeader, LOCK_OFFSET, ROOT_OFFSET, SUSPECT_OFFSET};
 use shf_base::geometry::{Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, UNIT_BYTES};
 use shf_base::region::Region;
+use shf_base::shards::Window;
 use shf_base::storage::Storage;
 
 /// Entries of the first level of a directory.
@@ -161,7 +162,7 @@ pub struct Place<'m> {
     header_offset: u64,
     window_offset: u64,
     header: Page<'m>,
-    window: Bytes<'m>,
+    window: Window<'m>,
     rebuilder: bool,
 }
 
@@ -183,14 +184,15 @@ impl<'m> Place<'m> {
     pub fn new(storage: &'m Storage, facts: &'m FileHeader, number: u32) -> Place<'m> {
         let geometry = &facts.geometry;
         let shard = number & (geometry.shards() - 1);
+        let (header, window) = storage.shard(number);
         Place {
             region: storage.region(),
             facts,
             shard,
             header_offset: geometry.shard_header(shard),
             window_offset: geometry.window(shard),
-            header: storage.shard_header(number),
-            window: storage.window(number),
+            header,
+            window,
             rebuilder: false,
         }
     }
@@ -389,13 +391,7 @@ impl<'m> Place<'m> {
     #[inline(always)]
     pub fn record_bytes(&self, reference: u32) -> Option<Bytes<'m>> {
         let (pages, _) = unpair(self.load(Field::Limits));
-        let (start, first) =
-            (u64::from(reference) * UNIT_BYTES, self.facts.geometry.pages_offset());
-        let end = (first + u64::from(pages) * PAGE_BYTES).min(self.window.len() as u64);
-        if start < first || start >= end {
-            return None;
-        }
-        self.window.part(start, end - start)
+        self.window.bytes_from(reference, pages)
     }
 
     /// File offset of the page descriptor of a record page.

@@ -116,24 +116,25 @@ impl Copying<'_, '_, '_> {
 
 /// One look for a key, which `is_it` knows by its record, where nearly all are: in its home bucket,
 /// in the first slot with its tag, in a plain record. The validated answer, or `None`: let `get`
-/// see why. Kept apart, and small, because the processor fetches the memory of the next get while
+/// see why. `no_depth`: as of `directory::find_quickly`. Kept apart, and small, because the processor fetches the memory of the next get while
 /// this one waits for its own only as far as it sees ahead (docs/decisions/0016-short-gets.md).
 #[inline(always)]
 pub fn at_home<T: Take>(
     place: &Place<'_>,
+    no_depth: u64,
     hash: Hash,
     is_it: impl Fn(&Record<'_>) -> bool,
     take: &mut T,
 ) -> Option<Option<T::Answer>> {
     let root = directory::root(place);
-    let table = directory::find_quickly(place, root, hash.directory())?;
+    let table = directory::find_quickly(place, root, no_depth, hash.directory())?;
     let (format, bucket) = (place.slot_format(), table.bucket(hash.bucket()));
     let head = bucket.head();
     if let Some(slot) = head.matching(hash.tag()).first() {
         let word = bucket.slot(slot);
         crash::looking();
-        let record = Record::plain_at(place, format.reference(word))?;
-        if !format.is_home(word) || !is_it(&record) {
+        let record = Record::plain_at(place, format.reference_at_home(word))?;
+        if !is_it(&record) {
             return None;
         }
         let seen = Seen::new(place, root, bucket, slot, word, head);

@@ -50,9 +50,14 @@ const HASH_BYTES: u64 = 8;
 const HASHED_KEY_BYTES: u64 = 256;
 /// Keys of at most this length are hashed in registers.
 const SHORT_KEY_BYTES: usize = 32;
-/// The bits of a header that are zero in plain records: small, of type bytes, with a short key.
-const NOT_PLAIN: u64 =
-    (!0 << KIND_SHIFT) & !(LIVE | SEALED | Stamp::MASK) | LENGTH_MASK & !(HASHED_KEY_BYTES - 1);
+/// Plain records have values below this length, a power of two.
+const PLAIN_VALUE_BYTES: u64 = 8 << 10;
+/// The bits of a header that are zero in plain records: of type bytes, with a short key, and so
+/// much shorter than large ones that no length needs a look.
+const NOT_PLAIN: u64 = (!0 << KIND_SHIFT) & !(LIVE | SEALED | Stamp::MASK)
+    | LENGTH_MASK & !(HASHED_KEY_BYTES - 1)
+    | (LENGTH_MASK & !(PLAIN_VALUE_BYTES - 1)) << LENGTH_BITS;
+const _: () = assert!(PLAIN_VALUE_BYTES + HASHED_KEY_BYTES + 64 <= class::SMALL_BYTES_MAX);
 /// Those keys are hashed in pieces of this size.
 const PIECE_BYTES: usize = 256;
 /// Key and value together, at most.
@@ -221,14 +226,12 @@ impl<'m> Record<'m> {
 
     #[inline(always)]
     fn plain(bytes: Bytes<'m>, header: u64, reference: u32) -> Option<Record<'m>> {
-        let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
+        let key_len = header & (HASHED_KEY_BYTES - 1);
+        let value_len = header >> LENGTH_BITS & (PLAIN_VALUE_BYTES - 1);
         let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed: header & SEALED != 0 };
         let key_at = shape.front_bytes();
-        let len = key_at + key_len + value_len;
-        if len > class::SMALL_BYTES_MAX {
-            return None;
-        }
-        let (stamp, bytes) = (Stamp::of_header(header), bytes.part(0, len)?);
+        let (stamp, bytes) =
+            (Stamp::of_header(header), bytes.part(0, key_at + key_len + value_len)?);
         Some(Record { shape, stamp, key_at: key_at as usize, reference, bytes })
     }
 

@@ -78,11 +78,10 @@ impl SlotFormat {
         (slot >> self.reference_bits) as usize & 3
     }
 
-    /// Whether the distance is 0.
+    /// The record, if the distance is 0; else a reference that no record can have.
     #[inline(always)]
-    pub fn is_home(self, slot: u32) -> bool {
-        let mask = (self.reference_mask + 1) * 3;
-        slot & mask == 0
+    pub fn reference_at_home(self, slot: u32) -> u32 {
+        slot & (self.reference_mask * 4 + 3)
     }
 
     /// The bit of a slot that is directory bit `depth` of the key, if a table of local depth

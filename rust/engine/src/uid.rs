@@ -86,28 +86,33 @@ impl Uid {
         Hash::of_parts(self.0 as u32, (self.0 >> SHARD_SHIFT) as u32)
     }
 
+    /// The bits that choose the shard, lowest first, and others above them.
+    #[inline(always)]
+    pub(crate) fn shard_bits(self) -> u32 {
+        (self.0 >> SHARD_SHIFT) as u32
+    }
+
     /// Whether a record of its shard is of the life that this names. Whoever reads without the lock
     /// has loaded the root before, and it has to be the same afterwards.
     #[inline(always)]
     pub(crate) fn names(self, record: &Record<'_>, place: &Place<'_>) -> bool {
         self.names_quickly(record, place)
-            || directory::births_came_around(place)
-                && self == place.uid(record.hash(place.secret()), record.stamp)
+            && (!directory::births_came_around(place)
+                || self == place.uid(record.hash(place.secret()), record.stamp))
     }
 
-    /// As `names`, but never where births have come around.
+    /// As `names`, where births have not come around.
     #[inline(always)]
     pub(crate) fn names_quickly(self, record: &Record<'_>, place: &Place<'_>) -> bool {
         let shard_bits = place.geometry().shard_bits();
         generation(record.stamp, shard_bits) == self.0 >> SHARD_SHIFT >> shard_bits
-            && !directory::births_came_around(place)
     }
 }
 
 /// What a UID has of a generation.
 #[inline(always)]
 pub fn generation(stamp: Stamp, shard_bits: u32) -> u64 {
-    u64::from(stamp.generation() & (GENERATIONS >> shard_bits).wrapping_sub(1))
+    u64::from(stamp.generation() & ((GENERATIONS - 1) >> shard_bits))
 }
 
 /// Births in a shard after which UIDs come around.

@@ -93,7 +93,7 @@ fn kind(geometry: &Geometry, page: u64) -> usize {
             at => 2 + (at - geometry.shard_header(0)) as usize / PAGE_BYTES as usize % (KINDS - 5),
         };
     }
-    let inside = (at - geometry.window(0)) % geometry.window_bytes();
+    let inside = (at - geometry.window(0)) % geometry.window_stride();
     let middle = (geometry.pages_offset() + geometry.window_bytes()) / 2;
     let ends = [geometry.pages_offset(), middle];
     KINDS - 3 + ends.iter().filter(|end| inside >= **end).count()

@@ -1,0 +1,171 @@
+//! The header and the window of each shard in a mapped file: checked once, when it is mapped.
+#![allow(unsafe_code)]
+
+use crate::atomic::{Bytes, Page, PagesFromEnd};
+use crate::geometry::{Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, SHARD_HEADER_STRIDE, UNIT_BYTES};
+use crate::region::Region;
+use std::sync::Arc;
+
+/// The shards of a region that they keep.
+pub struct Shards {
+    /// Keeps the bytes mapped.
+    _region: Arc<Region>,
+    headers: *mut u8,
+    windows: *mut u8,
+    window_bytes: u64,
+    window_stride: u64,
+    /// Where the pages begin in a window, in bytes; from there on there are only pages.
+    pages_offset: u64,
+    pages_bytes: u64,
+    pages: usize,
+    /// The number of the last shard, all of whose bits are set.
+    last: u32,
+}
+
+// SAFETY: as for `Region`, which it keeps.
+unsafe impl Send for Shards {}
+// SAFETY: as above.
+unsafe impl Sync for Shards {}
+
+impl Shards {
+    /// The shards of a geometry; `None` when they are not all inside the region.
+    pub fn new(region: Arc<Region>, geometry: &Geometry) -> Option<Shards> {
+        let last =
+            geometry.shards().checked_sub(1).filter(|_| geometry.shards().is_power_of_two())?;
+        let (window_bytes, pages_offset) = (geometry.window_bytes(), geometry.pages_offset());
+        let pages_bytes = window_bytes.checked_sub(pages_offset)?;
+        let page = |bytes: u64| bytes.is_multiple_of(PAGE_BYTES);
+        if SHARD_HEADER_BYTES < PAGE_BYTES || !page(window_bytes) || !page(pages_offset) {
+            return None;
+        }
+        let all = |first: u64, distance: u64, len: u64| {
+            let start = u64::from(last).checked_mul(distance)?.checked_add(first)?;
+            region.resolve(start, len, UNIT_BYTES)?;
+            region.resolve(first, len, UNIT_BYTES)
+        };
+        let headers = all(geometry.shard_header(0), SHARD_HEADER_STRIDE, SHARD_HEADER_BYTES)?;
+        let windows = all(geometry.window(0), geometry.window_stride(), window_bytes)?;
+        let pages = (pages_bytes / PAGE_BYTES) as usize;
+        let _region = region.clone();
+        Some(Shards {
+            _region,
+            headers,
+            windows,
+            window_bytes,
+            window_stride: geometry.window_stride(),
+            pages_offset,
+            pages_bytes,
+            pages,
+            last,
+        })
+    }
+
+    /// The first page of a shard's header, and its window. Numbers wrap around.
+    #[inline(always)]
+    pub fn shard(&self, number: u32) -> (Page<'_>, Window<'_>) {
+        let number = (number & self.last) as usize;
+        // SAFETY: those of all shards up to the last are inside and aligned by the checks in `new`.
+        unsafe {
+            let header = self.headers.add(number * SHARD_HEADER_STRIDE as usize);
+            let window = self.windows.add(number * self.window_stride as usize);
+            (Page::new(header.cast()), Window { shards: self, start: window.cast() })
+        }
+    }
+}
+
+/// The window of a shard.
+#[derive(Clone, Copy)]
+pub struct Window<'r> {
+    shards: &'r Shards,
+    start: *mut u64,
+}
+
+impl<'r> Window<'r> {
+    /// Bytes from a unit of the window on to the end of its first `most` pages, or `None` where it
+    /// lies in none of them.
+    #[inline(always)]
+    pub fn bytes_from(self, unit: u32, most: u32) -> Option<Bytes<'r>> {
+        let start = u64::from(unit) * UNIT_BYTES;
+        let end = (u64::from(most) * PAGE_BYTES).min(self.shards.pages_bytes);
+        let at = start.wrapping_sub(self.shards.pages_offset);
+        if at >= end {
+            return None;
+        }
+        // SAFETY: `at` lies before the end of the window's pages, and so did not wrap: from `start`
+        // on there are as many bytes of the window, which is aligned as units are.
+        Some(unsafe { Bytes::new(self.start.add(unit as usize), (end - at) as usize) })
+    }
+
+    /// The pages of the window, `most` of them at most, counted from its end.
+    #[inline(always)]
+    pub fn pages_from_end(self, most: u32) -> PagesFromEnd<'r> {
+        // SAFETY: the window ends there, and has that many pages at its end.
+        unsafe {
+            let end = self.start.byte_add(self.shards.window_bytes as usize);
+            PagesFromEnd::new(end, (most as usize).min(self.shards.pages))
+        }
+    }
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+    use crate::atomic::Ordering::Relaxed;
+    use crate::geometry::{PAGE_UNITS, WINDOW_BYTES_MIN};
+
+    #[test]
+    fn shards_lie_inside_or_are_refused() {
+        let geometry = Geometry::new(4, WINDOW_BYTES_MIN).unwrap();
+        let region = |bytes| Arc::new(Region::heap(bytes).unwrap());
+        let whole = region(geometry.file_bytes());
+        let shards = Shards::new(whole.clone(), &geometry).unwrap();
+        for shard in 0..4 {
+            let (header, window) = shards.shard(shard + 4);
+            header.word(1).store(7, Relaxed);
+            assert_eq!(whole.word(geometry.shard_header(shard) + 8).unwrap().load(Relaxed), 7);
+            let unit = (geometry.pages_offset() / UNIT_BYTES) as u32 + 5;
+            window.bytes_from(unit, 1).unwrap().word(0).store(8, Relaxed);
+            let offset = geometry.window(shard) + u64::from(unit) * UNIT_BYTES;
+            assert_eq!(whole.word(offset).unwrap().load(Relaxed), 8);
+            window.pages_from_end(3).at(2).unwrap().word(0).store(9, Relaxed);
+            let offset = geometry.window(shard) + geometry.window_bytes() - 3 * PAGE_BYTES;
+            assert_eq!(whole.word(offset).unwrap().load(Relaxed), 9);
+        }
+        assert!(Shards::new(region(geometry.file_bytes() - 8), &geometry).is_none());
+    }
+
+    #[test]
+    fn a_window_has_its_pages_and_no_more() {
+        let geometry = Geometry::new(2, WINDOW_BYTES_MIN).unwrap();
+        let region = Arc::new(Region::heap(geometry.file_bytes()).unwrap());
+        let shards = Shards::new(region, &geometry).unwrap();
+        let (_, window) = shards.shard(1);
+        let pages = geometry.pages() as u32;
+        let first = (geometry.pages_offset() / UNIT_BYTES) as u32;
+        for (unit, most, len) in [
+            (0, u32::MAX, None),
+            (first - 1, u32::MAX, None),
+            (first, 0, None),
+            (first, 1, Some(PAGE_BYTES)),
+            (first + PAGE_UNITS as u32 - 1, 1, Some(UNIT_BYTES)),
+            (first + PAGE_UNITS as u32, 1, None),
+            (first, pages + 1, Some(geometry.window_bytes() - geometry.pages_offset())),
+            (first, u32::MAX, Some(geometry.window_bytes() - geometry.pages_offset())),
+            ((geometry.window_bytes() / UNIT_BYTES) as u32 - 1, u32::MAX, Some(UNIT_BYTES)),
+            ((geometry.window_bytes() / UNIT_BYTES) as u32, u32::MAX, None),
+            (u32::MAX, u32::MAX, None),
+        ] {
+            let found = window.bytes_from(unit, most).map(|bytes| bytes.len() as u64);
+            assert_eq!(found, len, "{unit} {most}");
+        }
+        for (index, most, there) in [
+            (0, 0, false),
+            (0, 1, true),
+            (1, 1, false),
+            (pages - 1, u32::MAX, true),
+            (pages, u32::MAX, false),
+        ] {
+            assert_eq!(window.pages_from_end(most).at(index).is_some(), there, "{index} {most}");
+        }
+    }
+}
