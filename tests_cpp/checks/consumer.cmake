@@ -13,6 +13,10 @@ file(COPY "${SOURCE}/CMakeLists.txt" "${SOURCE}/Cargo.toml" "${SOURCE}/Cargo.loc
           "${SOURCE}/tests_rust"
      DESTINATION "${LIBRARY}")
 
+# In a fraction of the time. How fast the library is, is not looked at here.
+set(ENV{CARGO_PROFILE_RELEASE_LTO} off)
+set(ENV{CARGO_PROFILE_RELEASE_CODEGEN_UNITS} 16)
+
 function(run)
   execute_process(COMMAND ${ARGN} COMMAND_ECHO STDOUT COMMAND_ERROR_IS_FATAL ANY)
 endfunction()

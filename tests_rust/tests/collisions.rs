@@ -7,7 +7,7 @@ use shf_engine::hash::{DIRECTORY_BITS, Hash};
 use shf_engine::locate::{self, Located};
 use shf_engine::place::{Field, Place};
 use shf_engine::table::REACH;
-use shf_engine::{Map, OpError};
+use shf_engine::{Map, OpError, Uid};
 use shf_tests::map_file::MapFile;
 use shf_tests::{assert_sound, secret};
 use std::fs::OpenOptions;
@@ -72,6 +72,66 @@ fn keys_that_share_all_bits_of_their_hash_are_refused_beyond_what_their_buckets_
     map.delete(&colliding(5)).unwrap();
     map.put(&last, b"last").unwrap();
     assert_eq!(get(&map, &last), Some(b"last".to_vec()));
+    assert_sound(&map);
+}
+
+#[test]
+fn keys_are_found_in_a_directory_of_several_pages() {
+    // Goal: quick lookups take the longer and the shorter entry each from its page. Method: keys
+    // of one bucket that agree in ten directory bits divide tables until bits of other pages of
+    // entries tell them apart; then keys with all these bits in other buckets, where lookups are
+    // quick, and with tags that the same bucket of another table has not.
+    let map = Map::heap(1, 16 << 20, u64::MAX);
+    let directory = |number: u64| 0x155 | ((number % 8) << 10);
+    for number in 0..200 {
+        let key = key(number, directory(number), HEAP_SECRET);
+        // Each put splits tables twice at most.
+        while map.put(&key, b"").is_err() {}
+    }
+    assert!(map.stats().splits > 11, "{}", map.stats().splits);
+    let alone = |number: u64| {
+        let (bucket, tag) = (20 + number / 8 % 40, 1 + number % 8);
+        key_of(number << 32 | directory(number) << 13 | bucket << 7 | tag, HEAP_SECRET)
+    };
+    let mut value = [0; 8];
+    for key in (200..500).map(alone) {
+        assert_eq!(map.get_into(&key, &mut value), Ok(None));
+        let uid = map.put(&key, &key).unwrap().uid;
+        assert_eq!(map.get_into(&key, &mut value), Ok(Some(8)));
+        assert_eq!(value, key);
+        value = [0; 8];
+        assert_eq!(map.get_uid_into(uid, &mut value), Ok(Some(8)));
+        assert_eq!(value, key);
+    }
+    assert_sound(&map);
+}
+
+#[test]
+fn a_uid_whose_births_came_around_names_no_other_key_in_its_slot() {
+    // Goal: from then on the hash counts as well. Method: a stranger sets the count of births, so
+    // that a key with the same tag and bucket is born with the generation of one that is gone.
+    let file = MapFile::new("collisions-around");
+    let (map, secret) = (file.create(1), secret());
+    let [gone, last, other] = [1, 2, 101].map(|number| key(number, number, secret));
+    let uid = map.put(&gone, b"gone").unwrap().uid;
+    assert_eq!(map.delete(&gone), Ok(true));
+    let generation = |uid: Uid| uid.bits() >> 32;
+    let raw = OpenOptions::new().write(true).open(file.path()).unwrap();
+    let births = map.geometry().shard_header(0) + Field::Keys as u64 + 4;
+    let set = |number: u32| raw.write_all_at(&number.to_le_bytes(), births).unwrap();
+    set((1 << 20) - 1);
+    map.put(&last, b"last").unwrap();
+    set((1 << 20) + generation(uid) as u32);
+    let placed = map.put(&other, b"other").unwrap();
+    assert_eq!(generation(placed.uid), generation(uid));
+    assert_eq!(placed.uid.bits() & 0x1fff, uid.bits() & 0x1fff, "tag and bucket");
+    let mut value = [0; 8];
+    assert_eq!(map.get_uid_into(uid, &mut value), Ok(None));
+    assert_eq!(map.contains_uid(uid), Ok(false));
+    assert_eq!(map.put_uid(uid, b"new").unwrap(), None);
+    assert_eq!(map.delete_uid(uid), Ok(false));
+    assert_eq!(map.get_uid_into(placed.uid, &mut value), Ok(Some(5)));
+    assert_eq!(get(&map, &other), Some(b"other".to_vec()));
     assert_sound(&map);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0        4 KiB         68 KiB     68 KiB + ledger              align 64 KiB
-//! | header | slot records | ledger | shard header 0 | ... | S-1 | window 0 | ... | window S-1 |
+//! | header | slot records | ledger | shard header 0 | ... | S-1 | window 0 | gap | window 1 | ...
 //!
 //! window:
 //! 0                        pages_offset                                       window_bytes
@@ -47,15 +47,15 @@ pub const SHARDS_DEFAULT: u32 = 256;
 pub const WINDOW_BYTES_MIN: u64 = 256 << 10;
 /// Largest window: 30 bits of 8-byte units.
 pub const WINDOW_BYTES_MAX: u64 = 8 << 30;
-/// Apparent length that a map stays within unless its maximum asks for more.
+/// Between two windows, holes for ever: an odd number of pages, so that the same page of all
+/// windows does not compete for few sets of the processor's address translations
+/// (docs/decisions/0022-windows-apart.md).
+pub const WINDOW_GAP: u64 = 17 * PAGE_BYTES;
+/// Apparent length that a map's windows stay within unless its maximum asks for more.
 pub const APPARENT_BYTES_DEFAULT: u64 = 128 << 30;
 
 const SLOT_RECORDS_OFFSET: u64 = PAGE_BYTES;
 const LEDGER_OFFSET: u64 = SLOT_RECORDS_OFFSET + SLOTS as u64 * SLOT_RECORD_BYTES;
-/// Between two windows, holes for ever: an odd number of pages, so that the same page of all windows
-/// does not compete for few sets of the processor's address translations
-/// (docs/decisions/0022-windows-apart.md).
-pub const WINDOW_GAP: u64 = 17 * PAGE_BYTES;
 const WINDOW_ALIGN: u64 = 64 << 10;
 
 /// The two numbers that fix the place of everything, checked, and what follows from them.
@@ -114,8 +114,8 @@ impl Geometry {
         })
     }
 
-    /// The geometry for at most `max_bytes` of real memory: windows as large as a file of
-    /// `apparent_bytes` allows, but at least twice a shard's share, so that skew never matters.
+    /// The geometry for at most `max_bytes` of real memory: windows of `apparent_bytes` together,
+    /// but at least twice a shard's share, so that skew never matters.
     pub fn choose(
         shards: u32,
         max_bytes: u64,

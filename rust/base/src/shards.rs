@@ -30,33 +30,24 @@ unsafe impl Sync for Shards {}
 impl Shards {
     /// The shards of a geometry; `None` when they are not all inside the region.
     pub fn new(region: Arc<Region>, geometry: &Geometry) -> Option<Shards> {
-        let last =
-            geometry.shards().checked_sub(1).filter(|_| geometry.shards().is_power_of_two())?;
-        let (window_bytes, pages_offset) = (geometry.window_bytes(), geometry.pages_offset());
-        let pages_bytes = window_bytes.checked_sub(pages_offset)?;
-        let page = |bytes: u64| bytes.is_multiple_of(PAGE_BYTES);
-        if SHARD_HEADER_BYTES < PAGE_BYTES || !page(window_bytes) || !page(pages_offset) {
-            return None;
-        }
+        const _: () = assert!(SHARD_HEADER_BYTES >= PAGE_BYTES);
+        let last = geometry.shards() - 1;
         let all = |first: u64, distance: u64, len: u64| {
             let start = u64::from(last).checked_mul(distance)?.checked_add(first)?;
             region.resolve(start, len, UNIT_BYTES)?;
             region.resolve(first, len, UNIT_BYTES)
         };
-        let headers = all(geometry.shard_header(0), SHARD_HEADER_STRIDE, SHARD_HEADER_BYTES)?;
-        let windows = all(geometry.window(0), geometry.window_stride(), window_bytes)?;
-        let pages = (pages_bytes / PAGE_BYTES) as usize;
-        let _region = region.clone();
+        let (window_bytes, window_stride) = (geometry.window_bytes(), geometry.window_stride());
         Some(Shards {
-            _region,
-            headers,
-            windows,
+            headers: all(geometry.shard_header(0), SHARD_HEADER_STRIDE, SHARD_HEADER_BYTES)?,
+            windows: all(geometry.window(0), window_stride, window_bytes)?,
             window_bytes,
-            window_stride: geometry.window_stride(),
-            pages_offset,
-            pages_bytes,
-            pages,
+            window_stride,
+            pages_offset: geometry.pages_offset(),
+            pages_bytes: geometry.pages() * PAGE_BYTES,
+            pages: geometry.pages() as usize,
             last,
+            _region: region,
         })
     }
 
@@ -115,6 +106,8 @@ mod tests {
 
     #[test]
     fn shards_lie_inside_or_are_refused() {
+        // Goal: what is stored to a shard is where the geometry says. Method: stores to all of
+        // them, looked for by their offsets; and a region that is a word too short.
         let geometry = Geometry::new(4, WINDOW_BYTES_MIN).unwrap();
         let region = |bytes| Arc::new(Region::heap(bytes).unwrap());
         let whole = region(geometry.file_bytes());
@@ -136,6 +129,8 @@ mod tests {
 
     #[test]
     fn a_window_has_its_pages_and_no_more() {
+        // Goal: no unit and no limit, also forged ones, leads out of the pages. Method: both sides
+        // of each edge.
         let geometry = Geometry::new(2, WINDOW_BYTES_MIN).unwrap();
         let region = Arc::new(Region::heap(geometry.file_bytes()).unwrap());
         let shards = Shards::new(region, &geometry).unwrap();

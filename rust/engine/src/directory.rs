@@ -51,9 +51,9 @@ const CLOSED: u64 = ROOT_REBUILDING | ROOT_CRASHED;
 const MOVES: u64 = !CLOSED & !DEPTH_MASK & !CAME_AROUND;
 /// The bit that says that births have come around (`uid`).
 const CAME_AROUND: u64 = 1 << 61;
-/// What lookups by key do not care for.
+/// The bits of the root that say nothing about the depth.
 pub const NO_DEPTH: u64 = MOVES | CAME_AROUND;
-/// What quick lookups by UID do not: they find nothing where births have come around.
+/// What quick lookups by UID take for these: where births have come around, they find no depth.
 pub const NO_DEPTH_OF_UIDS: u64 = MOVES;
 const MOVE: u64 = 1 << 8;
 const DEPTH_MASK: u64 = MOVE - 1;
@@ -171,7 +171,8 @@ pub fn find_from<'m>(
 
 /// As `find_from`, of the table for as many bits as the root says or one less, under one load of
 /// the limits; no branch depends on which of the two it is, which is as good as random. `None`
-/// tells nothing. `no_depth`: see there.
+/// tells nothing. Where a forged level leads beyond the limits, there may be the shorter entry.
+/// `no_depth`: the bits of the root that are masked out, `NO_DEPTH` or `NO_DEPTH_OF_UIDS`.
 #[inline(always)]
 pub fn find_quickly<'m>(
     place: &Place<'m>,
@@ -216,8 +217,8 @@ fn both(
     (longer, load(of_shorter, shorter))
 }
 
-/// As `both`, of a directory with many pages of entries. Kept apart, and given numbers only, for
-/// what comes before it and after it to stay in registers.
+/// As `both`, from the pages that two levels name. Kept apart, and called with numbers in registers
+/// only, so that the caller's stay there as well.
 #[inline(never)]
 fn both_of_two(
     pages: PagesFromEnd<'_>,

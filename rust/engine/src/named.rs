@@ -110,7 +110,7 @@ impl Map {
         take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let (hash, mut take) = (uid.hash(), take);
-        let place = self.place(uid.shard_bits());
+        let place = self.place(hash.shard_bits());
         let is_it = |record: &Record<'_>| uid.names_quickly(record, &place);
         match read::at_home(&place, directory::NO_DEPTH_OF_UIDS, hash, is_it, &mut take) {
             Some(answer) => Ok(answer),

@@ -116,8 +116,9 @@ impl Copying<'_, '_, '_> {
 
 /// One look for a key, which `is_it` knows by its record, where nearly all are: in its home bucket,
 /// in the first slot with its tag, in a plain record. The validated answer, or `None`: let `get`
-/// see why. `no_depth`: as of `directory::find_quickly`. Kept apart, and small, because the processor fetches the memory of the next get while
-/// this one waits for its own only as far as it sees ahead (docs/decisions/0016-short-gets.md).
+/// see why. `no_depth`: as in `directory::find_quickly`. Kept apart, and small, because the
+/// processor fetches the memory of the next get while this one waits for its own only as far as it
+/// sees ahead (docs/decisions/0016-short-gets.md).
 #[inline(always)]
 pub fn at_home<T: Take>(
     place: &Place<'_>,

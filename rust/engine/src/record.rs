@@ -57,7 +57,8 @@ const PLAIN_VALUE_BYTES: u64 = 8 << 10;
 const NOT_PLAIN: u64 = (!0 << KIND_SHIFT) & !(LIVE | SEALED | Stamp::MASK)
     | LENGTH_MASK & !(HASHED_KEY_BYTES - 1)
     | (LENGTH_MASK & !(PLAIN_VALUE_BYTES - 1)) << LENGTH_BITS;
-const _: () = assert!(PLAIN_VALUE_BYTES + HASHED_KEY_BYTES + 64 <= class::SMALL_BYTES_MAX);
+const PLAIN_BYTES_MAX: u64 = HEADER_BYTES + SEAL_BYTES + HASHED_KEY_BYTES + PLAIN_VALUE_BYTES;
+const _: () = assert!(PLAIN_BYTES_MAX <= class::SMALL_BYTES_MAX || cfg!(loom));
 /// Those keys are hashed in pieces of this size.
 const PIECE_BYTES: usize = 256;
 /// Key and value together, at most.
@@ -302,7 +303,7 @@ impl<'m> Record<'m> {
         Ok(())
     }
 
-    /// Writes one that is not plain.
+    /// Writes one with a seal, with a type, with a long key, or a large one.
     #[inline(never)]
     fn write_other(
         place: Place<'_>,
@@ -663,7 +664,7 @@ impl<'m> Record<'m> {
     }
 }
 
-/// Writes a record that is not plain: all its words, then what is left of its bytes. `seal`: where
+/// Writes a record: all its words, then what is left of its bytes. `seal`: where
 /// the words of its seal lie, and the checksum.
 fn write_long(
     bytes: Bytes<'_>,

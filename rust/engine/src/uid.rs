@@ -86,12 +86,6 @@ impl Uid {
         Hash::of_parts(self.0 as u32, (self.0 >> SHARD_SHIFT) as u32)
     }
 
-    /// The bits that choose the shard, lowest first, and others above them.
-    #[inline(always)]
-    pub(crate) fn shard_bits(self) -> u32 {
-        (self.0 >> SHARD_SHIFT) as u32
-    }
-
     /// Whether a record of its shard is of the life that this names. Whoever reads without the lock
     /// has loaded the root before, and it has to be the same afterwards.
     #[inline(always)]
