@@ -3,7 +3,7 @@
 #![cfg(not(any(miri, loom)))]
 
 use shf_engine::OpError;
-use shf_engine::record::PAYLOAD_BYTES_MAX;
+use shf_engine::shape::PAYLOAD_BYTES_MAX;
 use shf_tests::assert_sound;
 use shf_tests::map_file::MapFile;
 use shf_tests::watchdog::Watchdog;

@@ -6,7 +6,7 @@
 use crate::condition::Condition;
 use crate::kind::Kind;
 use crate::map::Map;
-use crate::record::Shape;
+use crate::shape::Shape;
 use crate::shard::Placed;
 use crate::sink::Sink;
 use crate::take::{ToSink, WithKind, WithStamp};

@@ -19,6 +19,7 @@ pub mod seal;
 pub mod key;
 pub mod kind;
 pub mod number;
+pub mod shape;
 pub mod record;
 pub mod uid;
 pub mod token;

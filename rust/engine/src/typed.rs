@@ -4,7 +4,7 @@ use crate::condition::Condition;
 use crate::kind::Kind;
 use crate::map::Map;
 use crate::number::Number;
-use crate::record::Shape;
+use crate::shape::Shape;
 use crate::shard::Placed;
 use crate::sink::Sink;
 use crate::take::{Nothing, ToSink, ToSlice, WithKind};

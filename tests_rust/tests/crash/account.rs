@@ -11,8 +11,8 @@ use shf_base::open::Opened;
 use shf_engine::intent::Intent;
 use shf_engine::kind::Kind;
 use shf_engine::place::{Field, Place, unpair};
-use shf_engine::record::Shape;
 use shf_engine::run::{self, Run};
+use shf_engine::shape::Shape;
 use shf_engine::{class, stacks};
 
 /// What records take.

@@ -1,0 +1,124 @@
+//! The shape of a record: its lengths, type and seal, and the header that says them (`record`).
+
+use crate::class;
+use crate::kind::Kind;
+use crate::place::Place;
+use crate::seal::{self, SEAL_BYTES, Words};
+use shf_base::error::OpError;
+use shf_base::format::FileHeader;
+use shf_base::geometry::PAGE_BYTES;
+
+pub(crate) const LENGTH_BITS: u32 = 14;
+pub(crate) const KIND_SHIFT: u32 = 28;
+pub(crate) const LARGE: u64 = 1 << 33;
+pub(crate) const SEALED: u64 = 1 << 35;
+pub(crate) const HEADER_BYTES: u64 = 8;
+/// What a large record has in addition: the words of its lengths.
+pub(crate) const LENGTHS_BYTES: u64 = 16;
+pub(crate) const HASH_BYTES: u64 = 8;
+/// Keys of at least this length have their hash beside them; a power of two.
+pub(crate) const HASHED_KEY_BYTES: u64 = 256;
+/// Key and value together, at most.
+pub const PAYLOAD_BYTES_MAX: u64 = 1 << 32;
+
+/// The shape of a record: all that its size follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Bytes of the key.
+    pub key_len: u64,
+    /// Bytes of the value.
+    pub value_len: u64,
+    /// Type of the value.
+    pub kind: Kind,
+    /// Whether the record has a seal.
+    pub sealed: bool,
+}
+
+impl Shape {
+    /// The shape of a key with a value in a map. Refuses what can never fit, naming what to raise.
+    #[inline(always)]
+    pub fn fitting(
+        facts: &FileHeader,
+        key_len: usize,
+        value_len: u64,
+        kind: Kind,
+    ) -> Result<Shape, OpError> {
+        let key_len = key_len as u64;
+        let needed_bytes = key_len.saturating_add(value_len);
+        if needed_bytes > PAYLOAD_BYTES_MAX {
+            let option = "none: this is the format's limit";
+            return Err(OpError::TooLarge { needed_bytes, limit_bytes: PAYLOAD_BYTES_MAX, option });
+        }
+        let shape = Shape { key_len, value_len, kind, sealed: facts.durable };
+        // The last page is the least that the index takes.
+        let limit_bytes = ((facts.geometry.pages() - 2) * PAGE_BYTES).min(facts.max_bytes);
+        if shape.bytes() > limit_bytes {
+            return Err(OpError::TooLarge { needed_bytes, limit_bytes, option: "max_bytes" });
+        }
+        if kind.is_number() && shape.is_large() {
+            let (needed_bytes, limit_bytes) = (shape.bytes(), class::SMALL_BYTES_MAX);
+            let option = "none: this is the limit for numbers";
+            return Err(OpError::TooLarge { needed_bytes, limit_bytes, option });
+        }
+        Ok(shape)
+    }
+
+    /// Bytes of the record, header included.
+    #[inline(always)]
+    pub fn bytes(self) -> u64 {
+        let small = self.small_bytes();
+        if small <= class::SMALL_BYTES_MAX { small } else { small + LENGTHS_BYTES }
+    }
+
+    /// Bytes of the record as a small one.
+    #[inline(always)]
+    fn small_bytes(self) -> u64 {
+        let hash = u64::from(self.has_hash()) * HASH_BYTES;
+        self.front_bytes() + hash + self.key_len + self.value_len
+    }
+
+    /// Bytes of header and seal.
+    #[inline(always)]
+    pub(crate) fn front_bytes(self) -> u64 {
+        HEADER_BYTES + u64::from(self.sealed) * SEAL_BYTES
+    }
+
+    /// Whether the key's hash lies before the key.
+    #[inline(always)]
+    pub(crate) fn has_hash(self) -> bool {
+        self.key_len >= HASHED_KEY_BYTES
+    }
+
+    /// Whether the record gets a run of pages of its own.
+    #[inline(always)]
+    pub fn is_large(self) -> bool {
+        self.small_bytes() > class::SMALL_BYTES_MAX
+    }
+
+    /// Pages of a large record.
+    #[inline(always)]
+    pub fn pages(self) -> u64 {
+        self.bytes().div_ceil(PAGE_BYTES)
+    }
+
+    /// Where the words of such a record's seal lie.
+    #[inline(always)]
+    pub(crate) fn words(self, reference: u32) -> Words {
+        Words::of(reference, self.kind.is_number())
+    }
+
+    /// The front that the checksum of such a record has at a place.
+    pub(crate) fn seal_front(self, place: Place<'_>, reference: u32) -> u64 {
+        let facts = [self.key_len, self.value_len, self.kind as u64, reference.into()];
+        seal::front(facts, place.secret())
+    }
+
+    pub(crate) fn header(self) -> [u64; 3] {
+        let kind = (self.kind as u64) << KIND_SHIFT | if self.sealed { SEALED } else { 0 };
+        if self.is_large() {
+            [kind | LARGE, self.key_len, self.value_len]
+        } else {
+            [kind | self.key_len | self.value_len << LENGTH_BITS, 0, 0]
+        }
+    }
+}
