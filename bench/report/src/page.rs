@@ -40,10 +40,10 @@ const SECTIONS: [(&str, &str, &str); 10] = [
         "operations",
         "Other operations",
         "A get by UID beside the get by key, for keys of several lengths: both know what to look \
-         for in the order of use. With many keys both wait for the same two lines of memory; few \
-         are in the processor's caches. A compare-and-swap is a get with its token, and a put \
-         under the condition that the token is still good; an update does that around a function. \
-         A walk copies each key and value.",
+         for in the order of use. With many keys both wait for the same two lines of memory; where \
+         there are few, these are in the processor's caches. A compare-and-swap is a get with its \
+         token, and a put under the condition that the token is still good; an update does that \
+         around a function. A walk copies each key and value.",
     ),
     ("growth", "Growth", "How the cost of an operation grows with the number of keys."),
 ];
