@@ -140,8 +140,9 @@ fn random_operations_agree_with_a_plain_map() {
     // Goal: every operation answers as a plain map would. Method: the same random operations on
     // both, with the checker in between; few shards, so that tables split and runs are evacuated.
     let mut random = Random::from_env(1);
-    // Miri takes a minute for three of them.
-    for round in (0..6).step_by(if cfg!(miri) { 2 } else { 1 }) {
+    // Miri is slow: one with a shard, one with several, and a durable one.
+    let rounds: &[usize] = if cfg!(miri) { &[0, 3, 5] } else { &[0, 1, 2, 3, 4, 5] };
+    for &round in rounds {
         let keys = [10, 300, 4000, 20_000, 300, 4000][round];
         let shards = [1, 2, 1, 4, 1, 2][round];
         let seed = Random::new(random.next());
