@@ -22,6 +22,10 @@ function(shf_add_cargo_test name)
   if(arg_RUSTFLAGS)
     list(APPEND environment "RUSTFLAGS=${arg_RUSTFLAGS}")
   endif()
+  if(arg_LABEL STREQUAL "miri")
+    # Ages are measured with the wall clock, which is outside of what Miri isolates.
+    list(APPEND environment "MIRIFLAGS=-Zmiri-disable-isolation")
+  endif()
   # Counting is slow.
   set(timeout "$<IF:$<BOOL:${SHF_COVERAGE}>,3600,900>")
   add_test(NAME "${name}" COMMAND "${SHF_CARGO}" ${arg_TOOLCHAIN} ${arg_COMMAND}

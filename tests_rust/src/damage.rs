@@ -176,6 +176,8 @@ pub trait Target {
                 Field::Kept,
                 Field::Turn,
                 Field::Pause,
+                Field::Timed,
+                Field::Hand,
             ]),
             Stack if random.below(8) == 0 => field(Field::Chunks),
             Stack if random.below(3) == 0 => {

@@ -2,16 +2,18 @@
 //! rising size.
 #![cfg(feature = "crash-points")]
 
+use shf_base::clock;
 use shf_base::crash;
 use shf_base::open::HEAP_SECRET;
 use shf_engine::class::SMALL_BYTES_MAX;
 use shf_engine::hash::Hash;
 use shf_engine::table::{BUCKETS, REACH};
-use shf_engine::{Map, OpError};
+use shf_engine::{Age, Map, OpError, Value};
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End};
 use shf_tests::{Random, assert_sound};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Steps (stores into shared memory, changes of the file's extent) that one operation may take. A
 /// split is the longest: it fills a page, empties another, and may clear a page of directory
@@ -22,6 +24,9 @@ const STEPS_MAX: u64 = 2_500;
 /// With 16-byte records, half of them dead, a put that finds no room does most; 100-byte ones take
 /// a fifth.
 const FULL_STEPS_MAX: u64 = 272 * 4096 / 32 * 32;
+/// Steps of a put that finds no memory where keys have expired: it may reap eight tables of them,
+/// each by an intent of some 27 steps, four times.
+const REAP_STEPS_MAX: u64 = 4 * 8 * 768 * 28;
 /// Bytes that one small put may make real: a growth step of records and one of the index, of
 /// 32 KiB each, with the page descriptors that come with them.
 const GROWTH_BYTES_MAX: u64 = 72 << 10;
@@ -122,6 +127,38 @@ fn operations_take_no_more_steps_in_a_large_map_than_their_bound() {
     }
     assert!(map.stats().splits > 100 && map.stats().moved_records > 1_000);
     assert_sound(&map);
+}
+
+#[test]
+fn operations_on_a_map_that_has_expired_take_no_more_steps_than_their_bound() {
+    // Goal: P3 for reaping. Method: maps of two sizes all of whose keys expire at one moment; then
+    // puts, touches and deletes until all are gone. Where memory is used up, a put reaps a part.
+    let _alone = alone();
+    for (keys, max_bytes) in [(1_000, 256 << 20), (100_000, 256 << 20), (u64::MAX, 8 << 20)] {
+        let map = Map::heap(1, 256 << 20, max_bytes);
+        let mut worst = Worst::default();
+        let hour = Age::Of(Duration::from_secs(3600));
+        let mut put = |key: u64| {
+            let value = Value::Bytes(&[1; 50]);
+            worst.count(&map, || map.put_for(&key.to_le_bytes(), value, hour))
+        };
+        let there = (0..keys).take_while(|&key| put(key).is_ok()).count() as u64;
+        clock::shift(2 * 3_600_000);
+        let mut steps = 0;
+        while map.stats().expired_keys < there && steps < there {
+            let key = (!steps).to_le_bytes();
+            worst.count(&map, || map.put(&key, &[1; 50])).unwrap();
+            worst.count(&map, || map.touch(&key, hour)).unwrap();
+            worst.count(&map, || map.delete(&key)).unwrap();
+            steps += 1;
+        }
+        clock::shift(0);
+        println!("{there} keys, {steps} rounds: {worst:?}");
+        assert_eq!(map.stats().expired_keys, there);
+        let most = if keys == u64::MAX { REAP_STEPS_MAX } else { STEPS_MAX };
+        assert!(worst.steps <= most, "{there} keys: {worst:?}");
+        assert_sound(&map);
+    }
 }
 
 #[test]

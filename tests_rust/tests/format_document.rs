@@ -2,7 +2,7 @@
 #![cfg(not(any(miri, loom)))]
 
 use shf_base::format::{
-    BYTE_ORDER_MARK, EPOCHS_OFFSET, FileHeader, IDENTITY_OFFSET, LOCK_OFFSET, MAGIC,
+    AGE_OFFSET, BYTE_ORDER_MARK, EPOCHS_OFFSET, FileHeader, IDENTITY_OFFSET, LOCK_OFFSET, MAGIC,
     SUSPECT_OFFSET, VERSION,
 };
 use shf_base::geometry::{Geometry, SHARD_HEADER_STRIDE, SLOT_RECORD_BYTES, SLOTS, WINDOW_GAP};
@@ -101,6 +101,7 @@ fn the_words_of_the_header_are_the_documents() {
     table.push((bytes.len() as u64 - 8, "checksum".into()));
     table.push((IDENTITY_OFFSET, "identity".into()));
     table.push((EPOCHS_OFFSET, "epochs".into()));
+    table.push((AGE_OFFSET, "default age".into()));
     assert_table("Header", &table);
     assert_says([
         &*format!("`{MAGIC:#018x}`"),
@@ -124,11 +125,12 @@ fn the_words_of_a_shard_header_are_the_documents() {
         (place.stack_offset(0) - place.field_offset(Field::Root), "Stacks".to_string()),
     ];
     use Field::*;
-    let fields = [Root, Limits, Pending, Keys, Dead, Splits, Repairs, Moved, Tables, Chunks];
+    let fields =
+        [Root, Limits, Pending, Keys, Dead, Splits, Repairs, Moved, Tables, Chunks, Expired];
     let more = [Head, Tops, FreePages, Rotors, Evacuation, Retired, Reused, Sweep];
     let durable = [Epoch, Born, BornBefore, FreedBefore, Freed, DeadBefore];
     let holes = [Holes, Unsettled, Rested, Resting, RestBegan, Walked];
-    let index = [Gap, Vacated, Rest, Kept, Turn, Pause];
+    let index = [Gap, Vacated, Rest, Kept, Turn, Pause, Timed, Hand];
     table.extend(
         fields
             .iter()

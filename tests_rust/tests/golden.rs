@@ -17,12 +17,13 @@ use shf_base::geometry::Geometry;
 use shf_base::open::HEAP_SECRET;
 use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES};
-use shf_engine::{Map, OpError, OpenError, Options, Value};
+use shf_engine::{Age, Map, OpError, OpenError, Options, Value};
 use shf_tests::assert_sound;
 use shf_tests::golden::Golden;
 use shf_tests::map_file::MapFile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const SHARDS: u32 = 2;
 const WINDOW_BYTES: u64 = 1 << 20;
@@ -99,6 +100,13 @@ fn fill(map: &Map, small_keys: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
     for (key, value, bytes) in typed {
         map.put_value(key, value).unwrap();
         expected.insert(key.to_vec(), bytes.to_vec());
+    }
+    // Of all deadlines this one alone is the same each time.
+    for (key, value, bytes) in [typed[0], typed[2], (&[b't'; 256], Value::Bytes(b"x"), b"x")] {
+        let key = [b"timed ", key].concat();
+        map.put_for(&key, value, Age::Of(Duration::from_secs(1))).unwrap();
+        assert_eq!(map.touch(&key, Age::Never), Ok(true));
+        expected.insert(key, bytes.to_vec());
     }
     expected
 }

@@ -1,8 +1,12 @@
 //! The map against a plain map: random operations, decoded from a seeded generator.
 
-use shf_engine::{Map, OpError};
+use shf_engine::{Age, Map, OpError};
 use shf_tests::{Random, assert_sound};
 use std::collections::HashMap;
+use std::time::Duration;
+
+/// An age that no key here reaches.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Values of the model.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +66,11 @@ impl Pair {
                 assert_eq!(self.map.delete(&key), Ok(there));
             }
             85..97 => self.add(key),
-            97 | 98 => assert_eq!(self.map.contains(&key), Ok(self.model.contains_key(&key))),
+            97 => assert_eq!(self.map.contains(&key), Ok(self.model.contains_key(&key))),
+            98 => {
+                let there = self.model.contains_key(&key);
+                assert_eq!(self.map.touch(&key, Age::Of(DAY)), Ok(there));
+            }
             // It changes nothing that can be seen, but what memory is used again.
             _ if self.random.below(2) == 0 => {
                 assert!(matches!(self.map.sync(), Ok(()) | Err(OpError::NotDurable)));
@@ -73,7 +81,12 @@ impl Pair {
 
     fn put(&mut self, key: Vec<u8>) {
         let value = self.value();
-        let placed = self.map.put(&key, &value).unwrap();
+        let placed = match self.random.below(4) {
+            // It changes the record, and nothing that can be seen.
+            0 => self.map.put_for(&key, shf_engine::Value::Bytes(&value), Age::Of(DAY)),
+            _ => self.map.put(&key, &value),
+        };
+        let placed = placed.unwrap();
         let old = self.model.insert(key, Value::Bytes(value));
         assert_eq!(placed.replaced, old.is_some());
     }

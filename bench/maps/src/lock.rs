@@ -18,6 +18,7 @@ pub fn measure(folder: &Path) -> Result<f64, String> {
         group: None,
         allow_any_file_system: false,
         secret: None,
+        age_ms: None,
         durable: Some(false),
     };
     let opened = create(folder, &name, &options).map_err(|error| error.to_string())?;

@@ -5,6 +5,7 @@
 use crate::attach::{Opened, check_file_system, ensure_front};
 use crate::cancellation::Uncancellable;
 use crate::crash;
+use crate::default_age::{self, AGE_MS_MAX};
 use crate::error::OpenError;
 use crate::file_system;
 use crate::format::{FileHeader, Identity};
@@ -58,6 +59,8 @@ pub struct CreateOptions {
     pub allow_any_file_system: bool,
     /// Secret of the hash function. Default: random.
     pub secret: Option<u64>,
+    /// The default age of keys, in milliseconds, which may change later. Default: none.
+    pub age_ms: Option<u64>,
     /// Seal records, so that they can be made to survive a crash of the machine. Default: on file
     /// systems that survive it themselves.
     pub durable: Option<bool>,
@@ -92,6 +95,7 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     let durable = options.is_durable(&file_system, &identity)?;
     let header = FileHeader { geometry, max_bytes, secret, created_ns: now_ns(), durable };
     header.store(&region);
+    default_age::store(&region, options.age_ms);
     identity.store(&region);
     let presence = Presence::take(&region, &file, header, identity)?;
     // Only now: taking the slot opens the file again, which the final mode may not allow.
@@ -134,6 +138,13 @@ impl CreateOptions {
                 option: "mode",
                 expected: format!("at most {MODE_MAX:#o}"),
                 found: format!("{:#o}", self.mode),
+            });
+        }
+        if let Some(age_ms) = self.age_ms.filter(|age_ms| !(1..=AGE_MS_MAX).contains(age_ms)) {
+            return Err(OpenError::InvalidOption {
+                option: "default_age",
+                expected: format!("from 1 to {AGE_MS_MAX} ms"),
+                found: format!("{age_ms} ms"),
             });
         }
         // To the kernel this number means that the group stays.

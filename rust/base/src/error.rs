@@ -208,6 +208,13 @@ pub enum OpError {
         /// Bytes at its beginning that are.
         valid_bytes: u64,
     },
+    /// An age is outside its range.
+    InvalidAge {
+        /// In milliseconds.
+        found_ms: u64,
+        /// The longest, in milliseconds; 1 is the shortest.
+        max_ms: u64,
+    },
     /// The handle may not write.
     ReadOnly,
     /// The map was not created as a durable one, so it cannot be made to survive a crash of the
@@ -293,7 +300,7 @@ impl OpError {
             OpError::Busy => Status::Busy,
             OpError::WrongType { .. } => Status::WrongType,
             OpError::Overflow { .. } => Status::Overflow,
-            OpError::NotText { .. } => Status::InvalidArgument,
+            OpError::NotText { .. } | OpError::InvalidAge { .. } => Status::InvalidArgument,
             OpError::ReadOnly => Status::ReadOnly,
             OpError::NotDurable => Status::NotDurable,
             OpError::Corrupt { .. } => Status::Corrupt,
@@ -394,6 +401,9 @@ impl fmt::Display for OpError {
                     f,
                     "adding {delta} to {value} leaves the range of the value's 64-bit integer"
                 )
+            }
+            OpError::InvalidAge { found_ms, max_ms } => {
+                write!(f, "an age of {found_ms} ms, but it has to be from 1 to {max_ms} ms")
             }
             OpError::NotText { valid_bytes } => {
                 write!(f, "text: expected UTF-8, found other bytes after {valid_bytes}")

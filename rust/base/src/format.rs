@@ -11,6 +11,7 @@
 //! 40  file_bytes                  96  (reserved, zero)   1040 device              (mutable)
 //! 48  window_bytes                104 (reserved, zero)   1048 inode               (mutable)
 //!                                                        1088 epochs and their lock (mutable)
+//!                                                        1152 default age        (mutable)
 //! ```
 
 use crate::atomic::Ordering::Relaxed;
@@ -22,7 +23,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
 /// Reads as something else on a machine of the other byte order.
 pub const BYTE_ORDER_MARK: u64 = 0x0102_0304_0506_0708;
 /// The version of the format that this library writes and reads.
-pub const VERSION: u64 = 8;
+pub const VERSION: u64 = 9;
 /// Words that the checksum covers.
 const CHECKED_WORDS: usize = 15;
 /// Bytes of the immutable part, checksum included.
@@ -31,6 +32,8 @@ pub const HEADER_BYTES: usize = (CHECKED_WORDS + 1) * 8;
 pub const IDENTITY_OFFSET: u64 = 1024;
 /// Offset of the words of `epochs`.
 pub const EPOCHS_OFFSET: u64 = 1088;
+/// Offset of the word of `default_age`.
+pub const AGE_OFFSET: u64 = 1152;
 /// Offset of the word whose two upper bits close a shard, from the start of a shard header.
 pub const ROOT_OFFSET: u64 = 0;
 /// The shard's index is being made anew, and means nothing to anybody else.
@@ -47,10 +50,10 @@ pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
 /// What the layout fingerprint is computed from: the numbers that two builds must agree on;
 /// MUST change with any of them, written here or not.
-const LAYOUT: &str = "shf layout 8: page 4096, unit 8, slots 1024x64, \
+const LAYOUT: &str = "shf layout 9: page 4096, unit 8, slots 1024x64, \
     shard header 4608 every 4928, 68 KiB between windows, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
-    durability from 3840, index from 3904, epochs at 1088, \
+    durability from 3840, index from 3904, epochs at 1088, age at 1152, \
     stacks 127x4 from 4096 and chunks at 3808, len 3 bits, \
     pages of records in eights: descriptors 8x8, 2 chunks of 32 from 10 x shard on mod 64, \
     chunk plus one 25 + class 7, then 7 references, at most 1024 chunks, \
@@ -58,9 +61,10 @@ const LAYOUT: &str = "shf layout 8: page 4096, unit 8, slots 1024x64, \
     reference 30 = cached hash bits + reference, displacement 2, tag 7 + access 1, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \
     bucket 7..13, directory 13..32, shard from 52 on, \
-    kept before keys from 256 bytes on, types in bits 28..32, live by bit 32, gaps by bit 34, \
-    sealed by bit 35, generation 36..56, version 56..64, births above keys, \
-    births around by bit 61, \
+    kept before keys from 256 bytes on, types in bits 28..32, live by bit 32, gaps by bit 31, \
+    timed by bit 34, sealed by bit 35, deadline 0..48 and key 48..64, \
+    timed and hand from 3952, expired at 3816, generation 36..56, version 56..64, \
+    births above keys, births around by bit 61, \
     rebuilding by bit 63, crashed by bit 62, moves of tables from bit 8 on";
 
 /// The immutable facts of a map, copied to private memory at attach.

@@ -26,6 +26,8 @@ pub mod slot;
 pub mod robust_mutex;
 pub mod epochs;
 pub mod grace;
+pub mod clock;
+pub mod default_age;
 pub mod shards;
 pub mod storage;
 mod place;

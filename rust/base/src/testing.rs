@@ -20,6 +20,7 @@ pub const OPTIONS: CreateOptions = CreateOptions {
     group: None,
     allow_any_file_system: false,
     secret: None,
+    age_ms: None,
     durable: None,
 };
 

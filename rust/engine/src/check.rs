@@ -84,6 +84,8 @@ struct Walk<'m> {
     /// found there.
     waiting: HashMap<u32, u32>,
     keys: u64,
+    /// Keys that have a deadline.
+    timed: u64,
     tables: u64,
     /// Index pages that the directory leads to, or consists of.
     pages: HashSet<u32>,
@@ -105,6 +107,7 @@ pub fn shard(place: Place<'_>) -> Vec<Violation> {
         references: HashSet::new(),
         waiting: HashMap::new(),
         keys: 0,
+        timed: 0,
         tables: 0,
         pages: HashSet::new(),
         places: 0,
@@ -209,6 +212,7 @@ impl<'m> Walk<'m> {
         let Some(record) = Record::at(&place, reference) else {
             return self.report(offset, format!("slot without a record at unit {reference}"));
         };
+        self.timed += u64::from(record.shape.timed);
         if !record.is_live() {
             self.report(offset, format!("unit {reference}: its record is not live"));
         }
@@ -411,6 +415,7 @@ impl<'m> Walk<'m> {
     fn counters(&mut self) {
         let place = self.place;
         self.expect("keys", self.keys, place.keys(), Field::Keys);
+        self.expect("timed keys", self.timed, place.load(Field::Timed), Field::Timed);
         self.expect("tables", self.tables, place.load(Field::Tables), Field::Tables);
         let (records, index) = unpair(place.load(Field::Limits));
         let ledger = place.ledger(place.shard()).load(Acquire);

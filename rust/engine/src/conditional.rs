@@ -3,12 +3,13 @@
 //! All but `update` look and change under the lock of the key's shard, once. What is looked at first
 //! is not needed for a put: an ordinary one follows under the same lock.
 
+use crate::age::Age;
 use crate::condition::Condition;
 use crate::kind::Kind;
 use crate::map::Map;
 use crate::shape::Shape;
 use crate::shard::Placed;
-use crate::sink::Sink;
+use crate::sink::{self, Sink};
 use crate::take::{ToSink, WithKind, WithStamp};
 use crate::token::Token;
 use shf_base::atomic::spin_hint;
@@ -41,23 +42,40 @@ impl Map {
         value: &[u8],
         condition: Condition<'_>,
     ) -> Result<Option<Placed>, OpError> {
-        self.put_kind_if(Kind::Bytes, key, value, condition)
+        self.put_kind_if(Kind::Bytes, key, value, condition, Some(Age::Default))
     }
 
+    /// As `put_if`, but a key that is there keeps its age: with a token this is what `update` does,
+    /// for those who call no function of Rust in between.
+    pub fn put_if_keeping_age(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        condition: Condition<'_>,
+    ) -> Result<Option<Placed>, OpError> {
+        self.put_kind_if(Kind::Bytes, key, value, condition, None)
+    }
+
+    /// As `put_if`. Without an age, a key that is there keeps its own.
     pub(crate) fn put_kind_if(
         &self,
         kind: Kind,
         key: &[u8],
         value: &[u8],
         condition: Condition<'_>,
+        age: Option<Age>,
     ) -> Result<Option<Placed>, OpError> {
         let hash = self.hash(key);
         let locked = self.lock_place(self.fetch_bucket(hash))?;
-        if !condition.holds(locked.find(hash, key)?.record(), self.facts.secret) {
+        let record = locked.living(&locked.find(hash, key)?);
+        if !condition.holds(record, self.facts.secret) {
             return Ok(None);
         }
-        let shape = Shape::fitting(&self.facts, key.len(), value.len() as u64, kind)?;
-        locked.put(hash, shape, key, value).map(Some)
+        let deadline = match (age, record) {
+            (None, Some(record)) => record.deadline(),
+            (age, _) => locked.deadline(self.age_ms(age.unwrap_or_default())?),
+        };
+        locked.put(self.item(hash, kind, key, value, deadline)?).map(Some)
     }
 
     /// Deletes the key if it is there and `condition` holds; whether it did.
@@ -65,7 +83,7 @@ impl Map {
         let hash = self.hash(key);
         let locked = self.lock_place(self.fetch_bucket(hash))?;
         let found = locked.find(hash, key)?;
-        if !condition.holds(found.record(), self.facts.secret) {
+        if !condition.holds(locked.living(&found), self.facts.secret) {
             return Ok(false);
         }
         locked.delete(hash, found)
@@ -80,10 +98,9 @@ impl Map {
         let hash = self.hash(key);
         let taken = self.lock_place(self.fetch_bucket(hash)).and_then(|locked| {
             let found = locked.find(hash, key)?;
-            let Some(record) = found.record() else { return Ok(None) };
+            let Some(record) = locked.living(&found) else { return Ok(None) };
             let len = record.shape.value_len as usize;
-            let room = if sink.room(len).is_some() { sink.room(len) } else { sink.grow(len) };
-            record.copy_value(room.ok_or(OpError::OutOfMemory { bytes: len as u64 })?);
+            record.copy_value(sink::room_for(sink, len)?);
             locked.delete(hash, found)?;
             Ok(Some(len))
         });
@@ -94,22 +111,27 @@ impl Map {
     }
 
     /// Appends to the value, which is bytes or text, or puts a key that is not there as bytes;
-    /// returns the new length. The new value is a copy, made under the lock, and needs private
-    /// memory for it.
+    /// returns the new length. A key that is there keeps its age. The new value is a copy, made
+    /// under the lock, and needs private memory for it.
     ///
     /// Errors: as `put`; `WrongType`, also where what text becomes is no UTF-8; `OutOfMemory`.
     pub fn append(&self, key: &[u8], suffix: &[u8]) -> Result<u64, OpError> {
         let hash = self.hash(key);
         let locked = self.lock_place(self.fetch_bucket(hash))?;
         let (mut kind, mut value) = (Kind::Bytes, Vec::new());
-        if let Some(record) = locked.find(hash, key)?.record() {
+        let record = locked.living(&locked.find(hash, key)?);
+        let deadline = match record {
+            Some(record) => record.deadline(),
+            None => locked.deadline(self.age_ms(Age::Default)?),
+        };
+        if let Some(record) = record {
             kind = record.shape.kind;
             if kind != Kind::Text || str::from_utf8(suffix).is_err() {
                 kind.expect(Kind::Bytes)?;
             }
             let old_len = record.shape.value_len as usize;
             let bytes = old_len.saturating_add(suffix.len());
-            Shape::fitting(&self.facts, key.len(), bytes as u64, kind)?;
+            Shape::fitting(&self.facts, key.len(), bytes as u64, kind, record.shape.timed)?;
             let reserved = value.try_reserve_exact(bytes);
             reserved.map_err(|_| OpError::OutOfMemory { bytes: bytes as u64 })?;
             value.resize(old_len, 0);
@@ -117,8 +139,7 @@ impl Map {
             value.extend_from_slice(suffix);
         }
         let value = if value.is_empty() { suffix } else { &value };
-        let shape = Shape::fitting(&self.facts, key.len(), value.len() as u64, kind)?;
-        locked.put(hash, shape, key, value)?;
+        locked.put(self.item(hash, kind, key, value, deadline)?)?;
         Ok(value.len() as u64)
     }
 
@@ -151,7 +172,8 @@ impl Map {
     /// Changes the key by what `change` makes of its value: it gets the present one, if there is
     /// one, and an empty vector for the new one, and says what to do. It runs on private copies and
     /// outside of any lock, so it may take its time, use the map, or panic. What it says is done if
-    /// the key has not changed meanwhile; else it runs again. Returns what was done at last.
+    /// the key has not changed meanwhile; else it runs again. Returns what was done at last. A key
+    /// that is there keeps its age.
     ///
     /// A value of another type than bytes is `WrongType`. Errors: as `put`; `Busy` when others were
     /// faster for thousands of times.
@@ -175,7 +197,7 @@ impl Map {
             let change = change(found.map(|_| &old[..]), &mut new);
             let condition = Condition::Token(token);
             let done = match change {
-                Change::Put => self.put_if(key, &new, condition)?.is_some(),
+                Change::Put => self.put_if_keeping_age(key, &new, condition)?.is_some(),
                 Change::Delete => found.is_none() || self.delete_if(key, condition)?,
                 Change::Keep => true,
             };

@@ -75,6 +75,7 @@ pub fn enter(
     position: Position<'_>,
     hash: Hash,
     reference: u32,
+    timed: bool,
 ) {
     let Position { entry, bucket, slot, distance, head } = position;
     for passed in 0..distance {
@@ -87,6 +88,16 @@ pub fn enter(
     intent.set_half(entry.table.slot_offset(bucket, slot), word);
     set_head(intent, entry.table, bucket, head.with_tag(slot, hash.tag()).bumped(), head);
     intent.change_field(Field::Keys, |keys| keys.wrapping_add(pair(1, 1)));
+    count_timed(intent, false, timed);
+}
+
+/// Will count one key more or less that has a deadline, if a key had none or has none then.
+#[inline(always)]
+pub fn count_timed(intent: &mut Intent<'_>, had: bool, has: bool) {
+    if had != has {
+        let change = |timed: u64| if has { timed.wrapping_add(1) } else { timed.saturating_sub(1) };
+        intent.change_field(Field::Timed, change);
+    }
 }
 
 /// Will store a changed head: the first word if it changed, and the version word, last.

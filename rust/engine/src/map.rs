@@ -1,18 +1,19 @@
 //! A map: its file, its shards, and the operations on keys.
 
+use crate::age::{self, Age, Deadline};
 use crate::arena;
 use crate::check::{self, Violation};
 use crate::directory;
 use crate::growth::{self, Memory};
 use crate::hash::Hash;
 use crate::kind::Kind;
+use crate::locate::Located;
 use crate::number::Number;
 use crate::options::Options;
 use crate::place::{Field, Place};
 use crate::read::{self, Seen};
 use crate::rebuild;
 use crate::record::Record;
-use crate::shape::Shape;
 use crate::shard::{self, Locked, Placed};
 use crate::sink::Sink;
 use crate::stats::Stats;
@@ -25,8 +26,8 @@ use shf_base::open::{self, Access, CreateOptions, Opened};
 use shf_base::slot::Presence;
 use shf_base::storage::Storage;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 /// An open map. All methods may be called from any number of threads at once; any number of
@@ -41,6 +42,9 @@ pub struct Map {
     recovered: Option<Repaired>,
     /// Looks that gets of this handle made again, in this process.
     retries: AtomicU64,
+    /// Whether gets of this handle, in this process, have met a key with an age: then they are
+    /// ready for it from the start. Those that are not are faster where keys have none.
+    pub(crate) has_aged: AtomicBool,
 }
 
 /// Takes the lock of a shard and rebuilds it if need be; what was lost then.
@@ -123,6 +127,7 @@ impl Map {
             patience: options.patience,
             recovered: None,
             retries: AtomicU64::new(0),
+            has_aged: AtomicBool::new(false),
         }
     }
 
@@ -149,7 +154,7 @@ impl Map {
         self.recovered.as_ref()
     }
 
-    /// Inserts the key or replaces its value.
+    /// Inserts the key or replaces its value. It lives for the map's default age from now on.
     #[inline]
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
         self.put_hashed(self.hash(key), key, value)
@@ -163,10 +168,12 @@ impl Map {
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
-        let shape = Shape::fitting(&self.facts, key.len(), value.len() as u64, Kind::Bytes)?;
+        let age_ms = self.age_ms(Age::Default)?;
+        let item = self.item(hash, Kind::Bytes, key, value, age_ms.map(|_| Deadline::NEVER))?;
         let place = self.fetch_bucket(hash);
-        arena::prefetch(place, shape);
-        self.lock_place(place)?.put(hash, shape, key, value)
+        arena::prefetch(place, item.shape);
+        let locked = self.lock_place(place)?;
+        locked.put(item.until(locked.deadline(age_ms)))
     }
 
     /// Replaces the contents of `into` with the value, reusing its memory. False: the key is not
@@ -224,8 +231,9 @@ impl Map {
     }
 
     /// Adds to the signed 64-bit integer under `key`, which starts at 0 when absent, in place;
-    /// returns the sum. A value of another type is `WrongType`; a sum out of range is `Overflow`
-    /// and changes nothing. A get of such a key gives its 8 bytes, little-endian.
+    /// returns the sum. A key that is there keeps its age. A value of another type is `WrongType`;
+    /// a sum out of range is `Overflow` and changes nothing. A get of such a key gives its 8 bytes,
+    /// little-endian.
     #[inline]
     pub fn add(&self, key: &[u8], delta: i64) -> Result<i64, OpError> {
         self.add_number(key, delta)
@@ -235,25 +243,51 @@ impl Map {
     /// overflow.
     #[inline]
     pub fn add_number<N: Number>(&self, key: &[u8], delta: N::Delta) -> Result<N, OpError> {
-        let (hash, new) = (self.hash(key), || Shape::fitting(&self.facts, key.len(), 8, N::KIND));
-        self.lock_place(self.fetch_bucket(hash))?.add(hash, key, delta, new)
+        let hash = self.hash(key);
+        let locked = self.lock_place(self.fetch_bucket(hash))?;
+        match locked.find(hash, key)? {
+            Located::Found(_, _, record) if !locked.has_expired(&record) => {
+                locked.add(record, delta)
+            }
+            _ => self.put_sum(&locked, hash, key, delta),
+        }
+    }
+
+    /// Puts what a key that is not there becomes by an addition.
+    #[cold]
+    #[inline(never)]
+    fn put_sum<N: Number>(
+        &self,
+        locked: &Locked<'_>,
+        hash: Hash,
+        key: &[u8],
+        delta: N::Delta,
+    ) -> Result<N, OpError> {
+        let (sum, age_ms) = (N::ZERO.plus(delta)?, self.age_ms(Age::Default)?);
+        let value = sum.bits().to_le_bytes();
+        locked.put(self.item(hash, N::KIND, key, &value, locked.deadline(age_ms))?)?;
+        Ok(sum)
     }
 
     /// Keys in the map: exact when nobody writes, else off by at most the writes that overlap with
-    /// the call.
+    /// the call. Keys that have expired count until they are reaped.
     pub fn size(&self) -> u64 {
         self.places().map(Place::keys).sum()
     }
 
     /// Deletes every key that is there from the beginning to the end of the call, a bucket at a
-    /// time; keys put meanwhile may stay. Returns how many it deleted.
+    /// time; keys put meanwhile may stay. Returns how many it deleted, those among them that had
+    /// expired.
     pub fn clear(&self) -> Result<u64, OpError> {
         if self.is_read_only() {
             return Err(OpError::ReadOnly);
         }
         let mut erased = 0;
         for place in self.places() {
-            erased += walk::clear(place, &|| self.lock(place.shard()))?;
+            erased +=
+                walk::buckets(place, &|| self.lock(place.shard()), |locked, table, bucket| {
+                    locked.clear_bucket(table, bucket, |_| true)
+                })?;
         }
         Ok(erased)
     }
@@ -273,6 +307,8 @@ impl Map {
             splits: sum(Field::Splits),
             repairs: sum(Field::Repairs),
             moved_records: sum(Field::Moved),
+            timed_keys: sum(Field::Timed),
+            expired_keys: sum(Field::Expired),
             retries: self.retries.load(Relaxed),
         }
     }
@@ -350,10 +386,14 @@ impl Map {
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(hash.shard_bits());
-        match read::at_home(&place, directory::NO_DEPTH, hash, &is_it, &mut take) {
-            Some(answer) => Ok(answer),
-            None => self.read_on(hash, is_it, take),
+        if !self.has_aged.load(Relaxed) {
+            let no_depth = directory::NO_DEPTH;
+            let look = read::at_home::<T, false>(&place, no_depth, hash, &is_it, &mut take);
+            if let Some(answer) = look {
+                return Ok(answer);
+            }
         }
+        self.read_on(hash, is_it, take)
     }
 
     /// As `read`, wherever the key is.
@@ -365,8 +405,19 @@ impl Map {
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(hash.shard_bits());
+        let has_aged = self.has_aged.load(Relaxed);
+        if has_aged {
+            let no_depth = directory::NO_DEPTH;
+            let look = read::at_home::<T, true>(&place, no_depth, hash, &is_it, &mut take);
+            if let Some(answer) = look {
+                return Ok(answer);
+            }
+        }
         let mut found = None;
         let mut keep = |seen: &Seen<'_, '_>, record: &Record<'_>| {
+            if record.shape.timed && !has_aged {
+                self.has_aged.store(true, Relaxed);
+            }
             found = take.take(seen, record);
             found.is_some()
         };
@@ -461,6 +512,7 @@ fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
         group: options.group,
         allow_any_file_system: options.allow_any_file_system,
         secret: options.secret,
+        age_ms: options.default_age.map(age::milliseconds),
         durable: options.durable,
     })
 }

@@ -3,12 +3,12 @@
 //! A UID names one life of a key (`uid`): while the key lives, each of these is the operation on
 //! the key itself; from its deletion on, the key is not there for them, also when it was put again.
 
+use crate::age::Age;
 use crate::directory;
 use crate::kind::Kind;
 use crate::map::{Map, copied};
 use crate::read;
 use crate::record::Record;
-use crate::shape::Shape;
 use crate::shard::Placed;
 use crate::short;
 use crate::sink::Sink;
@@ -16,6 +16,7 @@ use crate::take::{KeyToSink, Nothing, Take, ToSink, ToSlice, WithStamp};
 use crate::uid::Uid;
 use shf_base::atomic::spin_hint;
 use shf_base::error::OpError;
+use std::sync::atomic::Ordering::Relaxed;
 
 impl Map {
     /// The UID of the key's present life; `None`: the key is not there. A put tells it as well.
@@ -62,7 +63,7 @@ impl Map {
     /// Errors: as `put`, and `OutOfMemory`.
     pub fn put_uid(&self, uid: Uid, value: &[u8]) -> Result<Option<Placed>, OpError> {
         let locked = self.lock_place(self.fetch_bucket(uid.hash()))?;
-        let Some(record) = locked.find_uid(uid)?.record() else { return Ok(None) };
+        let Some(record) = locked.living(&locked.find_uid(uid)?) else { return Ok(None) };
         let (mut key, len) = (Vec::new(), record.shape.key_len as usize);
         let reserved = key.try_reserve_exact(len);
         reserved.map_err(|_| OpError::OutOfMemory { bytes: len as u64 })?;
@@ -73,8 +74,8 @@ impl Map {
             let (place, reference) = (locked.place(), record.reference());
             return Err(place.corrupt(place.unit_offset(reference), "record with a wrong hash"));
         }
-        let shape = Shape::fitting(&self.facts, len, value.len() as u64, Kind::Bytes)?;
-        locked.put(hash, shape, &key, value).map(Some)
+        let deadline = locked.deadline(self.age_ms(Age::Default)?);
+        locked.put(self.item(hash, Kind::Bytes, &key, value, deadline)?).map(Some)
     }
 
     /// Deletes the key; whether it was there.
@@ -113,10 +114,14 @@ impl Map {
         let (hash, mut take) = (uid.hash(), take);
         let place = self.place(hash.shard_bits());
         let is_it = |record: &Record<'_>| uid.names_quickly(record, &place);
-        match read::at_home(&place, directory::NO_DEPTH_OF_UIDS, hash, is_it, &mut take) {
-            Some(answer) => Ok(answer),
-            None => self.read_uid_on(uid, take),
+        if !self.has_aged.load(Relaxed) {
+            let no_depth = directory::NO_DEPTH_OF_UIDS;
+            let look = read::at_home::<T, false>(&place, no_depth, hash, is_it, &mut take);
+            if let Some(answer) = look {
+                return Ok(answer);
+            }
         }
+        self.read_uid_on(uid, take)
     }
 
     /// As `read_uid`, wherever the key is.

@@ -30,6 +30,10 @@ pub struct Options {
     /// survive a crash of the machine, and `Map::verify` knows values that a stranger changed.
     /// Default: on file systems that outlive the machine's next start, not on tmpfs.
     pub durable: Option<bool>,
+    /// How long keys live that nobody gives an age, in milliseconds, of which parts are rounded up: 1
+    /// ms to 2^47 - 1 ms, some 4,400 years. `Map::set_default_age` changes it later, for all
+    /// processes. Default: for ever.
+    pub default_age: Option<Duration>,
     /// How long a writing operation of this handle waits while a living process, which may be
     /// stopped, holds the lock of a shard; then it answers `Busy` and has changed nothing (`clear`
     /// may have deleted some keys). Zero: it does not wait. Default: as long as that process

@@ -8,9 +8,9 @@
 //! 2112  lock (half), suspect (half), pending intent entries, keys, dead units
 //! 2144  intent: 96 entries of address and value
 //! 3712  head, tops, free pages, rotors, evacuation, retired, reused, sweep
-//! 3776  splits, repairs, moved records, tables, chunks
+//! 3776  splits, repairs, moved records, tables, chunks, expired keys
 //! 3840  of durable maps: epoch, born, born before, freed, freed before, dead before
-//! 3904  index: gap, vacated, rest, kept, turn, pause
+//! 3904  index: gap, vacated, rest, kept, turn, pause; expiry: timed, hand
 //! 3968  holes, unsettled, rested, resting, rest began, walked
 //! 4096  stacks: 127 half words (`stacks`)
 //! ```
@@ -64,6 +64,8 @@ pub enum Field {
     /// The first chunk that no stack has, plus one, and in the upper half how many were ever taken
     /// (`stacks`).
     Chunks = COUNTERS_OFFSET + 32,
+    /// Keys that had expired when they were deleted or replaced, since creation.
+    Expired = COUNTERS_OFFSET + 40,
     /// Page of the run that new records go to, plus one; 0: none yet.
     Head = MEMORY_OFFSET,
     /// Record pages handed out so far, and index pages in the upper half.
@@ -107,6 +109,11 @@ pub enum Field {
     Turn = INDEX_OFFSET + 32,
     /// Keys when a search of the whole directory found nothing to merge, plus one; 0: it goes on.
     Pause = INDEX_OFFSET + 40,
+    /// Keys that have a deadline.
+    Timed = INDEX_OFFSET + 48,
+    /// Place in the directory of the table in which the search for expired keys goes on, and in the
+    /// upper half, the next of its slots (`expiry`).
+    Hand = INDEX_OFFSET + 56,
     /// Pages of free runs that are holes.
     Holes = HOLES_OFFSET,
     /// Page plus one, and number, of pages among which holes may be real; 0: none.

@@ -13,8 +13,8 @@
 //! when the epoch of the shard began, once that epoch is durable, and until then `FreedBefore`.
 //!
 //! Invariant: no byte of a block that was live when the shard entered epoch `durable` is stored to,
-//! but for its state, its mark, and a number in place with its stamp, unless it was retired before
-//! epoch `reusable`.
+//! but for its state, its mark, its deadline, and a number in place with its stamp, unless it was
+//! retired before epoch `reusable`.
 
 use crate::intent::Intent;
 use crate::place::{Field, Place};

@@ -5,6 +5,8 @@
 //!   record's. Either the bucket's version and the slot are unchanged after the copy, and memory is
 //!   used again only after the version that hides it; or, for large records, no run freed since
 //!   before the slot was last seen unchanged has been used again (`retired`, `reused`).
+//! - A hit of a key with a deadline: the clock was looked at after the slot was loaded, and the
+//!   deadline was not over.
 //! - A miss: none of the buckets that could hold the key changed between the first look at them and
 //!   the validation.
 //! - Either: the root is what it was before the walk. So the table was the key's all the time, and
@@ -12,6 +14,7 @@
 //! - A writer that died in the middle leaves nothing that makes a reader wait: the versions stand
 //!   still, and the bucket reads as before or as after the store that decides.
 
+use crate::age::Deadline;
 use crate::directory::{self, Entry};
 use crate::hash::Hash;
 use crate::place::{Field, Place};
@@ -20,6 +23,7 @@ use crate::table::{Bucket, Head, REACH, bucket_at};
 use crate::take::Take;
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::{fence, spin_hint};
+use shf_base::clock;
 use shf_base::crash;
 use shf_base::error::OpError;
 use std::sync::atomic::AtomicU64;
@@ -116,11 +120,11 @@ impl Copying<'_, '_, '_> {
 
 /// One look for a key, which `is_it` knows by its record, where nearly all are: in its home bucket,
 /// in the first slot with its tag, in a plain record. The validated answer, or `None`: let `get`
-/// see why. `no_depth`: as in `directory::find_quickly`. Kept apart, and small, because the
-/// processor fetches the memory of the next get while this one waits for its own only as far as it
-/// sees ahead (docs/decisions/0016-short-gets.md).
+/// see why. `no_depth`: as in `directory::find_quickly`; `TIMED_TOO`: as in `Record::plain_at`.
+/// Kept apart, and small, because the processor fetches the memory of the next get while this one
+/// waits for its own only as far as it sees ahead (docs/decisions/0016-short-gets.md).
 #[inline(always)]
-pub fn at_home<T: Take>(
+pub fn at_home<T: Take, const TIMED_TOO: bool>(
     place: &Place<'_>,
     no_depth: u64,
     hash: Hash,
@@ -134,8 +138,9 @@ pub fn at_home<T: Take>(
     if let Some(slot) = head.matching(hash.tag()).first() {
         let word = bucket.slot(slot);
         crash::looking();
-        let record = Record::plain_at(place, format.reference_at_home(word))?;
-        if !is_it(&record) {
+        let record = Record::plain_at::<TIMED_TOO>(place, format.reference_at_home(word))?;
+        let over = |deadline: Deadline| deadline.is_over(clock::wall_ms());
+        if !is_it(&record) || record.deadline().is_some_and(over) {
             return None;
         }
         let seen = Seen::new(place, root, bucket, slot, word, head);
@@ -209,9 +214,14 @@ fn look(
                 let damage = Look::Damaged(table.slot_offset(number, slot));
                 return Ok(if seen.unchanged() { damage } else { Look::Again });
             };
-            if is_it(&record) {
-                return Ok(if take(&seen, &record) { Look::Done } else { Look::Again });
+            if !is_it(&record) {
+                continue;
             }
+            return Ok(match has_expired(&seen, &record) {
+                Some(true) => Look::Done,
+                Some(false) if take(&seen, &record) => Look::Done,
+                _ => Look::Again,
+            });
         }
         heads[distance] = head;
         distance += 1;
@@ -226,6 +236,18 @@ fn look(
         }
     }
     Ok(if directory::root(place) == root { Look::Done } else { Look::Again })
+}
+
+/// Whether the key of a record has expired; `None`: a writer interfered.
+#[inline(always)]
+fn has_expired(seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<bool> {
+    let deadline = record.deadline();
+    if !deadline.is_some_and(|deadline| deadline.is_over(clock::wall_ms())) {
+        return Some(false);
+    }
+    // It is gone only if nobody gave it another deadline before this one was over.
+    let unchanged = record.deadline() == deadline && seen.unchanged();
+    unchanged.then_some(true)
 }
 
 /// The walk led to no table, or failed: so it is, unless the directory changed on the way.

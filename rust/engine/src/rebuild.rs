@@ -248,7 +248,8 @@ fn forget_tables(place: Place<'_>) {
     place.store(Field::Tops, pair(unpair(place.load(Field::Tops)).0, 0));
     let (_, born) = unpair(place.load(Field::Keys));
     place.store(Field::Keys, pair(0, born));
-    for field in [Field::Tables, Field::Gap, Field::Rest, Field::Turn, Field::Pause] {
+    let index = [Field::Tables, Field::Gap, Field::Rest, Field::Turn, Field::Pause];
+    for field in index.into_iter().chain([Field::Timed, Field::Hand]) {
         place.store(field, 0);
     }
 }
@@ -288,7 +289,7 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
     let what = match found {
         Ok(Some(position)) => {
             record.revive(&mut intent, place);
-            link::enter(&mut intent, place, position, hash, reference);
+            link::enter(&mut intent, place, position, hash, reference, record.shape.timed);
             intent.commit()?;
             return Ok(None);
         }

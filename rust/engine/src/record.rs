@@ -7,7 +7,9 @@
 //! ```
 //!
 //! Bit 35 says that the record is sealed, as all of a durable map are: the two words of its seal
-//! (`seal`) come right behind the header, before what is drawn above.
+//! (`seal`) come right behind the header, before what is drawn above. Bit 34 says that it has a
+//! deadline (`age`): a word before the key, or before what large records and long keys have there,
+//! behind a number. It changes in place as well.
 //!
 //! With `large` the two lengths in the header are 0 and the words after it hold them. A key of 256
 //! bytes or more has its hash in the word before it, so that whoever places a record again reads a
@@ -16,31 +18,33 @@
 //!
 //! Invariant, whenever no intent is pending: a slot refers to a record if and only if it is `live`.
 //! So a record is written without the mark, and the intent that publishes or retires it changes the
-//! mark as well; readers ignore it. Zeros are never a live record. Bit 34 alone makes a gap, which
+//! mark as well; readers ignore it. Zeros are never a live record. Bit 31 alone makes a gap, which
 //! is no record: its low 14 bits are its units, any number of them. The bits from 36 on are the
 //! record's stamp (`stamp`), which it has from when it is published on.
 
+use crate::age::Deadline;
 use crate::class;
 use crate::hash::Hash;
 use crate::intent::Intent;
+use crate::item::Item;
 use crate::kind::Kind;
 use crate::place::{Field, Place};
 use crate::quarantine;
 use crate::seal::{self, SEAL_BYTES, State, Words};
 use crate::shape::{
-    HASH_BYTES, HASHED_KEY_BYTES, HEADER_BYTES, KIND_SHIFT, LARGE, LENGTH_BITS, LENGTHS_BYTES,
-    PAYLOAD_BYTES_MAX, SEALED, Shape,
+    DEADLINE_BYTES, HASH_BYTES, HASHED_KEY_BYTES, HEADER_BYTES, KIND_SHIFT, LARGE, LENGTH_BITS,
+    LENGTHS_BYTES, PAYLOAD_BYTES_MAX, SEALED, Shape, TIMED,
 };
 use crate::stamp::Stamp;
-use shf_base::atomic::Bytes;
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
+use shf_base::atomic::{Bytes, Word};
 use shf_base::error::OpError;
 use shf_base::geometry::UNIT_BYTES;
 
 const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 const KIND_MASK: u64 = 15;
 const LIVE: u64 = 1 << 32;
-const GAP: u64 = 1 << 34;
+const GAP: u64 = 1 << 31;
 /// Keys of at most this length are hashed in registers.
 const SHORT_KEY_BYTES: usize = 32;
 /// Plain records have values below this length, a power of two.
@@ -50,7 +54,8 @@ const PLAIN_VALUE_BYTES: u64 = 8 << 10;
 const NOT_PLAIN: u64 = (!0 << KIND_SHIFT) & !(LIVE | SEALED | Stamp::MASK)
     | LENGTH_MASK & !(HASHED_KEY_BYTES - 1)
     | (LENGTH_MASK & !(PLAIN_VALUE_BYTES - 1)) << LENGTH_BITS;
-const PLAIN_BYTES_MAX: u64 = HEADER_BYTES + SEAL_BYTES + HASHED_KEY_BYTES + PLAIN_VALUE_BYTES;
+const PLAIN_BYTES_MAX: u64 =
+    HEADER_BYTES + SEAL_BYTES + DEADLINE_BYTES + HASHED_KEY_BYTES + PLAIN_VALUE_BYTES;
 const _: () = assert!(PLAIN_BYTES_MAX <= class::SMALL_BYTES_MAX || cfg!(loom));
 /// Keys with their hash beside them are hashed in pieces of this size.
 const PIECE_BYTES: usize = 256;
@@ -82,7 +87,7 @@ impl<'m> Record<'m> {
         let bytes = place.record_bytes(reference)?;
         let header = bytes.word(0).load(Relaxed);
         if header & NOT_PLAIN == 0 {
-            return Record::plain(bytes, header, reference);
+            return Record::plain::<false>(bytes, header, reference);
         }
         match Record::number_at(bytes, header, reference) {
             None => Record::at_other(bytes, header, reference),
@@ -97,28 +102,41 @@ impl<'m> Record<'m> {
     fn number_at(bytes: Bytes<'m>, header: u64, reference: u32) -> Option<Record<'m>> {
         let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK).filter(|kind| kind.is_number())?;
         let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
-        let shape = Shape { key_len, value_len, kind, sealed: header & SEALED != 0 };
+        let (sealed, timed) = (header & SEALED != 0, header & TIMED != 0);
+        let shape = Shape { key_len, value_len, kind, sealed, timed };
         let key_at = shape.front_bytes() + 8;
-        if value_len != 8 || header & NOT_PLAIN & !(KIND_MASK << KIND_SHIFT) != 0 {
+        if value_len != 8 || header & NOT_PLAIN & !(KIND_MASK << KIND_SHIFT | TIMED) != 0 {
             return None;
         }
         let (stamp, bytes) = (Stamp::of_header(header), bytes.part(0, key_at + key_len)?);
         Some(Record { shape, stamp, key_at: key_at as usize, reference, bytes })
     }
 
-    /// As `at`, of a plain record; `None` also when it is another one.
+    /// As `at`, of a plain record, or if `TIMED_TOO` one that is plain but for a deadline; `None`
+    /// also when it is another one.
     #[inline(always)]
-    pub fn plain_at(place: &Place<'m>, reference: u32) -> Option<Record<'m>> {
+    pub fn plain_at<const TIMED_TOO: bool>(
+        place: &Place<'m>,
+        reference: u32,
+    ) -> Option<Record<'m>> {
         let bytes = place.record_bytes(reference)?;
         let header = bytes.word(0).load(Relaxed);
-        if header & NOT_PLAIN != 0 { None } else { Record::plain(bytes, header, reference) }
+        if header & NOT_PLAIN & !if TIMED_TOO { TIMED } else { 0 } != 0 {
+            return None;
+        }
+        Record::plain::<TIMED_TOO>(bytes, header, reference)
     }
 
     #[inline(always)]
-    fn plain(bytes: Bytes<'m>, header: u64, reference: u32) -> Option<Record<'m>> {
+    fn plain<const TIMED_TOO: bool>(
+        bytes: Bytes<'m>,
+        header: u64,
+        reference: u32,
+    ) -> Option<Record<'m>> {
         let key_len = header & (HASHED_KEY_BYTES - 1);
         let value_len = header >> LENGTH_BITS & (PLAIN_VALUE_BYTES - 1);
-        let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed: header & SEALED != 0 };
+        let (sealed, timed) = (header & SEALED != 0, TIMED_TOO && header & TIMED != 0);
+        let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed, timed };
         let key_at = shape.front_bytes();
         let (stamp, bytes) =
             (Stamp::of_header(header), bytes.part(0, key_at + key_len + value_len)?);
@@ -136,12 +154,13 @@ impl<'m> Record<'m> {
         }
     }
 
-    /// A value with a type, a large record, or one with a long key.
+    /// A value with a type, a large record, or one with a deadline or a long key.
     fn at_other(bytes: Bytes<'m>, header: u64, reference: u32) -> Option<Record<'m>> {
-        let sealed = header & SEALED != 0;
-        let front_bytes = HEADER_BYTES + u64::from(sealed) * SEAL_BYTES;
+        let (sealed, timed) = (header & SEALED != 0, header & TIMED != 0);
+        let front_bytes =
+            Shape { key_len: 0, value_len: 0, kind: Kind::Bytes, sealed, timed }.front_bytes();
         let (stamp, large) = (Stamp::of_header(header), header & LARGE != 0);
-        let header = header & !(LIVE | SEALED | Stamp::MASK);
+        let header = header & !(LIVE | SEALED | TIMED | Stamp::MASK);
         let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK)?;
         let lengths = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
         let ((key_len, value_len), key_at) = match header >> (KIND_SHIFT + 4) << (KIND_SHIFT + 4) {
@@ -160,7 +179,7 @@ impl<'m> Record<'m> {
         {
             return None;
         }
-        let shape = Shape { key_len, value_len, kind, sealed };
+        let shape = Shape { key_len, value_len, kind, sealed, timed };
         let key_at = key_at + u64::from(shape.has_hash()) * HASH_BYTES;
         let bytes = bytes.part(0, shape.bytes())?;
         let record = Record { shape, stamp, key_at: key_at as usize, reference, bytes };
@@ -169,53 +188,41 @@ impl<'m> Record<'m> {
 
     /// Writes a record, not live, into memory that is allocated and not published; `publish` is
     /// next.
-    /// `hash` is the key's; `value` of a number is its 8 bytes.
     #[inline(always)]
-    pub fn write(
-        place: &Place<'m>,
-        reference: u32,
-        shape: Shape,
-        hash: Hash,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<(), OpError> {
+    pub(crate) fn write(place: &Place<'m>, reference: u32, item: Item<'_>) -> Result<(), OpError> {
+        let shape = item.shape;
         let bytes = place.record_bytes(reference).and_then(|room| room.part(0, shape.bytes()));
         let Some(bytes) = bytes else {
             let offset = place.unit_offset(reference);
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
-        if shape.kind.is_number() || shape.is_large() || shape.has_hash() || shape.sealed {
-            Record::write_other(*place, bytes, reference, shape, hash, key, value);
+        let other = shape.kind.is_number() || shape.is_large() || shape.has_hash();
+        if other || shape.sealed || shape.timed {
+            Record::write_other(*place, bytes, reference, &item.clone());
         } else {
-            bytes.store_parts([&shape.header()[0].to_ne_bytes(), key, value]);
+            bytes.store_parts([&shape.header()[0].to_ne_bytes(), item.key, item.value]);
         }
         Ok(())
     }
 
-    /// Writes one with a seal, with a type, with a long key, or a large one.
+    /// Writes one with a seal, a deadline or a type, with a long key, or a large one.
     #[inline(never)]
-    fn write_other(
-        place: Place<'_>,
-        bytes: Bytes<'_>,
-        reference: u32,
-        shape: Shape,
-        hash: Hash,
-        key: &[u8],
-        value: &[u8],
-    ) {
+    fn write_other(place: Place<'_>, bytes: Bytes<'_>, reference: u32, item: &Item<'_>) {
+        let shape = item.shape;
         let checksum = || {
-            let covered = if shape.kind.is_number() { &[] } else { value };
+            let covered = if shape.kind.is_number() { &[] } else { item.value };
             let content = |seed| Hash::of(covered, seed).0;
-            seal::checksum(shape.seal_front(place, reference), hash.0, content)
+            seal::checksum(shape.seal_front(place, reference), item.hash.0, content)
         };
         let seal = shape.sealed.then(|| (shape.words(reference), checksum()));
-        write_long(bytes, shape, seal, hash, key, value);
+        write_long(bytes, seal, item);
     }
 
     /// Makes a block that nothing refers to look like a retired record of its class: one store.
     pub fn write_free(place: Place<'_>, reference: u32, class: usize) {
         let value_len = u64::from(class::units(class)) * UNIT_BYTES - HEADER_BYTES;
-        let shape = Shape { key_len: 0, value_len, kind: Kind::Bytes, sealed: false };
+        let (kind, sealed, timed) = (Kind::Bytes, false, false);
+        let shape = Shape { key_len: 0, value_len, kind, sealed, timed };
         if let Some(room) = place.record_bytes(reference) {
             room.word(0).store(shape.header()[0], Release);
         }
@@ -375,6 +382,25 @@ impl<'m> Record<'m> {
         self.shape.words(self.reference)
     }
 
+    /// When its key expires; `None`: it has no deadline, and cannot be given one in place.
+    #[inline(always)]
+    pub fn deadline(self) -> Option<Deadline> {
+        self.shape.timed.then(|| Deadline::of_word(self.deadline_word().load(Acquire)))
+    }
+
+    /// Changes the deadline of a record that has one, at once. The caller holds the lock.
+    /// `hash` is that of its key.
+    pub fn set_deadline(self, hash: Hash, deadline: Deadline) {
+        debug_assert!(self.shape.timed);
+        let word = deadline.word(self.shape.sealed.then_some(hash));
+        self.deadline_word().store(word, Release);
+    }
+
+    #[inline(always)]
+    fn deadline_word(self) -> Word<'m> {
+        self.bytes.word(self.shape.deadline_word())
+    }
+
     /// Changes a number in place, at once, to what `change` makes of it: the value, then the stamp.
     /// Who read the value with the old stamp has a token that is not good any more, and who read the
     /// new stamp reads the new value. A death in between leaves the value under the old stamp, which
@@ -425,7 +451,15 @@ impl<'m> Record<'m> {
     /// Whether the record is sealed, and what was sealed here.
     pub fn is_whole(self, place: Place<'m>) -> bool {
         let checksum = || self.bytes.word(self.words().checksum).load(Relaxed);
-        self.shape.sealed && checksum() == self.checksum(place, self.reference)
+        self.shape.sealed
+            && checksum() == self.checksum(place, self.reference)
+            && self.has_own_deadline(place)
+    }
+
+    /// Whether the deadline of a sealed record is one that was given to its key.
+    fn has_own_deadline(self, place: Place<'m>) -> bool {
+        let word = || self.deadline_word().load(Relaxed);
+        !self.shape.timed || word() == Deadline::of_word(word()).word(Some(self.sealed_hash(place)))
     }
 
     /// Whether the seal of a sealed record, in a slot now or once, may be that of one here, by its
@@ -555,15 +589,9 @@ impl<'m> Record<'m> {
 
 /// Writes a record: all its words, then what is left of its bytes. `seal`: where
 /// the words of its seal lie, and the checksum.
-fn write_long(
-    bytes: Bytes<'_>,
-    shape: Shape,
-    seal: Option<(Words, u64)>,
-    hash: Hash,
-    key: &[u8],
-    value: &[u8],
-) {
-    const WORDS: u64 = 1 + (SEAL_BYTES + LENGTHS_BYTES + HASH_BYTES) / 8;
+fn write_long(bytes: Bytes<'_>, seal: Option<(Words, u64)>, item: &Item<'_>) {
+    const WORDS: u64 = 1 + (SEAL_BYTES + DEADLINE_BYTES + LENGTHS_BYTES + HASH_BYTES) / 8;
+    let Item { hash, shape, deadline, key, value } = *item;
     let (mut words, mut len) = ([0u64; WORDS as usize], 1);
     let [header, key_len, value_len] = shape.header();
     words[0] = header;
@@ -571,14 +599,18 @@ fn write_long(
         (words[at.state], words[at.checksum]) = (State::Written.encode(0), checksum);
         len += 2;
     }
-    if shape.is_large() {
-        (words[len], words[len + 1]) = (key_len, value_len);
-        len += 2;
-    }
     let number = if shape.kind.is_number() { value.try_into().ok() } else { None };
     if let Some(number) = number {
         words[seal.map_or(1, |(at, _)| at.number)] = u64::from_le_bytes(number);
         len += 1;
+    }
+    if shape.timed {
+        words[len] = deadline.word(shape.sealed.then_some(hash));
+        len += 1;
+    }
+    if shape.is_large() {
+        (words[len], words[len + 1]) = (key_len, value_len);
+        len += 2;
     }
     if shape.has_hash() {
         words[len] = hash.0;

@@ -5,6 +5,7 @@ use crate::kind::Kind;
 use crate::map::Map;
 use crate::place::Place;
 use crate::record::Record;
+use crate::shard::Locked;
 use crate::sink::Sink;
 use crate::take::{PairToSinks, WithKind};
 use crate::uid::Uid;
@@ -178,7 +179,7 @@ impl Map {
         // All slots of a damaged shard may lead to the same huge record.
         let mut bytes_left = place.records_bytes_max();
         walk::tables(place, |entry| {
-            copy_table(place, entry, &mut bytes_left, &scratch, &mut pairs).map(|()| true)
+            copy_table(&locked, entry, &mut bytes_left, &scratch, &mut pairs).map(|()| true)
         })?;
         drop(locked);
         for pair in pairs {
@@ -219,13 +220,13 @@ impl Map {
 
 /// Copies the pairs of a table. The caller holds the lock.
 fn copy_table<'s>(
-    place: Place<'_>,
+    locked: &Locked<'_>,
     entry: Entry<'_>,
     bytes_left: &mut u64,
     scratch: &'s Bump,
     pairs: &mut Vec<Pair<'s>>,
 ) -> Result<(), OpError> {
-    let table = entry.table;
+    let (place, table) = (locked.place(), entry.table);
     for bucket in 0..crate::table::BUCKETS {
         for slot in table.head(bucket).occupied() {
             let reference = place.slot_format().reference(table.slot(bucket, slot));
@@ -233,6 +234,9 @@ fn copy_table<'s>(
             let Some(record) = Record::at(&place, reference) else {
                 return Err(place.corrupt(at, "slot without a record"));
             };
+            if locked.has_expired(&record) {
+                continue;
+            }
             *bytes_left = bytes_left
                 .checked_sub(record.shape.bytes())
                 .ok_or_else(|| place.corrupt(at, "more records than there is memory for them"))?;

@@ -13,14 +13,15 @@
 //!
 //! The state is one word, so a page that reached the disk at any moment has one of its values; or
 //! it has a word of another record, or of a gap, that lies there by now while the rest of this one
-//! is intact. The tag tells such a word apart: it follows from lengths, type and place, and from key
-//! and generation, so that neither the header, nor the number, nor the key may be those of another
-//! record that lies there, in another page. A number is not covered by the checksum, so it shares
-//! the page of the state: where the page ends behind the state, the checksum comes last of the
-//! three. The checksum covers all else that does not change as long as the record lies where it
+//! is intact. The tag tells such a word apart: it follows from lengths, type and place, and from
+//! key and generation, so that neither the header, nor the number, nor the key may be those of
+//! another record that lies there, in another page. A number is not covered by the checksum, so it
+//! shares the page of the state: where the page ends behind the state, the checksum comes last of
+//! the three. The checksum covers all else that does not change as long as the record lies where it
 //! lies: the place, the lengths and the type (its lowest 16 bits cover no more, see `front`), the
-//! key, and the value unless it is a number that is changed in place. So the bytes of a record in
-//! another place, in a value for example, are no record.
+//! key, and the value unless it is a number that is changed in place. A deadline changes in place
+//! as well, and says itself whose it is (`age`). So the bytes of a record in another place, in a
+//! value for example, are no record.
 //!
 //! Births are numbered in each shard, retirements carry its epoch (`shf_base::epochs`). Of two live
 //! records of one key, which pages of different moments may have, the one born later is the newer.
@@ -193,6 +194,6 @@ mod tests {
         assert_ne!(tag(front([4, 5, 0, 100], 7), 1 << 32, 70_000), right);
         assert_ne!(tag(ours, 1 << 33, 70_000), right);
         // The header of a gap, or of a record, where the state was.
-        assert!([0x4_0000_0065, 0x8_0010_0005].iter().all(|&word| tag_in(word) != right));
+        assert!([0x8000_0065, 0x8_0010_0005].iter().all(|&word| tag_in(word) != right));
     }
 }

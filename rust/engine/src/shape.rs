@@ -11,10 +11,12 @@ use shf_base::geometry::PAGE_BYTES;
 pub(crate) const LENGTH_BITS: u32 = 14;
 pub(crate) const KIND_SHIFT: u32 = 28;
 pub(crate) const LARGE: u64 = 1 << 33;
+pub(crate) const TIMED: u64 = 1 << 34;
 pub(crate) const SEALED: u64 = 1 << 35;
 pub(crate) const HEADER_BYTES: u64 = 8;
 /// What a large record has in addition: the words of its lengths.
 pub(crate) const LENGTHS_BYTES: u64 = 16;
+pub(crate) const DEADLINE_BYTES: u64 = 8;
 pub(crate) const HASH_BYTES: u64 = 8;
 /// Keys of at least this length have their hash beside them; a power of two.
 pub(crate) const HASHED_KEY_BYTES: u64 = 256;
@@ -32,6 +34,8 @@ pub struct Shape {
     pub kind: Kind,
     /// Whether the record has a seal.
     pub sealed: bool,
+    /// Whether the record has a deadline.
+    pub timed: bool,
 }
 
 impl Shape {
@@ -42,6 +46,7 @@ impl Shape {
         key_len: usize,
         value_len: u64,
         kind: Kind,
+        timed: bool,
     ) -> Result<Shape, OpError> {
         let key_len = key_len as u64;
         let needed_bytes = key_len.saturating_add(value_len);
@@ -49,7 +54,7 @@ impl Shape {
             let option = "none: this is the format's limit";
             return Err(OpError::TooLarge { needed_bytes, limit_bytes: PAYLOAD_BYTES_MAX, option });
         }
-        let shape = Shape { key_len, value_len, kind, sealed: facts.durable };
+        let shape = Shape { key_len, value_len, kind, sealed: facts.durable, timed };
         // The last page is the least that the index takes.
         let limit_bytes = ((facts.geometry.pages() - 2) * PAGE_BYTES).min(facts.max_bytes);
         if shape.bytes() > limit_bytes {
@@ -77,10 +82,16 @@ impl Shape {
         self.front_bytes() + hash + self.key_len + self.value_len
     }
 
-    /// Bytes of header and seal.
+    /// Bytes of header, seal and deadline.
     #[inline(always)]
     pub(crate) fn front_bytes(self) -> u64 {
-        HEADER_BYTES + u64::from(self.sealed) * SEAL_BYTES
+        HEADER_BYTES + u64::from(self.sealed) * SEAL_BYTES + u64::from(self.timed) * DEADLINE_BYTES
+    }
+
+    /// Where the word of the deadline lies, of a record that has one, counted from the header.
+    #[inline(always)]
+    pub(crate) fn deadline_word(self) -> usize {
+        1 + 2 * usize::from(self.sealed) + usize::from(self.kind.is_number())
     }
 
     /// Whether the key's hash lies before the key.
@@ -109,12 +120,15 @@ impl Shape {
 
     /// The front that the checksum of such a record has at a place.
     pub(crate) fn seal_front(self, place: Place<'_>, reference: u32) -> u64 {
-        let facts = [self.key_len, self.value_len, self.kind as u64, reference.into()];
+        let kind = self.kind as u64 | u64::from(self.timed) << 8;
+        let facts = [self.key_len, self.value_len, kind, reference.into()];
         seal::front(facts, place.secret())
     }
 
     pub(crate) fn header(self) -> [u64; 3] {
-        let kind = (self.kind as u64) << KIND_SHIFT | if self.sealed { SEALED } else { 0 };
+        let flag = |set, bit| if set { bit } else { 0 };
+        let kind =
+            (self.kind as u64) << KIND_SHIFT | flag(self.sealed, SEALED) | flag(self.timed, TIMED);
         if self.is_large() {
             [kind | LARGE, self.key_len, self.value_len]
         } else {

@@ -1,5 +1,10 @@
 //! A shard under its lock: put, add, delete, clear of one bucket. Gets need no lock, see `read`.
 //!
+//! A key that has expired is not there, whatever still lies in its slot: a put begins a new life.
+//! Each operation looks at the clock once, so that it does not find a key gone and there again: one
+//! that finds a key alive and gives it another deadline has it live on, though its own may be over
+//! by then, and gets have missed it in between.
+//!
 //! Every mutation is one intent. The order of its stores is what readers without a lock rely on:
 //! - put of a new key: raised overflow counts of the buckets passed, slot, then tag and version;
 //! - replace: slot, then version; only then is the old record given back;
@@ -7,19 +12,23 @@
 //!
 //! A record is written before the commit into memory that nothing refers to.
 
+use crate::age::{Deadline, Now};
 use crate::arena;
 use crate::check::{self, Violation};
 use crate::compaction::{self, By};
 use crate::directory;
+use crate::expiry::REAPS_PER_PUT;
+use crate::group::SlotSet;
 use crate::growth::Memory;
 use crate::hash::Hash;
 use crate::holes;
 use crate::intent::Intent;
+use crate::item::Item;
 use crate::link;
 use crate::locate::{self, Located, Position};
 use crate::merge;
 use crate::number::Number;
-use crate::place::{Field, Place};
+use crate::place::{Field, Place, pair};
 use crate::quarantine;
 use crate::rebuild;
 use crate::record::Record;
@@ -52,7 +61,8 @@ enum Attempt<'m> {
 
 /// A shard whose lock this thread holds, with nothing pending.
 pub struct Locked<'m> {
-    memory: Memory<'m>,
+    pub(crate) memory: Memory<'m>,
+    now: Now,
     _guard: Guard<'m>,
 }
 
@@ -109,7 +119,7 @@ fn mutex(place: Place<'_>) -> RobustMutex<'_> {
 #[inline(always)]
 fn settled<'m>(memory: Memory<'m>, guard: Guard<'m>) -> Result<Locked<'m>, OpError> {
     settle(memory, &guard)?;
-    Ok(Locked { memory, _guard: guard })
+    Ok(Locked { memory, now: Now::default(), _guard: guard })
 }
 
 #[inline(always)]
@@ -143,20 +153,27 @@ impl<'m> Locked<'m> {
         locate::uid(self.memory.place, uid)
     }
 
-    /// Adds to a number in place, or inserts it with the shape that a new one has.
+    /// The record of a key that was found, unless it has expired.
     #[inline(always)]
-    pub fn add<N: Number>(
-        &self,
-        hash: Hash,
-        key: &[u8],
-        delta: N::Delta,
-        shape: impl FnOnce() -> Result<Shape, OpError>,
-    ) -> Result<N, OpError> {
-        let Located::Found(_, _, record) = self.find(hash, key)? else {
-            let sum = N::ZERO.plus(delta)?;
-            self.put(hash, shape()?, key, &sum.bits().to_le_bytes())?;
-            return Ok(sum);
-        };
+    pub fn living(&self, found: &Located<'m>) -> Option<Record<'m>> {
+        found.record().filter(|record| !self.has_expired(record))
+    }
+
+    /// Whether the key of a record has expired.
+    #[inline(always)]
+    pub fn has_expired(&self, record: &Record<'_>) -> bool {
+        record.deadline().is_some_and(|deadline| deadline.is_over(self.now.ms()))
+    }
+
+    /// When a key expires that gets an age now, if it gets one.
+    #[inline(always)]
+    pub(crate) fn deadline(&self, age_ms: Option<u64>) -> Option<Deadline> {
+        age_ms.map(|age_ms| Deadline::after(age_ms, self.now.ms()))
+    }
+
+    /// Adds to a number in place.
+    #[inline(always)]
+    pub fn add<N: Number>(&self, record: Record<'m>, delta: N::Delta) -> Result<N, OpError> {
         record.shape.kind.expect(N::KIND)?;
         let mut sum = N::ZERO;
         record.change_number(|number| {
@@ -171,30 +188,54 @@ impl<'m> Locked<'m> {
     pub fn delete(&self, hash: Hash, found: Located<'m>) -> Result<bool, OpError> {
         match found {
             Located::Found(position, word, record) => {
+                let living = !self.has_expired(&record);
                 self.erase(position, word, record)?;
                 compaction::step(self.memory, By::Delete, hash);
+                self.reap();
                 self.shrink();
-                Ok(true)
+                Ok(living)
             }
             _ => Ok(false),
         }
     }
 
-    /// Deletes all keys of one bucket; how many there were.
-    pub fn clear_bucket(&self, table: Table<'m>, bucket: usize) -> Result<u64, OpError> {
+    /// Deletes the keys of one bucket that `which` says; how many there were.
+    pub fn clear_bucket(
+        &self,
+        table: Table<'m>,
+        bucket: usize,
+        which: impl Fn(&Record<'_>) -> bool,
+    ) -> Result<u64, OpError> {
+        let erased = self.erase_of(table, bucket, table.head(bucket).occupied(), which)?;
+        if erased > 0 {
+            self.shrink();
+        }
+        Ok(erased)
+    }
+
+    /// Deletes those keys of some slots of a bucket, which hold keys, that `which` says.
+    pub(crate) fn erase_of(
+        &self,
+        table: Table<'m>,
+        bucket: usize,
+        slots: SlotSet,
+        which: impl Fn(&Record<'_>) -> bool,
+    ) -> Result<u64, OpError> {
         let (place, format) = (self.memory.place, self.memory.place.slot_format());
         let mut erased = 0;
-        for slot in table.head(bucket).occupied() {
+        for slot in slots {
             let word = table.slot(bucket, slot);
             let damaged =
                 || place.corrupt(table.slot_offset(bucket, slot), "slot without a record");
             let record = Record::at(&place, format.reference(word)).ok_or_else(damaged)?;
+            if !which(&record) {
+                continue;
+            }
             let entry = crate::directory::Entry { table, depth: 0, index: 0 };
             let (distance, head) = (format.distance(word), table.head(bucket));
             self.erase(Position { entry, bucket, slot, distance, head }, word, record)?;
             erased += 1;
         }
-        self.shrink();
         Ok(erased)
     }
 
@@ -209,18 +250,14 @@ impl<'m> Locked<'m> {
 
     /// Inserts or replaces.
     #[inline(always)]
-    pub fn put(
-        &self,
-        hash: Hash,
-        shape: Shape,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<Placed, OpError> {
-        compaction::step(self.memory, By::Put, hash);
-        let placed = match self.attempt(hash, shape, key, value) {
+    pub(crate) fn put(&self, item: Item<'_>) -> Result<Placed, OpError> {
+        compaction::step(self.memory, By::Put, item.hash);
+        let placed = match self.attempt(item) {
             Ok(Attempt::Placed(placed)) => placed,
-            failed => self.put_again(failed, hash, shape, key, value)?,
+            // A copy: what others may point to is not kept in registers.
+            failed => self.put_again(failed, &item.clone())?,
         };
+        self.reap();
         self.shrink();
         Ok(placed)
     }
@@ -231,12 +268,9 @@ impl<'m> Locked<'m> {
     fn put_again(
         &self,
         mut attempt: Result<Attempt<'m>, OpError>,
-        hash: Hash,
-        shape: Shape,
-        key: &[u8],
-        value: &[u8],
+        item: &Item<'_>,
     ) -> Result<Placed, OpError> {
-        let (mut splits, mut squeezed) = (0, false);
+        let (mut splits, mut reaps, mut squeezed) = (0, 0, false);
         loop {
             // The intent is forgotten: what it was made from changes.
             holes::settle_forgotten(self.memory);
@@ -247,12 +281,17 @@ impl<'m> Locked<'m> {
             };
             match done {
                 Err(full @ OpError::NoSpace { .. }) if !squeezed => {
-                    self.squeeze(full, shape)?;
-                    (splits, squeezed) = (0, true);
+                    if reaps < REAPS_PER_PUT && self.reap_for_room() {
+                        reaps += 1;
+                    } else {
+                        self.squeeze(full, item.shape)?;
+                        squeezed = true;
+                    }
+                    splits = 0;
                 }
                 done => done?,
             }
-            attempt = self.attempt(hash, shape, key, value);
+            attempt = self.attempt(*item);
         }
     }
 
@@ -267,33 +306,38 @@ impl<'m> Locked<'m> {
     /// Allocates and writes the record before it looks where the key is: meanwhile its bucket comes
     /// from the memory (docs/decisions/0017-puts-write-first.md).
     #[inline(always)]
-    fn attempt(
-        &self,
-        hash: Hash,
-        shape: Shape,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<Attempt<'m>, OpError> {
-        let place = self.memory.place;
+    fn attempt(&self, item: Item<'_>) -> Result<Attempt<'m>, OpError> {
+        let (place, Item { hash, shape, key, .. }) = (self.memory.place, item);
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
-        Record::write(&place, reference, shape, hash, key, value)?;
+        Record::write(&place, reference, item)?;
         let (born, taken) = (place.next_born(), Cell::new(false));
         let beside = |record: &Record<'_>| {
             taken.set(taken.get() | place.have_one_generation(record.stamp, born));
         };
         let (stamp, replaced) = match locate::key_beside(place, hash, key, beside)? {
             Located::Found(position, word, old) => {
-                let stamp = old.stamp.next();
+                let expired = self.has_expired(&old);
+                // Of the keys beside it only those were looked at that lie before it.
+                let stamp = match expired {
+                    false => old.stamp.next(),
+                    true => locate::free_stamp(place, hash, born)?,
+                };
                 Record::publish(&mut intent, place, reference, shape, stamp, || hash);
                 link::redirect(&mut intent, place, position, word, reference);
+                link::count_timed(&mut intent, old.shape.timed, shape.timed);
+                if expired {
+                    intent.change_field(Field::Keys, |keys| keys.wrapping_add(pair(0, 1)));
+                    directory::count_birth(&mut intent, place, born, stamp);
+                    intent.change_field(Field::Expired, |expired| expired.wrapping_add(1));
+                }
                 arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
-                (stamp, true)
+                (stamp, !expired)
             }
             Located::Free(position) => {
                 let stamp = if taken.get() { locate::free_stamp(place, hash, born)? } else { born };
                 Record::publish(&mut intent, place, reference, shape, stamp, || hash);
-                link::enter(&mut intent, place, position, hash, reference);
+                link::enter(&mut intent, place, position, hash, reference, shape.timed);
                 directory::count_birth(&mut intent, place, born, stamp);
                 (stamp, false)
             }
@@ -317,6 +361,10 @@ impl<'m> Locked<'m> {
             intent.set(table.high_offset(passed), lowered.high);
         }
         intent.change_field(Field::Keys, |keys| keys - u64::from(keys as u32 != 0));
+        link::count_timed(&mut intent, old.shape.timed, false);
+        if self.has_expired(&old) {
+            intent.change_field(Field::Expired, |expired| expired.wrapping_add(1));
+        }
         arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
         intent.commit()
     }

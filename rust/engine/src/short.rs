@@ -9,6 +9,7 @@ use crate::table::{Head, REACH, bucket_at};
 use crate::uid::Uid;
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::fence;
+use shf_base::clock;
 use shf_base::error::OpError;
 
 /// The UID that has these short bits, if one key alone has it, in one look without a lock; the
@@ -41,10 +42,12 @@ pub fn find(
             let seen = Seen::new(place, root, bucket, slot, word, head);
             let record = Record::at(place, place.slot_format().reference(word));
             let uid = record.map(|record| place.uid(record.hash(secret), record.stamp));
+            let deadline = record.and_then(Record::deadline);
+            let expired = deadline.is_some_and(|deadline| deadline.is_over(clock::wall_ms()));
             if !seen.unchanged() {
                 return Ok(None);
             }
-            if let Some(uid) = uid.filter(|uid| uid.short(shards) == short)
+            if let Some(uid) = uid.filter(|uid| uid.short(shards) == short && !expired)
                 && found.replace(uid).is_some()
             {
                 return Ok(Some(None));

@@ -1,5 +1,7 @@
 //! Where a get puts a value.
 
+use shf_base::error::OpError;
+
 /// Memory for a value whose length is known only during a get. A writer that interferes makes the
 /// get ask again, perhaps for another length.
 pub trait Sink {
@@ -10,6 +12,12 @@ pub trait Sink {
     fn grow(&mut self, len: usize) -> Option<&mut [u8]>;
     /// What was copied, if anything, is no value.
     fn discard(&mut self);
+}
+
+/// Memory for a value whose length does not change meanwhile.
+pub(crate) fn room_for(sink: &mut impl Sink, len: usize) -> Result<&mut [u8], OpError> {
+    let room = if sink.room(len).is_some() { sink.room(len) } else { sink.grow(len) };
+    room.ok_or(OpError::OutOfMemory { bytes: len as u64 })
 }
 
 impl Sink for Vec<u8> {

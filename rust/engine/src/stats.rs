@@ -22,6 +22,10 @@ pub struct Stats {
     pub repairs: u64,
     /// Records moved by compaction, since creation.
     pub moved_records: u64,
+    /// Keys that have an age, or had one before they were given one of for ever.
+    pub timed_keys: u64,
+    /// Keys that had expired when they were deleted or replaced, since creation.
+    pub expired_keys: u64,
     /// Looks that gets through this handle had to make again because a writer was there, in this
     /// process; a forked child goes on from its parent's number.
     pub retries: u64,

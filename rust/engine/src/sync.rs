@@ -45,12 +45,12 @@ impl Map {
             locked.enter_epoch(epoch)?;
             if unsure {
                 // Under the lock, since the areas may shrink.
-                self.touch(&growth::committed_areas(locked.place()));
+                self.write_again(&growth::committed_areas(locked.place()));
             }
         }
         if unsure {
             let (ledger, end) = (self.geometry().ledger(0), self.geometry().front_bytes());
-            self.touch(&[(0, PAGE_BYTES), (ledger, end - ledger)]);
+            self.write_again(&[(0, PAGE_BYTES), (ledger, end - ledger)]);
         }
         // Before, so that who is killed between a failure and its note leaves the note.
         epochs.set_failed(true);
@@ -63,7 +63,7 @@ impl Map {
     }
 
     /// Has all of some areas written again, as far as they are real.
-    fn touch(&self, areas: &[(u64, u64)]) {
+    fn write_again(&self, areas: &[(u64, u64)]) {
         for &(offset, len) in areas {
             for (from, to) in self.storage.real_parts(offset, offset + len) {
                 self.storage.touch(from, to - from);

@@ -1,5 +1,6 @@
 //! What becomes of the record that a get finds, and how the answer is made.
 
+use crate::age::Deadline;
 use crate::kind::Kind;
 use crate::read::Seen;
 use crate::record::Record;
@@ -107,6 +108,18 @@ impl Take for Nothing {
     #[inline(always)]
     fn take(&mut self, seen: &Seen<'_, '_>, _: &Record<'_>) -> Option<()> {
         seen.unchanged().then_some(())
+    }
+}
+
+/// When the key expires, if it has a deadline.
+pub struct DeadlineOf;
+
+impl Take for DeadlineOf {
+    type Answer = Option<Deadline>;
+
+    fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
+        let deadline = record.deadline();
+        seen.unchanged().then_some(deadline)
     }
 }
 

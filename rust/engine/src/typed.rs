@@ -1,10 +1,10 @@
 //! Values with a type. A value is put with one, and asking for another one is an error.
 
+use crate::age::Age;
 use crate::condition::Condition;
 use crate::kind::Kind;
 use crate::map::Map;
 use crate::number::Number;
-use crate::shape::Shape;
 use crate::shard::Placed;
 use crate::sink::Sink;
 use crate::take::{Nothing, ToSink, ToSlice, WithKind};
@@ -41,7 +41,7 @@ impl Value<'_> {
     }
 
     /// Calls `with` with the bytes that are kept.
-    fn with_bytes<A>(&self, with: impl FnOnce(&[u8]) -> A) -> A {
+    pub(crate) fn with_bytes<A>(&self, with: impl FnOnce(&[u8]) -> A) -> A {
         match self {
             Value::Bytes(bytes) => with(bytes),
             Value::Integer(number) => with(&number.to_le_bytes()),
@@ -56,11 +56,7 @@ impl Value<'_> {
 impl Map {
     /// As `put`, of a value with a type.
     pub fn put_value(&self, key: &[u8], value: Value<'_>) -> Result<Placed, OpError> {
-        value.with_bytes(|bytes| {
-            let shape = Shape::fitting(&self.facts, key.len(), bytes.len() as u64, value.kind())?;
-            let hash = self.hash(key);
-            self.lock_place(self.fetch_bucket(hash))?.put(hash, shape, key, bytes)
-        })
+        self.put_for(key, value, Age::Default)
     }
 
     /// As `put_if`, of a value with a type.
@@ -70,7 +66,7 @@ impl Map {
         value: Value<'_>,
         condition: Condition<'_>,
     ) -> Result<Option<Placed>, OpError> {
-        value.with_bytes(|bytes| self.put_kind_if(value.kind(), key, bytes, condition))
+        self.put_if_for(key, value, condition, Age::Default)
     }
 
     /// The type of the key's value; `None`: the key is not there.

@@ -20,7 +20,7 @@ use crate::read::{ATTEMPTS, Seen};
 use crate::record::Record;
 use crate::shard::Locked;
 use crate::split;
-use crate::table::BUCKETS;
+use crate::table::{BUCKETS, Table};
 use crate::uid::Uid;
 use arrayvec::ArrayVec;
 use shf_base::atomic::spin_hint;
@@ -229,19 +229,20 @@ fn name(
     found.ok_or_else(|| place.corrupt(table.slot_offset(number, slot), "slot without a record"))
 }
 
-/// Deletes all keys of a shard that are there from beginning to end, a bucket at a time, each under
-/// a lock of its own; how many. Whatever moves tables meanwhile, these deletes among it, has the
-/// table at the cursor begun anew.
-pub fn clear<'m>(
+/// Has `work` done on all buckets of a shard, each under a lock of its own, and returns the sum of
+/// what it returns. A key that is there from beginning to end is met unless `work` deletes it.
+/// Whatever moves tables meanwhile, such deletes among it, has the table at the cursor begun anew.
+pub fn buckets<'m>(
     place: Place<'m>,
     lock: &dyn Fn() -> Result<Locked<'m>, OpError>,
+    work: impl Fn(&Locked<'m>, Table<'m>, usize) -> Result<u64, OpError>,
 ) -> Result<u64, OpError> {
-    let (mut cursor, mut erased, mut bound) = (0, 0, Bound::new(place));
+    let (mut cursor, mut done, mut bound) = (0, 0, Bound::new(place));
     while cursor < END {
         let (mut bucket, mut known) = (0, None);
         loop {
             let locked = lock()?;
-            let Some(entry) = directory::find(&place, reversed(cursor))? else { return Ok(erased) };
+            let Some(entry) = directory::find(&place, reversed(cursor))? else { return Ok(done) };
             let root = directory::root(&place);
             if known != Some(root) {
                 bound.visit()?;
@@ -251,9 +252,9 @@ pub fn clear<'m>(
                 cursor = View { entry, root }.end(cursor);
                 break;
             }
-            erased += locked.clear_bucket(entry.table, bucket)?;
+            done += work(&locked, entry.table, bucket)?;
             bucket += 1;
         }
     }
-    Ok(erased)
+    Ok(done)
 }

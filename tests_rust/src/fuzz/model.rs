@@ -10,6 +10,8 @@ pub struct Model(HashMap<Vec<u8>, Vec<u8>>);
 impl Model {
     /// The model of a sound map; panics when walk, count and gets contradict each other.
     pub fn of(map: &Map) -> Model {
+        // Damage may have given a key a deadline that is over, which only the size tells of.
+        assert!(map.reap().is_ok(), "a sound map");
         let mut pairs = HashMap::new();
         let walked = map.for_each(&mut |key, value| {
             assert!(pairs.insert(key.to_vec(), value.to_vec()).is_none(), "{} twice", name(key));
@@ -58,6 +60,11 @@ impl Model {
     /// Judges whether the key is there.
     pub fn contains(&self, key: &[u8], answer: Result<bool, OpError>) {
         assert_eq!(answer, Ok(self.0.contains_key(key)), "{}", name(key));
+    }
+
+    /// Judges a touch.
+    pub fn touch(&self, key: &[u8], answer: Result<bool, OpError>) {
+        may_be(answer, &self.0.contains_key(key), "touch of", key);
     }
 
     /// Judges a put, and makes it.

@@ -6,7 +6,7 @@ use super::model::Model;
 use crate::damage::{AREAS, Area, Choices, Target, half, word};
 use shf_base::format::{HEADER_BYTES, LOCK_OFFSET, SUSPECT_OFFSET};
 use shf_base::open::Access;
-use shf_engine::{Map, OpError, Options};
+use shf_engine::{Age, Map, OpError, Options, Value};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub const LARGE: u64 = 4;
 pub const INTEGERS: u64 = 8;
 /// Keys of a batch: more than a group.
 const MANY: u64 = 40;
+/// An age that no run reaches.
+const DAY: Age = Age::Of(Duration::from_secs(24 * 3600));
 /// Steps of one input at most.
 const STEPS_MAX: u32 = 300;
 
@@ -97,6 +99,7 @@ impl Run<'_> {
             8 | 9 => self.get(),
             10 => self.sync(),
             11 => self.get_into(),
+            12 if self.input.below(2) == 0 => self.touch(),
             12 => self.contains(),
             13..17 => self.put(),
             17 | 18 => self.put_large(),
@@ -172,9 +175,21 @@ impl Run<'_> {
         }
     }
 
+    fn touch(&mut self) {
+        let key = self.key();
+        let answer = self.writer.touch(&key, DAY);
+        if let Some(model) = &self.model {
+            model.touch(&key, answer);
+        }
+    }
+
     fn put_value(&mut self, key: &[u8], len: u64) {
         let value = vec![7; len as usize];
-        let answer = self.writer.put(key, &value).map(|placed| placed.replaced);
+        let put = match len % 3 {
+            0 => self.writer.put_for(key, Value::Bytes(&value), DAY),
+            _ => self.writer.put(key, &value),
+        };
+        let answer = put.map(|placed| placed.replaced);
         if let Some(model) = &mut self.model {
             model.put(key, &value, answer);
         }

@@ -16,6 +16,9 @@
 //!   after a death (`stall`);
 //! - the memory: no more bytes are committed than the keys can need.
 //!
+//! Beside the keys that are judged so, there are some that live for milliseconds (`mortals`): when
+//! all rest, these are gone, and the map counts none of them.
+//!
 //! Some rounds make a *leg*, with a map of its own, so that growth and splits come back. All
 //! choices follow from the seed; what they meet with does not.
 
@@ -23,6 +26,7 @@ mod crew;
 mod judge;
 mod keys;
 mod log;
+mod mortals;
 mod plan;
 mod run;
 mod run_delay;

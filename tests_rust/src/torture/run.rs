@@ -4,6 +4,7 @@ use super::crew::Crew;
 use super::judge::{Calls, Reading};
 use super::keys::Key;
 use super::log::{Entry, Log};
+use super::mortals;
 use super::plan::{Leg, Plan, Report};
 use super::stall::{self, Stall, Write};
 use crate::Random;
@@ -11,6 +12,7 @@ use crate::clock::now;
 use crate::map_file::MapFile;
 use crate::watchdog::Watchdog;
 use shf_engine::{Map, Options};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Most bytes of a map: more than its keys ever need.
@@ -132,6 +134,8 @@ impl Judge<'_> {
             }
             readings.push(Reading { value: number, begun, ended: now() });
         }
+        sleep(mortals::AGE_MAX + Duration::from_millis(1));
+        self.map.reap().map_err(|error| format!("reap: {error}"))?;
         let there = readings.iter().filter(|reading| reading.value.is_some()).count() as u64;
         match self.map.size() == there {
             true => Ok(readings),

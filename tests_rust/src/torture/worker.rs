@@ -3,10 +3,11 @@
 use super::crew::Signals;
 use super::keys::Key;
 use super::log::{ENTRIES, Log, NOTHING, REFUSED, TOO_LONG, TORN, What};
+use super::mortals;
 use super::run_delay::RunDelay;
 use crate::Random;
 use crate::clock::now;
-use shf_engine::{Condition, Map, OpError, Token};
+use shf_engine::{Age, Condition, Map, OpError, Token, Value};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -14,6 +15,10 @@ use std::time::Duration;
 const CALLS_PER_CLEAR: u64 = 600_000;
 /// One in so many is a sync, which nobody notices but by what it does to memory.
 const CALLS_PER_SYNC: u64 = 3000;
+/// One in so many is one with a key that lives for some milliseconds.
+const CALLS_PER_MORTAL: u64 = 8;
+/// An age that no run of this reaches.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Gets of a scanner between two walks, at most.
 const GETS_PER_SCAN: u64 = 300;
 /// Bytes of the buffer of gets that bring one.
@@ -105,8 +110,17 @@ impl Worker<'_> {
             Role::Scanner if self.random.below(GETS_PER_SCAN / 2) == 0 => self.scan(),
             Role::Writer if self.random.below(CALLS_PER_CLEAR) == 0 => self.clear(hands),
             Role::Writer if self.random.below(CALLS_PER_SYNC) == 0 => self.sync(),
+            Role::Writer if self.random.below(CALLS_PER_MORTAL) == 0 => self.put_mortal(),
             Role::Writer => self.write(key, hands),
             _ => self.get(key, hands),
+        }
+    }
+
+    /// A call that is not written down.
+    fn put_mortal(&mut self) {
+        match mortals::put(self.map, &mut self.random) {
+            Ok(()) | Err(OpError::Busy) => {}
+            Err(error) => panic!("a call failed: {error}"),
         }
     }
 
@@ -131,9 +145,14 @@ impl Worker<'_> {
         delay.look(self.index as u64);
         let (map, log, index) = (self.map, self.log, self.index);
         let found = |old: &[u8]| key.read_value(old).unwrap_or(TORN);
+        // Or, of a put, with an age.
         let by_uid = self.random.below(4) == 0;
         let mut old = Vec::new();
         self.call(what, key, argument, delay, || match what {
+            What::Put if by_uid => {
+                let aged = map.put_for(bytes, Value::Bytes(value), Age::Of(DAY));
+                aged.map(|placed| placed.replaced.into())
+            }
             What::Put => map.put(bytes, value).map(|placed| placed.replaced.into()),
             What::Delete if by_uid => match map.uid(bytes)? {
                 Some(uid) => map.delete_uid(uid).map(i64::from),
@@ -234,6 +253,9 @@ impl Worker<'_> {
         self.log.begin(scan, What::Scan, Key(0), 0, 0, begun);
         let (log, mut index, mut left, mut visited) = (self.log, scan + 1, begun, 0);
         let done = self.map.for_each(&mut |key, value| {
+            if mortals::is_one(key) {
+                return true;
+            }
             // Between leaving the one before and coming here, the map had this key and value.
             let time = now();
             let known = Key::read(key);

@@ -26,11 +26,11 @@ pub struct Live {
 
 impl Live {
     /// What the records of a map with such contents take, whatever came before.
-    pub fn of(contents: &Contents, sealed: bool) -> Live {
+    pub fn of(contents: &Contents, sealed: bool, timed: bool) -> Live {
         let mut live = Live::default();
         for (key, value) in contents {
             let (key_len, value_len) = (key.len() as u64, value.len() as u64);
-            let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed };
+            let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed, timed };
             if shape.is_large() {
                 live.pages += shape.pages();
             } else {

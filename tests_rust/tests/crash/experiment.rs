@@ -233,7 +233,7 @@ impl Experiment {
         self.judge_real(&fail);
         let committed_bytes = self.map.stats().committed_bytes;
         let (contents, account) = (contents(&self.map), Account::of(&self.peek));
-        let live = Live::of(&contents, self.peek.header.durable);
+        let live = self.live(&contents);
         assert_eq!(account.live, live, "{}", self.file.name());
         let repairs = self.map.stats().repairs;
         self.go_on(&fail);
@@ -325,8 +325,7 @@ impl Experiment {
         if committed_bytes > most {
             fail(&format!("{committed_bytes} bytes committed, {most} where nobody died"));
         }
-        let (account, expected) =
-            (Account::of(&self.peek), Live::of(settled, self.peek.header.durable));
+        let (account, expected) = (Account::of(&self.peek), self.live(settled));
         if account.live != expected {
             fail(&format!("{:?} live, {expected:?} in a fresh map", account.live));
         }
@@ -341,6 +340,11 @@ impl Experiment {
         if self.map.stats().repairs > self.before.repairs && account.waiting > 0 {
             fail(&format!("{} units wait in stacks after a repair", account.waiting));
         }
+    }
+
+    /// What the records of such contents take: where keys get an age, all of them have one.
+    fn live(&self, contents: &Contents) -> Live {
+        Live::of(contents, self.peek.header.durable, self.map.default_age().is_some())
     }
 
     /// As much fits into the map as where nobody died.

@@ -18,6 +18,7 @@ mod creation;
 mod deaths;
 mod durable;
 mod experiment;
+mod expiry;
 mod full;
 mod index;
 mod keys;

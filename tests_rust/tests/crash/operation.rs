@@ -1,10 +1,15 @@
 //! The operations that somebody dies in.
 
 use crate::KEY;
+use shf_base::clock;
 use shf_base::geometry::UNIT_BYTES;
 use shf_engine::seal::SEAL_BYTES;
-use shf_engine::{Condition, Map, OpError};
+use shf_engine::{Age, Condition, Map, OpError};
 use shf_tests::Random;
+use std::time::Duration;
+
+/// The age of keys that expire.
+pub const HOUR: Duration = Duration::from_secs(3600);
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -22,8 +27,13 @@ pub enum Operation {
     /// Puts and deletes by UIDs.
     PutNamed(Vec<u8>, Vec<u8>),
     DeleteNamed(Vec<u8>),
+    /// Has the key live for an hour.
+    Touch(Vec<u8>),
     Clear,
+    Reap,
     Sync,
+    /// An operation two hours later.
+    Later(Box<Operation>),
 }
 
 impl Operation {
@@ -40,11 +50,12 @@ impl Operation {
     /// Units that the records of a put take, sealed or not, at most.
     pub fn units(&self) -> u64 {
         let record = |(key, value): (&Vec<u8>, &Vec<u8>)| {
-            (8 + SEAL_BYTES + (key.len() + value.len()) as u64).div_ceil(UNIT_BYTES)
+            (8 + SEAL_BYTES + 8 + (key.len() + value.len()) as u64).div_ceil(UNIT_BYTES)
         };
         match self {
             Operation::Put(key, value) | Operation::PutNamed(key, value) => record((key, value)),
             Operation::Swap(key, _, value) => record((key, value)),
+            Operation::Later(operation) => operation.units(),
             Operation::PutMany(pairs) => {
                 pairs.iter().map(|(key, value)| record((key, value))).sum()
             }
@@ -69,6 +80,14 @@ impl Operation {
             }
             Operation::DeleteNamed(key) => {
                 map.uid(key)?.map_or(Ok(()), |uid| map.delete_uid(uid).map(drop))
+            }
+            Operation::Touch(key) => map.touch(key, Age::Of(HOUR)).map(drop),
+            Operation::Reap => map.reap().map(drop),
+            Operation::Later(operation) => {
+                clock::shift(2 * HOUR.as_millis() as i64);
+                let done = operation.run(map);
+                clock::shift(0);
+                done
             }
             Operation::Clear => map.clear().map(drop),
             Operation::Sync => map.sync(),

@@ -158,7 +158,7 @@ impl Scene for Damaged {
         self.map.repair().unwrap();
         assert_sound(&self.map);
         assert!(contents(&self.map) == self.after, "{step}: a key is lost");
-        assert_eq!(Account::of(&self.peek).live, Live::of(&self.after, false), "{step}");
+        assert_eq!(Account::of(&self.peek).live, Live::of(&self.after, false, false), "{step}");
         let committed_bytes = self.map.stats().committed_bytes;
         let real_bytes = std::fs::metadata(self.image.path()).unwrap().blocks() * 512;
         assert_eq!(real_bytes, committed_bytes, "{step}");

@@ -1,8 +1,9 @@
 //! Every operation on a map that may be damaged: any answer is good.
 
 use crate::scene::*;
-use shf_engine::Map;
+use shf_engine::{Age, Map, Value};
 use shf_tests::Random;
+use std::time::Duration;
 
 pub type Operation = fn(&Map, &mut Random);
 
@@ -21,6 +22,9 @@ pub const OPERATIONS: &[Operation] = &[
     delete_large,
     repair,
     put_large,
+    put_aged,
+    touch,
+    reap,
 ];
 
 /// All operations, beginning with a random one, so that each is at times the first to meet the
@@ -80,6 +84,25 @@ pub fn put_large(map: &Map, random: &mut Random) {
         let len = (16 << 10) + random.below(30_000) as usize;
         let _ = map.put(&large_key(random.below(LARGE)), &vec![8; len]);
     }
+}
+
+pub fn put_aged(map: &Map, random: &mut Random) {
+    for _ in 0..30 {
+        let age = Age::Of(Duration::from_millis(1 + random.below(3)));
+        let _ = map.put_for(&any_key(random), Value::Bytes(b"for a moment"), age);
+    }
+}
+
+pub fn touch(map: &Map, random: &mut Random) {
+    for _ in 0..10 {
+        let age = Age::Of(Duration::from_millis(1 + random.below(3)));
+        let _ = map.touch(&any_key(random), age);
+        let _ = map.time_left(&any_key(random));
+    }
+}
+
+pub fn reap(map: &Map, _: &mut Random) {
+    let _ = map.reap();
 }
 
 pub fn add(map: &Map, random: &mut Random) {
