@@ -6,28 +6,12 @@
 #include "string_sink.hpp"
 
 namespace shf {
-namespace {
-
-bridge::Value Converted(const Value& value) {
-  // The engine takes no null, not even an empty one.
-  const std::string_view bytes = value.bytes();
-  return {View(bytes.data() == nullptr ? "" : bytes), static_cast<uint32_t>(value.type())};
-}
-
-Result<Placed> PlacedBy(const bridge::Outcome& outcome) {
-  if (outcome.status == static_cast<uint32_t>(Status::kConditionNotMet)) {
-    return Result<Placed>(Status::kConditionNotMet);
-  }
-  return Answer(outcome, Placed{outcome.flag, outcome.value});
-}
-
-}  // namespace
 
 Result<Placed> Map::Put(std::string_view key, const Value& value) const {
   if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
   if (Impossible(value.bytes())) return ImpossibleError("value", value.bytes());
-  return PlacedBy(handle_->put_value(View(key), Converted(value)));
+  return PlacedBy(handle_->put_value(View(key), Arguments::Of(value)));
 }
 
 Result<Placed> Map::PutIf(std::string_view key, const Value& value,
@@ -36,16 +20,14 @@ Result<Placed> Map::PutIf(std::string_view key, const Value& value,
   if (Impossible(key)) return ImpossibleError("key", key);
   if (Impossible(value.bytes())) return ImpossibleError("value", value.bytes());
   if (Impossible(condition.value_)) return ImpossibleError("condition", condition.value_);
-  const bridge::Condition converted{condition.what_, View(condition.value_), condition.token_};
-  return PlacedBy(handle_->put_if(View(key), Converted(value), converted));
+  return PlacedBy(handle_->put_if(View(key), Arguments::Of(value), Arguments::Of(condition)));
 }
 
 Result<bool> Map::DeleteIf(std::string_view key, const Condition& condition) const {
   if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
   if (Impossible(condition.value_)) return ImpossibleError("condition", condition.value_);
-  const bridge::Condition converted{condition.what_, View(condition.value_), condition.token_};
-  const bridge::Outcome outcome = handle_->erase_if(View(key), converted);
+  const bridge::Outcome outcome = handle_->erase_if(View(key), Arguments::Of(condition));
   return Answer(outcome, outcome.flag);
 }
 
@@ -53,24 +35,10 @@ Result<void> Map::Take(std::string_view key, std::string* value) const {
   if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
   if (value == nullptr) return NullError("value");
-  std::string taken;
-  // Straight into the string: once the key is gone, nothing may fail any more.
-  const auto grow = [](bridge::Sink* sink, size_t needed) {
-    auto* into = static_cast<std::string*>(sink->context);
-    if (!Allocates([&] { into->resize(needed); })) return false;
-    sink->data = into->data();
-    sink->bytes = needed;
-    return true;
-  };
-  bridge::Sink sink{nullptr, 0, grow, &taken};
-  const bridge::Outcome outcome = handle_->take(View(key), sink);
-  if (!IsOk(outcome)) {
-    value->clear();
-    return Answer(outcome);
-  }
-  taken.resize(outcome.value);
-  value->swap(taken);
-  return {};
+  return StringSink::FillAnew(value, [&](bridge::Sink* sink) {
+    const bridge::Outcome outcome = handle_->take(View(key), *sink);
+    return Answer(outcome, static_cast<size_t>(outcome.value));
+  });
 }
 
 Result<uint64_t> Map::Append(std::string_view key, std::string_view suffix) const {
@@ -121,7 +89,9 @@ Result<bool> Map::FinishUpdate(std::string_view key, Token token, Change what,
     case Change::kPut:
       break;
   }
-  const Result<Placed> put = PutIf(key, fresh, Condition::Token(token));
+  if (!handle_) return NotAttached();
+  const Result<Placed> put = PlacedBy(
+      handle_->put_if_keeping_age(View(key), View(fresh), Arguments::Of(Condition::Token(token))));
   if (put.status() == Status::kConditionNotMet) return false;
   if (!put.ok()) return put.error();
   return true;

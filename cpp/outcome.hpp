@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "shf-bridge/src/lib.rs.h"
+#include "shf/map.hpp"
 #include "shf/result.hpp"
 
 namespace shf {
@@ -88,6 +89,30 @@ inline Result<void> Answer(const bridge::Outcome& outcome) {
   if (IsAbsent(outcome)) return Result<void>(Status::kAbsent);
   return ErrorOf(outcome);
 }
+
+inline Result<Placed> PlacedBy(const bridge::Outcome& outcome) {
+  if (outcome.status == static_cast<uint32_t>(Status::kConditionNotMet)) {
+    return Result<Placed>(Status::kConditionNotMet);
+  }
+  return Answer(outcome, Placed{outcome.flag, outcome.value});
+}
+
+// Arguments as the bridge takes them.
+struct Map::Arguments {
+  static bridge::Value Of(const Value& value) {
+    // The engine takes no null, not even an empty one.
+    const std::string_view bytes = value.bytes();
+    return {View(bytes.data() == nullptr ? "" : bytes), static_cast<uint32_t>(value.type())};
+  }
+  static bridge::Condition Of(const Condition& condition) {
+    return {condition.what_, View(condition.value_), condition.token_};
+  }
+  static bridge::Age Of(Age age) { return {age.what_, age.ms_}; }
+  // Nothing: for ever.
+  static bridge::Age Of(std::optional<std::chrono::milliseconds> age) {
+    return Of(age ? Age(*age) : Age::Never());
+  }
+};
 
 // Runs what makes a string longer. False: there is no memory, as far as exceptions can tell.
 template <typename Growth>

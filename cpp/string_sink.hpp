@@ -27,6 +27,22 @@ class StringSink {
     return sink.Finish(*size);
   }
 
+  // The same for calls that change the key once its value is copied: straight into memory of the
+  // string's own, so that nothing can fail after that. The key may lie in *value.
+  template <typename Get>
+  static Result<void> FillAnew(std::string* value, Get get) {
+    std::string fresh;
+    bridge::Sink sink{nullptr, 0, Grow, &fresh};
+    const Result<size_t> size = get(&sink);
+    if (!size.ok()) {
+      value->clear();
+      return size.error();
+    }
+    fresh.resize(*size);  // shrinks at most
+    value->swap(fresh);
+    return {};
+  }
+
   // For calls that fill several strings.
   explicit StringSink(std::string* value) : sink_{small_, kStackBytes, Grow, value} {}
   StringSink(const StringSink&) = delete;

@@ -1,5 +1,6 @@
 // Goal: docs/migrating.md says what is so. Method: the column *here* of its tables, row by row; the
 // check migrating-page-is-compiled demands every piece of code of that column in this file.
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -126,6 +127,27 @@ TEST(Migrating, ChangesUnderAConditionDoWhatTheirRowsSay) {
   EXPECT_EQ(value, fresh);
   EXPECT_EQ(*map.AddDouble(key, 0.5), 0.5);
   EXPECT_EQ(*map.AddDouble(key, 0.5), 1.0);
+}
+
+TEST(Migrating, AgesDoWhatTheirRowsSay) {
+  const Scratch scratch;
+  const shf::Map map = scratch.Create();
+  std::string value = value_of_key;
+  const shf::Condition absent = shf::Condition::Absent();
+  EXPECT_TRUE(map.PutFor(key, value, std::chrono::seconds(60)).ok());
+  EXPECT_TRUE(map.TimeLeft(key)->has_value());
+  EXPECT_TRUE(*map.Touch(key, shf::Age::Never()));
+  EXPECT_FALSE(map.TimeLeft(key)->has_value());
+  EXPECT_TRUE(*map.Touch(key, std::chrono::seconds(60)));
+  EXPECT_TRUE(map.TimeLeft(key)->has_value());
+  EXPECT_EQ(map.PutIfFor(key, value, absent, std::chrono::seconds(60)).status(),
+            Status::kConditionNotMet);
+  EXPECT_TRUE(*map.Delete(key));
+  EXPECT_EQ(map.TimeLeft(key).status(), Status::kAbsent);
+  EXPECT_TRUE(map.PutIfFor(key, value, shf::Condition::Absent(), std::chrono::seconds(60)).ok());
+  value.clear();
+  EXPECT_TRUE(map.GetAndTouch(key, std::chrono::seconds(60), &value).ok());
+  EXPECT_EQ(value, value_of_key);
 }
 
 TEST(Migrating, WalksOfAPrefixDoWhatTheirRowSays) {

@@ -32,6 +32,7 @@
 #include <utility>
 #include <vector>
 
+#include "shf/age.hpp"
 #include "shf/condition.hpp"
 #include "shf/entries.hpp"
 #include "shf/group.hpp"
@@ -72,6 +73,9 @@ struct Options {
   /// crash of the machine, and Verify() knows values that a stranger changed. Unset: on file
   /// systems that outlive the machine's next start, not on tmpfs.
   std::optional<bool> durable;
+  /// How long keys live that nobody gives an age: 1 ms to 2^47 - 1 ms. Map::SetDefaultAge() changes
+  /// it later, for all processes. Unset: for ever.
+  std::optional<std::chrono::milliseconds> default_age;
   /// How long a writing operation of this handle waits while a living process, which may be
   /// stopped, holds the lock of a shard; then it answers kBusy and has changed nothing (Clear() may
   /// have deleted some keys). Zero: it does not wait. Negative: it waits as long as that process
@@ -82,7 +86,7 @@ struct Options {
 /// Counters of a map, summed over its shards without locks: each shard's part is one that it had at
 /// some time during the call.
 struct Stats {
-  uint64_t keys = 0;             ///< keys in the map
+  uint64_t keys = 0;             ///< keys in the map, expired ones that are not reaped included
   uint64_t committed_bytes = 0;  ///< real bytes taken from the file system, headers included
   uint64_t max_bytes = 0;        ///< the most that committed_bytes may become
   uint64_t dead_bytes = 0;       ///< bytes of deleted and replaced records, not used again yet
@@ -90,6 +94,9 @@ struct Stats {
   uint64_t splits = 0;           ///< table splits since creation
   uint64_t repairs = 0;          ///< shards repaired after the death of a process, since creation
   uint64_t moved_records = 0;    ///< records moved by compaction, since creation
+  uint64_t timed_keys = 0;       ///< keys that have an age, or had one before one of for ever
+  uint64_t expired_keys = 0;     ///< keys that had expired when they were deleted or replaced,
+                                 ///< since creation
   uint64_t retries = 0;          ///< looks that gets of this handle made again in this process,
                                  ///< because a writer was there
 };
@@ -142,6 +149,10 @@ struct Buffer {
 /// Waiting: reads never wait. Writes wait for the lock of the key's shard while a living process
 /// holds it, which is for one operation, and take it over from a dead one. With Options::patience
 /// they answer kBusy when that takes too long.
+///
+/// Ages: a key lives for ever, or for an age (shf/age.hpp), from the put that gives it one on.
+/// Those that name none give the map's, Options::default_age. A key that has expired is not there,
+/// for any operation, and a put of it begins a new life.
 class Map {
  public:
   /// Not attached to anything: every operation answers Status::kNotAttached.
@@ -184,10 +195,10 @@ class Map {
   /// Lets go of the map; afterwards this object is as one made by Map().
   void Detach() noexcept;
 
-  /// Inserts the key or replaces its value. Errors: kNoSpace (the key keeps its old value, if any),
-  /// kTooLarge (more than 2^32 bytes together, or more than a shard or max_bytes can hold),
-  /// kHashCollisions, kIncompatible (the map would have to grow, and its file was cut short since
-  /// it was opened).
+  /// Inserts the key or replaces its value, and its age with the map's. Errors: kNoSpace (the key
+  /// keeps its old value, if any), kTooLarge (more than 2^32 bytes together, or more than a shard
+  /// or max_bytes can hold), kHashCollisions, kIncompatible (the map would have to grow, and its
+  /// file was cut short since it was opened).
   [[nodiscard]] Result<Placed> Put(std::string_view key, std::string_view value) const {
     // Part of the caller, as in Get(): the usual outcome stays in registers.
     const uint64_t answer = Place(key, value);
@@ -208,8 +219,9 @@ class Map {
   [[nodiscard]] Result<Placed> PutIf(std::string_view key, const Value& value,
                                      const Condition& condition) const;
   /// Appends to the value, which is bytes or text, or puts a key that is not there as bytes;
-  /// returns the new size. The new value is a copy, made under the lock of the key's shard. Errors:
-  /// as Put(); kWrongType, also where what text becomes is no UTF-8; kOutOfMemory.
+  /// returns the new size. A key that is there keeps its age. The new value is a copy, made under
+  /// the lock of the key's shard. Errors: as Put(); kWrongType, also where what text becomes is no
+  /// UTF-8; kOutOfMemory.
   [[nodiscard]] Result<uint64_t> Append(std::string_view key, std::string_view suffix) const;
   /// Replaces the contents of *value, reusing its memory; value must not be null. kAbsent: the key
   /// is not there. Unless the result is ok, *value is empty. The key may lie in *value. Takes no
@@ -298,9 +310,10 @@ class Map {
   /// Changes the key by what change(const std::string* old, std::string* fresh) makes of its value:
   /// it gets the present one, or null, and an empty string for the new one, and returns a Change.
   /// It runs on private copies and outside of any lock, so it may take its time, use the map, or
-  /// throw. What it says is done if the key has not changed meanwhile; else it runs again. Returns
-  /// what was done at last. Errors: as Put(); kWrongType (the value has another type than bytes);
-  /// kBusy (others were faster for thousands of times); kOutOfMemory.
+  /// throw. What it says is done if the key has not changed meanwhile; else it runs again. A key
+  /// that is there keeps its age. Returns what was done at last. Errors: as Put(); kWrongType (the
+  /// value has another type than bytes); kBusy (others were faster for thousands of times);
+  /// kOutOfMemory.
   template <typename Function>
   [[nodiscard]] Result<Change> Update(std::string_view key, Function change) const {
     std::string old;
@@ -317,9 +330,10 @@ class Map {
     return Error{Status::kBusy, "busy: other processes changed the key again and again"};
   }
   /// Adds to the signed 64-bit integer under key, which starts at 0 when absent; returns the sum.
-  /// A value of another type is kWrongType; a sum out of range is kOverflow and changes
-  /// nothing. Get() of such a key gives its 8 bytes, little-endian. Errors of a key that is new: as
-  /// Put(); kTooLarge from 16,361 bytes of key on, in a durable map from 16,345.
+  /// A key that is there keeps its age. A value of another type is kWrongType; a sum out of range
+  /// is kOverflow and changes nothing. Get() of such a key gives its 8 bytes, little-endian. Errors
+  /// of a key that is new: as Put(); kTooLarge from 16,361 bytes of key on, in a durable map from
+  /// 16,345, and from 8 bytes less with an age.
   [[nodiscard]] Result<int64_t> Add(std::string_view key, int64_t delta) const;
   /// As Add(), to an unsigned integer.
   [[nodiscard]] Result<uint64_t> AddUnsigned(std::string_view key, int64_t delta) const;
@@ -338,6 +352,51 @@ class Map {
   /// As Get(), of text. Errors: as Get(); kWrongType.
   [[nodiscard]] Result<void> GetText(std::string_view key, std::string* text) const;
 
+  /// As Put(), of a key that lives for an age from now on. Errors: as Put(); kInvalidArgument (the
+  /// age).
+  [[nodiscard]] Result<Placed> PutFor(std::string_view key, std::string_view value, Age age) const {
+    return PutFor(key, Value::Bytes(value), age);
+  }
+  /// The same of a value with a type.
+  [[nodiscard]] Result<Placed> PutFor(std::string_view key, const Value& value, Age age) const;
+  /// As PutIf(), of a key that lives for an age from now on: with Condition::Absent() a lock that
+  /// opens by itself. Errors: as PutIf(); kInvalidArgument (the age; not where the condition does
+  /// not hold).
+  [[nodiscard]] Result<Placed> PutIfFor(std::string_view key, std::string_view value,
+                                        const Condition& condition, Age age) const {
+    return PutIfFor(key, Value::Bytes(value), condition, age);
+  }
+  /// The same of a value with a type.
+  [[nodiscard]] Result<Placed> PutIfFor(std::string_view key, const Value& value,
+                                        const Condition& condition, Age age) const;
+  /// Has the key live for an age from now on; its value and its UID stay. True: the key is there.
+  /// One store where the key has had an age before; else the record is written anew, which needs
+  /// room in the map and private memory for the value, and gives it another token. A key that would
+  /// have expired during the call lives on, though a get may have missed it meanwhile; so it is with
+  /// puts that replace its value. Errors: as PutFor(); kOutOfMemory.
+  [[nodiscard]] Result<bool> Touch(std::string_view key, Age age) const;
+  /// As Get(), and has the key live for an age from now on, as Touch() does. Unlike a get it
+  /// writes: the lock of the key's shard is held while the value is copied. The string gets memory
+  /// of its own. Errors: as Touch(), after which the age is as it was.
+  [[nodiscard]] Result<void> GetAndTouch(std::string_view key, Age age, std::string* value) const;
+  /// How long the key has yet to live; nothing: for ever. kAbsent: the key is not there. Errors:
+  /// kBusy.
+  [[nodiscard]] Result<std::optional<std::chrono::milliseconds>> TimeLeft(
+      std::string_view key) const;
+  /// Deletes all keys that have expired and returns how many those were. Works in small steps that
+  /// other writers interleave with. Keys that have expired go without this as well, with the puts
+  /// and deletes that follow in the same shards; where one part of a full map is written to and
+  /// another is not, this makes room. In a durable map their memory may be used again after the next
+  /// Sync(), like that of other deleted keys.
+  [[nodiscard]] Result<uint64_t> Reap() const;
+  /// Sets how long keys live that nobody gives an age, 1 ms to 2^47 - 1 ms, for all processes;
+  /// nothing: for ever. Keys that are there keep the age that they were given. In a durable map it
+  /// survives a crash of the machine from the next Sync() on. Errors: kInvalidArgument, with a text
+  /// as of Age.
+  [[nodiscard]] Result<void> SetDefaultAge(std::optional<std::chrono::milliseconds> age) const;
+  /// How long keys live that nobody gives an age; nothing: for ever.
+  [[nodiscard]] Result<std::optional<std::chrono::milliseconds>> DefaultAge() const;
+
   /// The UID of the key's present life. kAbsent: the key is not there. Errors: kBusy.
   [[nodiscard]] Result<Uid> UidOf(std::string_view key) const;
   /// As Get() of the key that a UID names, which need not be known. kAbsent from the key's deletion
@@ -354,17 +413,18 @@ class Map {
   [[nodiscard]] Result<void> GetKeyByUid(Uid uid, std::string* key) const;
   /// True: the UID names a key that is there. Errors: kBusy.
   [[nodiscard]] Result<bool> ContainsUid(Uid uid) const;
-  /// Replaces the value of the key that a UID names. Errors: as Put(); kOutOfMemory.
+  /// Replaces the value of the key that a UID names, and its age with the map's. Errors: as Put();
+  /// kOutOfMemory.
   [[nodiscard]] Result<Placed> PutByUid(Uid uid, std::string_view value) const;
   /// Deletes the key that a UID names. True: it was there.
   [[nodiscard]] Result<bool> DeleteByUid(Uid uid) const;
 
   /// Keys in the map: exact when nobody writes, else a number that differs by at most the writes
-  /// that overlapped with the call.
+  /// that overlapped with the call. Keys that have expired count until they are reaped.
   [[nodiscard]] Result<uint64_t> Size() const;
   /// Deletes every key that is there from the beginning to the end of the call and returns how many
-  /// it deleted; keys put meanwhile may stay. Works in small steps that other writers interleave
-  /// with.
+  /// it deleted, those among them that had expired; keys put meanwhile may stay. Works in small
+  /// steps that other writers interleave with.
   [[nodiscard]] Result<uint64_t> Clear() const;
   /// What ForEach() calls: false ends the walk. Both views are good during the call only.
   using Visitor = bool (*)(void* context, std::string_view key, std::string_view value);
@@ -455,6 +515,7 @@ class Map {
   static constexpr uint64_t kUnusual = UINT64_MAX;
 
   struct Opening;
+  struct Arguments;
   // Put() but for the result.
   uint64_t Place(std::string_view key, std::string_view value) const noexcept;
   // What Put() answers where Place() failed.

@@ -20,9 +20,19 @@ impl Map {
     pub fn put_if(&self, key: &[u8], value: &Value<'_>, condition: &Condition<'_>) -> Outcome {
         guard(|| {
             let (value, condition) = (engine_value(value)?, engine_condition(condition));
-            let put = self.engine()?.put_value_if(key, value, condition)?;
-            let not_met = Outcome { status: Status::ConditionNotMet as u32, flag: false, value: 0 };
-            Ok(put.map_or(not_met, placed))
+            Ok(placed_if(self.engine()?.put_value_if(key, value, condition)?))
+        })
+    }
+
+    pub fn put_if_keeping_age(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        condition: &Condition<'_>,
+    ) -> Outcome {
+        guard(|| {
+            let condition = engine_condition(condition);
+            Ok(placed_if(self.engine()?.put_if_keeping_age(key, value, condition)?))
         })
     }
 
@@ -63,7 +73,13 @@ pub fn placed(placed: Placed) -> Outcome {
     Outcome::done(placed.replaced, placed.uid.bits())
 }
 
-fn engine_condition<'a>(condition: &Condition<'a>) -> shf_engine::Condition<'a> {
+/// What a put did whose condition may not have held.
+pub fn placed_if(put: Option<Placed>) -> Outcome {
+    let not_met = Outcome { status: Status::ConditionNotMet as u32, flag: false, value: 0 };
+    put.map_or(not_met, placed)
+}
+
+pub fn engine_condition<'a>(condition: &Condition<'a>) -> shf_engine::Condition<'a> {
     match condition.what {
         ABSENT => shf_engine::Condition::Absent,
         PRESENT => shf_engine::Condition::Present,
@@ -73,7 +89,7 @@ fn engine_condition<'a>(condition: &Condition<'a>) -> shf_engine::Condition<'a> 
 }
 
 /// A value whose bytes are those of its type, but for text, which is checked.
-fn engine_value<'a>(value: &Value<'a>) -> Result<shf_engine::Value<'a>, Failure> {
+pub fn engine_value<'a>(value: &Value<'a>) -> Result<shf_engine::Value<'a>, Failure> {
     use shf_engine::{Kind, Value};
     let number = || {
         let mut bytes = [0; 8];

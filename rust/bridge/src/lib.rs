@@ -7,10 +7,11 @@
 //!
 //! - `map`: the handle that C++ owns and its adapters
 //! - `many`: those for batches
-//! - `conditional`, `typed`, `named`, `scan`: as the engine's files of these names
+//! - `conditional`, `typed`, `named`, `scan`, `aging`: as the engine's files of these names
 //! - `guard`: the one place where panics and errors become outcomes and texts
 #![deny(unsafe_code)]
 
+mod aging;
 mod conditional;
 mod guard;
 mod many;
@@ -39,7 +40,7 @@ mod ffi {
     }
 
     /// `shf::Options`, where 0 means that the engine chooses. A negative `patience_us` has no end;
-    /// a negative `durable` means no.
+    /// a negative `durable` means no; an age other than a duration has no end.
     struct Options {
         shards: u32,
         max_bytes: u64,
@@ -49,6 +50,7 @@ mod ffi {
         group: u32,
         allow_any_file_system: bool,
         durable: i32,
+        default_age: Age,
         patience_us: i64,
     }
 
@@ -62,6 +64,8 @@ mod ffi {
         splits: u64,
         repairs: u64,
         moved_records: u64,
+        timed_keys: u64,
+        expired_keys: u64,
         retries: u64,
     }
 
@@ -98,6 +102,13 @@ mod ffi {
         what: u32,
         value: &'a [u8],
         token: u64,
+    }
+
+    /// `shf::Age`: as `aging` numbers them, and of a duration how long it is.
+    #[derive(Clone, Copy)]
+    struct Age {
+        what: u32,
+        ms: u64,
     }
 
     /// A value, and a number of `shf::Type`.
@@ -189,6 +200,13 @@ mod ffi {
         fn put_value(self: &Map, key: &[u8], value: &Value) -> Outcome;
         /// As `put_value`. `ConditionNotMet`: nothing has changed.
         fn put_if(self: &Map, key: &[u8], value: &Value, condition: &Condition) -> Outcome;
+        /// As `put_if`, of bytes; a key that is there keeps its age.
+        fn put_if_keeping_age(
+            self: &Map,
+            key: &[u8],
+            value: &[u8],
+            condition: &Condition,
+        ) -> Outcome;
         /// `flag`: deleted.
         fn erase_if(self: &Map, key: &[u8], condition: &Condition) -> Outcome;
         /// As `get_to`; the key is deleted.
@@ -210,6 +228,29 @@ mod ffi {
         fn scalar(self: &Map, key: &[u8], kind: u32) -> Outcome;
         /// As `get_to`, of text.
         fn get_text(self: &Map, key: &[u8], sink: Pin<&mut Sink>) -> Outcome;
+
+        /// As `put_value`.
+        fn put_for(self: &Map, key: &[u8], value: &Value, age: Age) -> Outcome;
+        /// As `put_if`.
+        fn put_if_for(
+            self: &Map,
+            key: &[u8],
+            value: &Value,
+            condition: &Condition,
+            age: Age,
+        ) -> Outcome;
+        /// `flag`: there.
+        fn touch(self: &Map, key: &[u8], age: Age) -> Outcome;
+        /// As `get_to`.
+        fn get_and_touch(self: &Map, key: &[u8], age: Age, sink: Pin<&mut Sink>) -> Outcome;
+        /// `flag`: not for ever. `value`: milliseconds.
+        fn time_left(self: &Map, key: &[u8]) -> Outcome;
+        /// `value`: keys deleted.
+        fn reap(self: &Map) -> Outcome;
+        /// As `time_left`.
+        fn default_age(self: &Map) -> Outcome;
+        /// As of `Options`.
+        fn set_default_age(self: &Map, age: Age) -> Outcome;
 
         /// `value`: the UID.
         fn uid(self: &Map, key: &[u8]) -> Outcome;

@@ -1,5 +1,6 @@
 //! The handle that C++ owns: one adapter for each operation of the engine's map.
 
+use crate::aging::duration;
 use crate::ffi::{Options, Outcome, Sink, Stats, Violation, Visitor};
 use crate::guard::{Failure, Packed, guard, silence_panics};
 use crate::sink::SinkOfCpp;
@@ -166,6 +167,8 @@ impl Map {
                 splits: stats.splits,
                 repairs: stats.repairs,
                 moved_records: stats.moved_records,
+                timed_keys: stats.timed_keys,
+                expired_keys: stats.expired_keys,
                 retries: stats.retries,
             };
             Ok(Outcome::done(true, 0))
@@ -278,6 +281,7 @@ fn engine_options(options: &Options) -> shf_engine::Options {
             0 => None,
             sign => Some(sign > 0),
         },
+        default_age: duration(options.default_age),
         secret: None,
     }
 }
