@@ -372,8 +372,8 @@ class Map {
   /// Has the key live for an age from now on; its value and its UID stay. True: the key is there.
   /// One store where the key has had an age before; else the record is written anew, which needs
   /// room in the map and private memory for the value, and gives it another token. A key that would
-  /// have expired during the call lives on, though a get may have missed it meanwhile; so it is with
-  /// puts that replace its value. Errors: as PutFor(); kOutOfMemory.
+  /// have expired during the call lives on, though a get may have missed it meanwhile; so it is
+  /// with puts that replace its value. Errors: as PutFor(); kOutOfMemory.
   [[nodiscard]] Result<bool> Touch(std::string_view key, Age age) const;
   /// As Get(), and has the key live for an age from now on, as Touch() does. Unlike a get it
   /// writes: the lock of the key's shard is held while the value is copied. The string gets memory
@@ -386,8 +386,8 @@ class Map {
   /// Deletes all keys that have expired and returns how many those were. Works in small steps that
   /// other writers interleave with. Keys that have expired go without this as well, with the puts
   /// and deletes that follow in the same shards; where one part of a full map is written to and
-  /// another is not, this makes room. In a durable map their memory may be used again after the next
-  /// Sync(), like that of other deleted keys.
+  /// another is not, this makes room. In a durable map their memory may be used again after the
+  /// next Sync(), like that of other deleted keys.
   [[nodiscard]] Result<uint64_t> Reap() const;
   /// Sets how long keys live that nobody gives an age, 1 ms to 2^47 - 1 ms, for all processes;
   /// nothing: for ever. Keys that are there keep the age that they were given. In a durable map it
