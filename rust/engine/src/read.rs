@@ -1,4 +1,6 @@
 //! Gets: no lock, no store, no system call. Begin, copy, validate; again if a writer was there.
+//! (Of a key with an age they look at the clock, which is a system call where the kernel cannot let
+//! processes read its source themselves.)
 //!
 //! Why a validated answer is right:
 //! - A hit: the slot referred to the record at one moment (its load), and the copied bytes are that
