@@ -249,16 +249,17 @@ impl Map {
             Located::Found(_, _, record) if !locked.has_expired(&record) => {
                 locked.add(record, delta)
             }
-            _ => self.put_sum(&locked, hash, key, delta),
+            _ => self.put_sum(locked, hash, key, delta),
         }
     }
 
-    /// Puts what a key that is not there becomes by an addition.
+    /// Puts what a key that is not there becomes by an addition. Takes the lock itself: what others
+    /// may point to is not kept in registers.
     #[cold]
     #[inline(never)]
     fn put_sum<N: Number>(
         &self,
-        locked: &Locked<'_>,
+        locked: Locked<'_>,
         hash: Hash,
         key: &[u8],
         delta: N::Delta,
