@@ -23,7 +23,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
 /// Reads as something else on a machine of the other byte order.
 pub const BYTE_ORDER_MARK: u64 = 0x0102_0304_0506_0708;
 /// The version of the format that this library writes and reads.
-pub const VERSION: u64 = 9;
+pub const VERSION: u64 = 10;
 /// Words that the checksum covers.
 const CHECKED_WORDS: usize = 15;
 /// Bytes of the immutable part, checksum included.
@@ -50,7 +50,7 @@ pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
 /// What the layout fingerprint is computed from: the numbers that two builds must agree on;
 /// MUST change with any of them, written here or not.
-const LAYOUT: &str = "shf layout 9: page 4096, unit 8, slots 1024x64, \
+const LAYOUT: &str = "shf layout 10: page 4096, unit 8, slots 1024x64, \
     shard header 4608 every 4928, 68 KiB between windows, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
     durability from 3840, index from 3904, epochs at 1088, age at 1152, \
@@ -63,7 +63,9 @@ const LAYOUT: &str = "shf layout 9: page 4096, unit 8, slots 1024x64, \
     bucket 7..13, directory 13..32, shard from 52 on, \
     kept before keys from 256 bytes on, types in bits 28..32, live by bit 32, gaps by bit 31, \
     timed by bit 34, sealed by bit 35, deadline 0..48 and key 48..64, \
-    timed and hand from 3952, expired at 3816, generation 36..56, version 56..64, \
+    timed and hand from 3952, expired at 3816, elements at 3824, orphans above timed, \
+    list 6: first 0..32 and count 32..64, element 7: uid 64 and index 32, seeded inverted, \
+    generation 36..56, version 56..64, \
     births above keys, births around by bit 61, \
     rebuilding by bit 63, crashed by bit 62, moves of tables from bit 8 on";
 

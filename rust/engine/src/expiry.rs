@@ -1,6 +1,7 @@
-//! Reaping: giving back the memory of keys that have expired, without anyone asking for it.
+//! Reaping: giving back the memory of keys that have expired, and of elements whose list is gone
+//! (`orphans`), without anyone asking for it.
 //!
-//! While a shard has keys with a deadline, a hand goes round its tables, in the order of the
+//! While a shard has keys with a deadline, or orphans, a hand goes round its tables, in the order of the
 //! directory. Each put, and each delete of a key that is there, moves it on by four keys, or by
 //! three buckets that hold fewer, and deletes those that have expired. Keys that a merge takes
 //! behind the hand wait for its next turn.
@@ -14,6 +15,7 @@
 
 use crate::directory::{self, Entry};
 use crate::group::{SLOTS, SlotSet};
+use crate::orphans;
 use crate::place::{Field, Place, pair, unpair};
 use crate::record::Record;
 use crate::shard::Locked;
@@ -52,6 +54,7 @@ impl Locked<'_> {
     /// A step of reaping, after an operation that went well.
     #[inline(always)]
     pub(crate) fn reap(&self) {
+        // Keys with a deadline, or orphans.
         if self.memory.place.load(Field::Timed) != 0 {
             // A damaged slot is not this operation's business.
             let _ = self.reap_step();
@@ -73,7 +76,7 @@ impl Locked<'_> {
         reaped != 0
     }
 
-    /// Deletes what has expired of the next keys, and moves the hand on; how many.
+    /// Deletes what is to be reaped of the next keys, and moves the hand on; how many.
     #[inline(never)]
     fn reap_step(&self) -> Result<u64, OpError> {
         let place = self.memory.place;
@@ -92,9 +95,23 @@ impl Locked<'_> {
         }
         let mut reaped = 0;
         for (bucket, slots) in part.slots {
-            reaped += self.erase_of(table, bucket, slots, |record| self.has_expired(record))?;
+            reaped += self.erase_of(table, bucket, slots, |record| self.is_to_be_reaped(record))?;
         }
         Ok(reaped)
+    }
+
+    /// Whether a record is in nobody's use any more: its key has expired, or it is an orphan.
+    #[inline(always)]
+    fn is_to_be_reaped(&self, record: &Record<'_>) -> bool {
+        self.has_expired(record) || record.is_element() && self.is_orphan(record)
+    }
+
+    /// Whether a record is an element whose list is gone. A damaged index tells of none.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn is_orphan(&self, record: &Record<'_>) -> bool {
+        let place = self.memory.place;
+        orphans::count(place) != 0 && orphans::is_one(place, record).unwrap_or(false)
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Stats {
     pub moved_records: u64,
     /// Keys that have an age, or had one before they were given one of for ever.
     pub timed_keys: u64,
+    /// Elements of lists, and what lists that are gone have left behind.
+    pub elements: u64,
     /// Keys that had expired when they were deleted or replaced, since creation.
     pub expired_keys: u64,
     /// Looks that gets through this handle had to make again because a writer was there, in this
