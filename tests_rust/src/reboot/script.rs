@@ -186,7 +186,7 @@ fn call_of_list(habits: &Habits, random: &mut Random) -> Call {
     match random.below(20 + list * 2) {
         0..5 => Call::Pop(list),
         5..9 => Call::Shift(list),
-        9 if list % 2 == 0 => Call::End(list),
+        9 if list.is_multiple_of(2) => Call::End(list),
         draw if draw % 3 == 0 => Call::Unshift(list, value(habits, random)),
         _ => Call::Push(list, value(habits, random)),
     }
