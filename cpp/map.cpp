@@ -357,7 +357,8 @@ Result<Stats> Map::GetStats() const {
   return Answer(outcome,
                 Stats{stats.keys, stats.committed_bytes, stats.max_bytes, stats.dead_bytes,
                       stats.tables, stats.splits, stats.repairs, stats.moved_records,
-                      stats.timed_keys, stats.expired_keys, stats.evicted_keys, stats.retries});
+                      stats.timed_keys, stats.elements, stats.expired_keys, stats.evicted_keys,
+                      stats.retries});
 }
 
 }  // namespace shf

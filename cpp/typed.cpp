@@ -30,6 +30,8 @@ const char* TypeName(Type type) noexcept {
       return "text";
     case Type::kBoolean:
       return "boolean";
+    case Type::kList:
+      return "list";
   }
   return "unknown";
 }

@@ -34,7 +34,8 @@ using Uid = uint64_t;
 /// A key and its value, as they were at one moment.
 struct Entry {
   std::string key;           ///< the key
-  std::string value;         ///< the bytes of its value
+  std::string value;         ///< the bytes of its value; of a list, its length: 8 bytes,
+                             ///< little-endian
   Type type = Type::kBytes;  ///< the type of the value
   Uid uid = 0;               ///< a name for this life of the key
 };

@@ -100,6 +100,7 @@ struct Stats {
   uint64_t repairs = 0;          ///< shards repaired after the death of a process, since creation
   uint64_t moved_records = 0;    ///< records moved by compaction, since creation
   uint64_t timed_keys = 0;       ///< keys that have an age, or had one before one of for ever
+  uint64_t elements = 0;         ///< elements of lists, and what lists have left that are gone
   uint64_t expired_keys = 0;     ///< keys that had expired when they were deleted or replaced,
                                  ///< since creation
   uint64_t evicted_keys = 0;     ///< keys evicted because the map was full, since creation
@@ -159,8 +160,16 @@ struct Buffer {
 /// Ages: a key lives for ever, or for an age (shf/age.hpp), from the put that gives it one on.
 /// Those that name none give the map's, Options::default_age. A key that has expired is not there,
 /// for any operation, and a put of it begins a new life.
+///
+/// Lists: a key may have a list in place of a value. Calls that are about the bytes of a value
+/// answer kWrongType then, and those on lists do so of a key that has a value; all others, such as
+/// Delete(), Touch() and UidOf(), go on. Put() replaces a list, and it ends in one step, however
+/// long it is; the memory of its elements comes back with later puts and deletes, or with Reap().
 class Map {
  public:
+  /// As an end of Range(): that of the list.
+  static constexpr int64_t kEnd = INT64_MAX;
+
   /// Not attached to anything: every operation answers Status::kNotAttached.
   Map() noexcept;
   /// Takes over the map of another handle, which is as one made by Map() afterwards.
@@ -389,7 +398,8 @@ class Map {
   /// kBusy.
   [[nodiscard]] Result<std::optional<std::chrono::milliseconds>> TimeLeft(
       std::string_view key) const;
-  /// Deletes all keys that have expired and returns how many those were. Works in small steps that
+  /// Deletes all keys that have expired and returns how many those were; then what lists have left
+  /// that are gone. Works in small steps that
   /// other writers interleave with. Keys that have expired go without this as well, with the puts
   /// and deletes that follow in the same shards; where one part of a full map is written to and
   /// another is not, this makes room. In a durable map their memory may be used again after the
@@ -402,6 +412,37 @@ class Map {
   [[nodiscard]] Result<void> SetDefaultAge(std::optional<std::chrono::milliseconds> age) const;
   /// How long keys live that nobody gives an age; nothing: for ever.
   [[nodiscard]] Result<std::optional<std::chrono::milliseconds>> DefaultAge() const;
+
+  /// Adds an element behind the last one of the list under key, and returns how many it has then. A
+  /// key that is not there becomes a list, with the map's age; one that is there keeps its age.
+  /// Elements are any bytes, as values are. However long the list is, this takes as long. In a
+  /// durable map, after a crash of the machine, what was there at the last Sync() and was not taken
+  /// away since is there, in order; what was pushed or popped since, each for itself, may be or
+  /// not. Errors: as Put(); kWrongType; kTooLarge also for a key that is too long for a number, see
+  /// Add().
+  [[nodiscard]] Result<uint64_t> Push(std::string_view key, std::string_view element) const;
+  /// As Push(), before the first element.
+  [[nodiscard]] Result<uint64_t> Unshift(std::string_view key, std::string_view element) const;
+  /// Replaces the contents of *element with the last element of the list under key, and takes that
+  /// away: of several callers one gets it. The key goes with the last one that there is. kAbsent:
+  /// the key is not there. Unless the result is ok, *element is empty. The lock of the key's shard
+  /// is held while the element is copied. The string gets memory of its own. Errors: as Delete();
+  /// kWrongType; kOutOfMemory, after which the element is still there.
+  [[nodiscard]] Result<void> Pop(std::string_view key, std::string* element) const;
+  /// As Pop(), of the first element.
+  [[nodiscard]] Result<void> Shift(std::string_view key, std::string* element) const;
+  /// How many elements the list under key has; 0: the key is not there. Takes no lock, looks at no
+  /// element. Errors: kWrongType; kBusy.
+  [[nodiscard]] Result<uint64_t> Length(std::string_view key) const;
+  /// Replaces the contents of *elements with those of the list under key from position start on and
+  /// before end. Positions count from 0 on, and negative ones from the end: -2 and kEnd are the
+  /// last two. What is beyond an end is passed over; nothing at all: the key is not there, or there
+  /// is nothing between the two. All are those of one moment of the call. Takes no lock; where
+  /// writers keep taking away what it reads, once more under the lock, if that is free at that
+  /// moment. The key may lie in *elements, which is empty unless the result is ok. Errors:
+  /// kWrongType; kBusy; kOutOfMemory.
+  [[nodiscard]] Result<void> Range(std::string_view key, int64_t start, int64_t end,
+                                   std::vector<std::string>* elements) const;
 
   /// The UID of the key's present life. kAbsent: the key is not there. Errors: kBusy.
   [[nodiscard]] Result<Uid> UidOf(std::string_view key) const;
@@ -426,7 +467,8 @@ class Map {
   [[nodiscard]] Result<bool> DeleteByUid(Uid uid) const;
 
   /// Keys in the map: exact when nobody writes, else a number that differs by at most the writes
-  /// that overlapped with the call. Keys that have expired count until they are reaped.
+  /// that overlapped with the call. Keys that have expired count until they are reaped. A list is
+  /// one key.
   [[nodiscard]] Result<uint64_t> Size() const;
   /// Deletes every key that is there from the beginning to the end of the call and returns how many
   /// it deleted, those among them that had expired; keys put meanwhile may stay. Works in small

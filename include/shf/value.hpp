@@ -19,6 +19,7 @@ enum class Type : uint32_t {
   kDouble = 3,    ///< a double
   kText = 4,      ///< UTF-8
   kBoolean = 5,   ///< true or false
+  kList = 6,      ///< a list: see Map::Push()
 };
 
 /// The name of a type, such as "unsigned integer"; a static string.

@@ -155,6 +155,7 @@ pub trait Target {
                 Field::Repairs,
                 Field::Moved,
                 Field::Tables,
+                Field::Elements,
             ]),
             Memory => one_of(&[
                 Field::Head,

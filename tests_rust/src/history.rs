@@ -1,4 +1,4 @@
-//! Histories of one key, and whether they are linearizable.
+//! Histories of one key, and whether they are linearizable: of values, or of lists.
 //!
 //! A history is what each process did, one call after the other, with the time before and after. It
 //! is linearizable when every call can be given a moment between its two times such that, made in
@@ -11,6 +11,17 @@
 //! linearization). A call whose caller was killed never ends, so it may happen at any later time or
 //! not at all; a configuration that differs from another only in having used up such calls is
 //! dropped, for what can follow from it follows from the other as well.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+
+/// A call and its answer, and what it does to a key.
+pub trait Step: Copy + PartialEq + Debug {
+    /// What a key has.
+    type State: Clone + Ord + Debug;
+    /// What it has after the call; `None`: the call would not have answered so.
+    fn apply(self, state: &Self::State) -> Option<Self::State>;
+}
 
 /// A call and its answer; no answer where the caller was killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +44,75 @@ pub enum Call {
     Take(Option<Option<i64>>),
 }
 
+/// A call on a list and its answer; no answer where the caller was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListCall {
+    /// Adds an element behind the last one; how many there are then.
+    Push(i64, Option<u64>),
+    /// Adds one before the first one.
+    Unshift(i64, Option<u64>),
+    /// Takes the last one away.
+    Pop(Option<Option<i64>>),
+    /// Takes the first one away.
+    Shift(Option<Option<i64>>),
+    /// How many there are.
+    Length(u64),
+    /// The `digest` of all.
+    Range(u64),
+    /// Deletes the key; whether it was there.
+    Delete(Option<bool>),
+}
+
+/// A number that tells lists apart.
+pub fn digest(elements: impl IntoIterator<Item = i64>) -> u64 {
+    let add = |sum: u64, element: i64| {
+        (sum ^ element as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23) ^ 1
+    };
+    elements.into_iter().fold(7, add) >> 1
+}
+
+impl Step for ListCall {
+    type State = VecDeque<i64>;
+
+    fn apply(self, list: &VecDeque<i64>) -> Option<VecDeque<i64>> {
+        let (mut after, len) = (list.clone(), list.len() as u64);
+        let right = match self {
+            ListCall::Push(element, answer) => {
+                after.push_back(element);
+                answer.is_none_or(|answer| answer == len + 1)
+            }
+            ListCall::Unshift(element, answer) => {
+                after.push_front(element);
+                answer.is_none_or(|answer| answer == len + 1)
+            }
+            ListCall::Pop(answer) => {
+                let gone = after.pop_back();
+                answer.is_none_or(|answer| answer == gone)
+            }
+            ListCall::Shift(answer) => {
+                let gone = after.pop_front();
+                answer.is_none_or(|answer| answer == gone)
+            }
+            ListCall::Length(answer) => answer == len,
+            ListCall::Range(answer) => answer == digest(list.iter().copied()),
+            ListCall::Delete(answer) => {
+                after.clear();
+                answer.is_none_or(|answer| answer == (len > 0))
+            }
+        };
+        right.then_some(after)
+    }
+}
+
 /// A call with its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct Event<C = Call> {
     /// Some time before the call.
     pub begun: u64,
     /// Some time after it; the last of all times where the caller was killed.
     pub ended: u64,
     /// What was called.
-    pub call: Call,
+    pub call: C,
 }
 
 /// Calls that may overlap with another one, those of the dead included.
@@ -51,15 +122,17 @@ const SHOWN: usize = 24;
 
 /// Calls that have been given their moment, as bits by their place in `Search::open`, and the value
 /// of the key after them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Configuration {
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Configuration<S> {
     done: u128,
-    value: Option<i64>,
+    value: S,
 }
 
-impl Call {
-    /// The value after the call on a key with this value; `None`: it would not have answered so.
-    fn apply(self, value: Option<i64>) -> Option<Option<i64>> {
+impl Step for Call {
+    type State = Option<i64>;
+
+    fn apply(self, value: &Option<i64>) -> Option<Option<i64>> {
+        let value = *value;
         let answers = |right: bool, after| right.then_some(after);
         let there = value.is_some();
         match self {
@@ -71,7 +144,7 @@ impl Call {
                 let right = value.unwrap_or(0) + delta;
                 answers(sum.is_none_or(|sum| sum == right), Some(right))
             }
-            Call::Insert(new, done) => Call::Swap(None, new, done).apply(value),
+            Call::Insert(new, done) => Call::Swap(None, new, done).apply(&value),
             Call::Swap(old, new, done) => {
                 let right = value == old;
                 answers(
@@ -91,7 +164,7 @@ pub fn linearizable(processes: &[Vec<Event>]) -> Result<(), String> {
 }
 
 /// The same for a key that has the value `start` before the first call; events in any order.
-pub fn linearizable_from(start: Option<i64>, events: &[Event]) -> Result<(), String> {
+pub fn linearizable_from<C: Step>(start: C::State, events: &[Event<C>]) -> Result<(), String> {
     // At the same time, beginnings come first: such calls may overlap.
     let begun = events.iter().enumerate().map(|(index, event)| (event.begun, false, index));
     let ended = events.iter().enumerate().map(|(index, event)| (event.ended, true, index));
@@ -110,23 +183,23 @@ pub fn linearizable_from(start: Option<i64>, events: &[Event]) -> Result<(), Str
 }
 
 /// What is known at a time.
-struct Search {
+struct Search<C: Step> {
     /// Calls that have begun and not ended.
-    open: Vec<Option<Event>>,
+    open: Vec<Option<Event<C>>>,
     /// The open calls without an end.
     endless: u128,
     /// Never empty; of those that no order led to the end of a call, the ones before it.
-    reached: Vec<Configuration>,
+    reached: Vec<Configuration<C::State>>,
 }
 
-impl Search {
-    fn new(start: Option<i64>) -> Search {
+impl<C: Step> Search<C> {
+    fn new(start: C::State) -> Search<C> {
         let reached = vec![Configuration { done: 0, value: start }];
         Search { open: Vec::new(), endless: 0, reached }
     }
 
     /// `None`: there is no room.
-    fn begin(&mut self, event: Event) -> Option<()> {
+    fn begin(&mut self, event: Event<C>) -> Option<()> {
         let free = self.open.iter().position(Option::is_none).unwrap_or(self.open.len());
         if free == self.open.len() {
             self.open.push(None);
@@ -137,13 +210,13 @@ impl Search {
     }
 
     /// Keeps the configurations in which the call has its moment; whether there is one.
-    fn end(&mut self, event: Event) -> bool {
+    fn end(&mut self, event: Event<C>) -> bool {
         let place = self.open.iter().position(|open| *open == Some(event)).expect("it has begun");
         let bit = 1 << place;
         let mut seen = self.reached.clone();
-        let mut ended: Vec<Configuration> = Vec::new();
+        let mut ended: Vec<Configuration<C::State>> = Vec::new();
         let mut next = 0;
-        while let Some(&from) = seen.get(next) {
+        while let Some(from) = seen.get(next).cloned() {
             next += 1;
             if from.done & bit != 0 {
                 let done = from.done & !bit;
@@ -152,7 +225,7 @@ impl Search {
             }
             for (other, call) in self.open.iter().enumerate() {
                 let Some(call) = call.filter(|_| from.done & 1 << other == 0) else { continue };
-                let Some(value) = call.call.apply(from.value) else { continue };
+                let Some(value) = call.call.apply(&from.value) else { continue };
                 let to = Configuration { done: from.done | 1 << other, value };
                 if !seen.iter().any(|old| self.covers(old, &to)) {
                     seen.push(to);
@@ -168,7 +241,7 @@ impl Search {
     }
 
     /// Adds a configuration, unless another one can do all that it can.
-    fn keep(&self, kept: &mut Vec<Configuration>, new: Configuration) {
+    fn keep(&self, kept: &mut Vec<Configuration<C::State>>, new: Configuration<C::State>) {
         if !kept.iter().any(|old| self.covers(old, &new)) {
             kept.retain(|old| !self.covers(&new, old));
             kept.push(new);
@@ -176,14 +249,14 @@ impl Search {
     }
 
     /// Whether `one` is as `other` but for endless calls that only `other` has used up.
-    fn covers(&self, one: &Configuration, other: &Configuration) -> bool {
+    fn covers(&self, one: &Configuration<C::State>, other: &Configuration<C::State>) -> bool {
         let (differing, missing) = (one.done ^ other.done, one.done & !other.done);
         one.value == other.value && differing & !self.endless == 0 && missing == 0
     }
 }
 
-fn complaint(event: Event, search: &Search, events: &[Event]) -> String {
-    let mut values: Vec<_> = search.reached.iter().map(|reached| reached.value).collect();
+fn complaint<C: Step>(event: Event<C>, search: &Search<C>, events: &[Event<C>]) -> String {
+    let mut values: Vec<_> = search.reached.iter().map(|reached| &reached.value).collect();
     values.sort_unstable();
     values.dedup();
     let mut before: Vec<_> = events.iter().filter(|other| other.begun <= event.ended).collect();
@@ -221,6 +294,36 @@ mod tests {
         let add = |begun, sum| event(begun, begun + 10, Call::Add(2, Some(sum)));
         assert_eq!(linearizable(&[vec![add(0, 4)], vec![add(5, 2)]]), Ok(()));
         assert_eq!(linearizable(&[]), Ok(()));
+    }
+
+    #[test]
+    fn the_order_of_calls_on_a_list_is_told_by_both_of_its_ends() {
+        // Goal: the checker sees what it is there for, of lists. Method: small histories, right and
+        // wrong ones.
+        use ListCall::{Delete, Length, Pop, Push, Range, Shift, Unshift};
+        let judge = |calls: &[ListCall]| {
+            let event = |(at, call): (usize, &ListCall)| {
+                let begun = at as u64 * 10;
+                Event { begun, ended: begun + 5, call: *call }
+            };
+            let events: Vec<_> = calls.iter().enumerate().map(event).collect();
+            linearizable_from(VecDeque::from([1]), &events).is_ok()
+        };
+        let (push, unshift) = (Push(2, Some(2)), Unshift(3, Some(3)));
+        let range = Range(digest([3, 1, 2]));
+        assert!(judge(&[push, unshift, range, Length(3), Shift(Some(Some(3)))]));
+        assert!(judge(&[push, Pop(Some(Some(2))), Pop(Some(Some(1))), Pop(Some(None))]));
+        assert!(judge(&[push, Delete(Some(true)), Length(0), Delete(Some(false))]));
+        assert!(!judge(&[push, Range(digest([2, 1]))]));
+        assert!(!judge(&[push, Shift(Some(Some(2)))]), "the other end");
+        assert!(!judge(&[push, Pop(Some(Some(2))), Pop(Some(Some(2)))]), "twice");
+        assert!(!judge(&[push, push]) && !judge(&[Length(2)]));
+        let dead = Event { begun: 0, ended: u64::MAX, call: Pop(None) };
+        let length = |begun, len| Event { begun, ended: begun + 1, call: Length(len) };
+        let from = |events: &[_]| linearizable_from(VecDeque::from([1]), events).is_ok();
+        assert!(
+            from(&[dead, length(5, 1), length(9, 0)]) && !from(&[dead, length(5, 0), length(9, 1)])
+        );
     }
 
     #[test]

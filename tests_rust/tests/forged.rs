@@ -154,7 +154,7 @@ fn the_text_of_a_violation_says_where_it_is() {
     let keys = scene.place().field_offset(shf_engine::place::Field::Keys);
     scene.store(keys, &3u64.to_le_bytes());
     let text = scene.violation("keys").to_string();
-    let counted = "keys: 10000 counted, the header says 3";
+    let counted = "keys and elements: 10000 counted, the header says 3";
     assert_eq!(text, format!("shard 0, offset {keys:#x}: {counted}"));
 }
 

@@ -126,8 +126,10 @@ fn the_words_of_a_shard_header_are_the_documents() {
         (place.stack_offset(0) - place.field_offset(Field::Root), "Stacks".to_string()),
     ];
     use Field::*;
-    let fields =
-        [Root, Limits, Pending, Keys, Dead, Splits, Repairs, Moved, Tables, Chunks, Expired];
+    let fields = [
+        Root, Limits, Pending, Keys, Dead, Splits, Repairs, Moved, Tables, Chunks, Expired,
+        Elements,
+    ];
     let more = [Head, Tops, FreePages, Rotors, Evacuation, Retired, Reused, Sweep];
     let durable = [Epoch, Born, BornBefore, FreedBefore, Freed, DeadBefore];
     let holes = [Holes, Unsettled, Rested, Resting, RestBegan, Walked];

@@ -17,7 +17,7 @@ use shf_base::geometry::Geometry;
 use shf_base::open::HEAP_SECRET;
 use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES};
-use shf_engine::{Age, Map, OpError, OpenError, Options, Value};
+use shf_engine::{Age, Elements, Kind, Map, OpError, OpenError, Options, Value};
 use shf_tests::assert_sound;
 use shf_tests::golden::Golden;
 use shf_tests::map_file::MapFile;
@@ -108,6 +108,21 @@ fn fill(map: &Map, small_keys: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
         assert_eq!(map.touch(&key, Age::Never), Ok(true));
         expected.insert(key, bytes.to_vec());
     }
+    // An element's key has 12 bytes; its own length makes whole words of both.
+    for (key, len) in
+        [(&b"list"[..], 4), (&[b'L'; 256], 12), (b"list of a large one", LARGE_BYTES + 4)]
+    {
+        for element in 0..3u8 {
+            let mut value = vec![0; if element == 1 { len } else { 4 }];
+            value[0] = element;
+            map.push(key, &value).unwrap();
+        }
+        map.unshift(key, &[3; 4]).unwrap();
+        assert_eq!(map.pop(key, &mut Vec::new()), Ok(Some(4)));
+        expected.insert(key.to_vec(), 3u64.to_le_bytes().to_vec());
+    }
+    assert_eq!(map.push(b"list gone", &[4; 4]), Ok(1));
+    assert_eq!(map.delete(b"list gone"), Ok(true));
     expected
 }
 
@@ -134,6 +149,13 @@ fn build(file: &MapFile, durable: bool) -> BTreeMap<Vec<u8>, Vec<u8>> {
 fn assert_holds(map: &Map, expected: &BTreeMap<Vec<u8>, Vec<u8>>) {
     let mut found = Vec::new();
     for (key, value) in expected {
+        if map.kind(key) == Ok(Some(Kind::List)) {
+            let mut elements = Elements::new();
+            map.range(key, 0, 9, &mut elements).unwrap();
+            assert_eq!((elements.len() as u64).to_le_bytes()[..], value[..], "{key:?}");
+            assert!(elements.iter().map(|element| element[0]).eq([3, 0, 1]), "{key:?}");
+            continue;
+        }
         assert_eq!(map.get(key, &mut found), Ok(true), "{key:?}");
         assert_eq!(&found, value, "{key:?}");
     }

@@ -1,14 +1,15 @@
 //! P6 across processes: what each process saw, in time, and whether one order explains it.
 #![cfg(not(any(miri, loom)))]
 
-use shf_engine::{Condition, Map, Token};
+use shf_engine::{Condition, Elements, Map, Token};
 use shf_tests::board::Board;
 use shf_tests::clock::now;
-use shf_tests::history::{Call, Event, linearizable};
+use shf_tests::history::{Call, Event, ListCall, digest, linearizable, linearizable_from};
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End};
 use shf_tests::watchdog::Watchdog;
 use shf_tests::{Random, assert_sound};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Keys that are put, got and deleted; as many others are counters.
@@ -211,5 +212,134 @@ fn calls_of_processes_that_are_killed_have_an_order() {
         assert_eq!(process::wait(child), End::Exited(0));
     }
     println!("{} calls, {} repairs", judge(board, processes), map.stats().repairs);
+    assert_sound(&map);
+}
+
+/// Lists that are pushed to and popped.
+const LISTS: u64 = 2;
+/// Kinds of calls on them.
+const PUSH: u64 = 0;
+const UNSHIFT: u64 = 1;
+const POP: u64 = 2;
+const SHIFT: u64 = 3;
+const LENGTH: u64 = 4;
+const RANGE: u64 = 5;
+const DELETE_LIST: u64 = 6;
+
+/// Makes one random call on a list and writes it down.
+fn call_list(map: &Map, log: &Log, process: usize, index: usize, random: &mut Random) {
+    let list = random.below(LISTS);
+    // More go than come, so that lists stay short, and are gone at times.
+    let kind = match random.below(16) {
+        0..3 => PUSH,
+        3..5 => UNSHIFT,
+        5..8 => POP,
+        8..11 => SHIFT,
+        11 => LENGTH,
+        12..15 => RANGE,
+        _ => DELETE_LIST,
+    };
+    let argument = (process * CALLS + index) as i64;
+    let (key, element) = (list.to_le_bytes(), value(argument, random.below(100)));
+    let (mut found, mut elements) = (Vec::new(), Elements::new());
+    let number = |found: &[u8]| i64::from_le_bytes(found[..8].try_into().unwrap());
+    log.set(2, list << KIND_BITS | kind);
+    log.set(3, argument as u64);
+    log.set(0, now());
+    let answer = match kind {
+        PUSH => map.push(&key, &element).unwrap() as i64,
+        UNSHIFT => map.unshift(&key, &element).unwrap() as i64,
+        POP => map.pop(&key, &mut found).unwrap().map_or(NOTHING, |_| number(&found)),
+        SHIFT => map.shift(&key, &mut found).unwrap().map_or(NOTHING, |_| number(&found)),
+        LENGTH => map.length(&key).unwrap() as i64,
+        RANGE => {
+            map.range(&key, 0, i64::MAX, &mut elements).unwrap();
+            digest(elements.iter().map(number)) as i64
+        }
+        _ => map.delete(&key).unwrap().into(),
+    };
+    let ended = now();
+    log.set(4, answer as u64);
+    log.set(1, ended);
+}
+
+/// The call on a list and its number; `None` when it was not begun.
+fn list_event(log: &Log) -> Option<(u64, Event<ListCall>)> {
+    let (begun, ended, what) = (log.get(0), log.get(1), log.get(2));
+    if begun == 0 {
+        return None;
+    }
+    let (argument, answer, done) = (log.get(3) as i64, log.get(4), ended != 0);
+    let found = done.then_some((answer as i64 != NOTHING).then_some(answer as i64));
+    let call = match what & ((1 << KIND_BITS) - 1) {
+        PUSH => ListCall::Push(argument, done.then_some(answer)),
+        UNSHIFT => ListCall::Unshift(argument, done.then_some(answer)),
+        POP => ListCall::Pop(found),
+        SHIFT => ListCall::Shift(found),
+        LENGTH => ListCall::Length(answer),
+        RANGE => ListCall::Range(answer),
+        _ => ListCall::Delete(done.then_some(answer == 1)),
+    };
+    let ended = if done { ended } else { u64::MAX };
+    Some((what >> KIND_BITS, Event { begun, ended, call }))
+}
+
+/// Judges all lists; returns the number of calls.
+fn judge_lists(board: Board, processes: usize) -> usize {
+    let mut calls = 0;
+    for list in 0..LISTS {
+        let logs = |process| (0..CALLS).map(move |index| Log::of(board, process, index));
+        // What looks and was cut short says nothing.
+        let says = |event: &Event<ListCall>| {
+            event.ended != u64::MAX
+                || !matches!(event.call, ListCall::Length(_) | ListCall::Range(_))
+        };
+        let events: Vec<_> = (0..processes)
+            .flat_map(|process| logs(process).map_while(|log| list_event(&log)))
+            .filter(|(of, event)| *of == list && says(event))
+            .map(|(_, event)| event)
+            .collect();
+        calls += events.len();
+        linearizable_from(VecDeque::new(), &events)
+            .unwrap_or_else(|why| panic!("list {list}: {why}"));
+    }
+    calls
+}
+
+fn work_on_lists(map: &Map, board: Board, process: usize, seed: u64, calls: usize) -> bool {
+    let mut random = Random::new(seed);
+    for index in 0..calls {
+        call_list(map, &Log::of(board, process, index), process, index, &mut random);
+    }
+    true
+}
+
+#[test]
+fn calls_of_several_processes_on_a_list_have_an_order() {
+    // Goal: P6 for lists, across processes, some of which are killed. Method: as for keys: calls at
+    // both ends, lengths, ranges and deletes, of which an order is looked for.
+    let _watchdog = Watchdog::new("calls on lists");
+    let mut random = Random::from_env(9);
+    let file = MapFile::new("linearizable-lists");
+    let processes = PROCESSES + KILLS;
+    let (map, board) = (file.create(1), Board::of(processes * CALLS * NUMBERS));
+    let mut seed = Random::new(random.next());
+    let mut start = |process: usize| {
+        let seed = seed.next();
+        process::spawn(|| work_on_lists(&file.open(), board, process, seed, CALLS))
+    };
+    let steady = start(0);
+    let mut others: Vec<i32> = (1..PROCESSES).map(&mut start).collect();
+    for kill in 0..KILLS {
+        std::thread::sleep(Duration::from_micros(random.below(LIFE_MS * 1000)));
+        let victim = others.remove(0);
+        process::signal(victim, libc::SIGKILL);
+        process::wait(victim);
+        others.push(start(PROCESSES + kill));
+    }
+    for child in others.into_iter().chain([steady]) {
+        assert_eq!(process::wait(child), End::Exited(0));
+    }
+    println!("{} calls, {} repairs", judge_lists(board, processes), map.stats().repairs);
     assert_sound(&map);
 }

@@ -7,13 +7,14 @@
 //!
 //! - `map`: the handle that C++ owns and its adapters
 //! - `many`: those for batches
-//! - `conditional`, `typed`, `named`, `scan`, `aging`: as the engine's files of these names
+//! - `conditional`, `typed`, `named`, `scan`, `aging`, `lists`: as the engine's files of these names
 //! - `guard`: the one place where panics and errors become outcomes and texts
 #![deny(unsafe_code)]
 
 mod aging;
 mod conditional;
 mod guard;
+mod lists;
 mod many;
 mod map;
 mod named;
@@ -66,6 +67,7 @@ mod ffi {
         repairs: u64,
         moved_records: u64,
         timed_keys: u64,
+        elements: u64,
         expired_keys: u64,
         evicted_keys: u64,
         retries: u64,
@@ -253,6 +255,20 @@ mod ffi {
         fn default_age(self: &Map) -> Outcome;
         /// As of `Options`.
         fn set_default_age(self: &Map, age: Age) -> Outcome;
+
+        /// `value`: how many elements the list has then.
+        fn push(self: &Map, key: &[u8], element: &[u8]) -> Outcome;
+        /// As `push`.
+        fn unshift(self: &Map, key: &[u8], element: &[u8]) -> Outcome;
+        /// As `take`, of an element.
+        fn pop(self: &Map, key: &[u8], sink: Pin<&mut Sink>) -> Outcome;
+        /// As `pop`.
+        fn shift(self: &Map, key: &[u8], sink: Pin<&mut Sink>) -> Outcome;
+        /// `value`: how many elements there are; 0: the key is not there.
+        fn length(self: &Map, key: &[u8]) -> Outcome;
+        /// Visits the elements, with empty keys, once all of them are copied. `flag`: to the end;
+        /// `value`: how many there are.
+        fn range(self: &Map, key: &[u8], start: i64, end: i64, visitor: &Visitor) -> Outcome;
 
         /// `value`: the UID.
         fn uid(self: &Map, key: &[u8]) -> Outcome;

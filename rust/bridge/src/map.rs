@@ -168,6 +168,7 @@ impl Map {
                 repairs: stats.repairs,
                 moved_records: stats.moved_records,
                 timed_keys: stats.timed_keys,
+                elements: stats.elements,
                 expired_keys: stats.expired_keys,
                 evicted_keys: stats.evicted_keys,
                 retries: stats.retries,

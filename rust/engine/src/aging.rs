@@ -11,7 +11,8 @@ use crate::hash::Hash;
 use crate::item::Item;
 use crate::kind::Kind;
 use crate::map::Map;
-use crate::place::Field;
+use crate::orphans;
+use crate::place::{Field, Place};
 use crate::record::Record;
 use crate::shape::Shape;
 use crate::shard::Placed;
@@ -76,6 +77,7 @@ impl Map {
         sink: &mut impl Sink,
     ) -> Result<Option<usize>, OpError> {
         let copied = self.touched(key, age, |record| {
+            record.shape.kind.expect_value()?;
             let len = record.shape.value_len as usize;
             record.copy_value(sink::room_for(sink, len)?);
             Ok(len)
@@ -112,7 +114,8 @@ impl Map {
         Ok(())
     }
 
-    /// Deletes all keys that have expired, a bucket at a time, and returns how many. They go
+    /// Deletes all keys that have expired, a bucket at a time, and returns how many; then all that
+    /// lists have left behind which are gone. They go
     /// without this as well, with the puts and deletes that follow in the same shards. In a durable
     /// map their memory may be used again after the next `sync`, like that of other deleted keys.
     pub fn reap(&self) -> Result<u64, OpError> {
@@ -123,8 +126,20 @@ impl Map {
                 walk::buckets(place, &|| self.lock(place.shard()), |locked, table, bucket| {
                     locked.clear_bucket(table, bucket, |record| locked.has_expired(record))
                 })?;
+            self.reap_orphans(place)?;
         }
         Ok(reaped)
+    }
+
+    /// Deletes all elements of a shard whose list is gone, a bucket at a time.
+    pub(crate) fn reap_orphans(&self, place: Place<'_>) -> Result<(), OpError> {
+        if orphans::count(place) != 0 {
+            let place = self.place(place.shard());
+            walk::buckets(place, &|| self.lock(place.shard()), |locked, table, bucket| {
+                locked.clear_bucket(table, bucket, |record| locked.is_orphan(record))
+            })?;
+        }
+        Ok(())
     }
 
     /// An age in milliseconds; `None`: for ever.
@@ -170,7 +185,11 @@ impl Map {
             record.set_deadline(deadline.unwrap_or(Deadline::NEVER));
         } else if deadline.is_some() {
             let value = private_copy(&record)?;
-            locked.put(self.item(hash, record.shape.kind, key, &value, deadline)?)?;
+            let item = self.item(hash, record.shape.kind, key, &value, deadline)?;
+            match record.shape.kind {
+                Kind::List => locked.put_list_again(item)?,
+                _ => drop(locked.put(item)?),
+            }
         }
         Ok(Some(answer))
     }
@@ -182,6 +201,6 @@ fn private_copy(record: &Record<'_>) -> Result<Vec<u8>, OpError> {
     let reserved = value.try_reserve_exact(len);
     reserved.map_err(|_| OpError::OutOfMemory { bytes: len as u64 })?;
     value.resize(len, 0);
-    record.copy_value(&mut value);
+    record.copy_stored(&mut value);
     Ok(value)
 }

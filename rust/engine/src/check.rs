@@ -7,9 +7,12 @@
 use crate::block;
 use crate::class;
 use crate::directory::{self, Entry};
+use crate::element::ElementKey;
 use crate::growth;
 use crate::hash::DIRECTORY_BITS;
 use crate::intent::Intent;
+use crate::kind::Kind;
+use crate::list::List;
 use crate::place::{Field, LEVEL_ENTRIES, Place, unpair};
 use crate::record::Record;
 use crate::run::{self, Run};
@@ -83,9 +86,13 @@ struct Walk<'m> {
     /// Blocks that wait in stacks, and the units of their class, until a free block of that size is
     /// found there.
     waiting: HashMap<u32, u32>,
+    /// Keys and elements.
     keys: u64,
     /// Keys that have a deadline.
     timed: u64,
+    /// Lists by the bits of their UIDs, and how many of their elements were found.
+    lists: HashMap<u64, (List, u64)>,
+    elements: HashSet<ElementKey>,
     tables: u64,
     /// Index pages that the directory leads to, or consists of.
     pages: HashSet<u32>,
@@ -108,6 +115,8 @@ pub fn shard(place: Place<'_>) -> Vec<Violation> {
         waiting: HashMap::new(),
         keys: 0,
         timed: 0,
+        lists: HashMap::new(),
+        elements: HashSet::new(),
         tables: 0,
         pages: HashSet::new(),
         places: 0,
@@ -248,7 +257,43 @@ impl<'m> Walk<'m> {
         if !right {
             self.report(offset, "not where its key's hash belongs");
         }
+        if record.shape.kind == Kind::List {
+            let uid = place.uid(hash, record.stamp).bits();
+            if self.lists.insert(uid, (record.list(), 0)).is_some() {
+                self.report(offset, "two lists with one UID");
+            }
+        }
+        if let Some(key) = record.element_key()
+            && !self.elements.insert(key)
+        {
+            self.report(offset, "two elements with one index");
+        }
         self.count_memory(reference, record);
+    }
+
+    /// Lists have all of their elements; what other elements there are is counted as orphans.
+    fn lists(&mut self, orphans_said: u32) {
+        let place = self.place;
+        self.expect(
+            "elements",
+            self.elements.len() as u64,
+            place.load(Field::Elements),
+            Field::Elements,
+        );
+        let mut orphans = 0;
+        for key in std::mem::take(&mut self.elements) {
+            match self.lists.get_mut(&key.list) {
+                Some((list, found)) if list.covers(key.index) => *found += 1,
+                _ => orphans += 1,
+            }
+        }
+        self.expect("orphans", orphans, orphans_said.into(), Field::Timed);
+        for (uid, (List { first, count }, found)) in std::mem::take(&mut self.lists) {
+            if found != u64::from(count) || count == 0 {
+                let what = format!("list {uid:#x}: {found} of {count} elements from {first} on");
+                self.report(place.field_offset(Field::Elements), what);
+            }
+        }
     }
 
     fn count_memory(&mut self, reference: u32, record: Record<'m>) {
@@ -414,8 +459,10 @@ impl<'m> Walk<'m> {
 
     fn counters(&mut self) {
         let place = self.place;
-        self.expect("keys", self.keys, place.keys(), Field::Keys);
-        self.expect("timed keys", self.timed, place.load(Field::Timed), Field::Timed);
+        self.expect("keys and elements", self.keys, place.entries(), Field::Keys);
+        let (timed, orphans) = unpair(place.load(Field::Timed));
+        self.expect("timed keys", self.timed, timed.into(), Field::Timed);
+        self.lists(orphans);
         self.expect("tables", self.tables, place.load(Field::Tables), Field::Tables);
         let (records, index) = unpair(place.load(Field::Limits));
         let ledger = place.ledger(place.shard()).load(Acquire);

@@ -70,7 +70,7 @@ impl Map {
         self.with_room(hash, || {
             let locked = self.lock_place(self.fetch_bucket(hash))?;
             let record = locked.living(&locked.find(hash, key)?);
-            if !condition.holds(record, self.facts.secret) {
+            if !condition.holds(record, self.facts.secret)? {
                 return Ok(None);
             }
             let deadline = match (age, record) {
@@ -86,7 +86,7 @@ impl Map {
         let hash = self.hash(key);
         let locked = self.lock_place(self.fetch_bucket(hash))?;
         let found = locked.find(hash, key)?;
-        if !condition.holds(locked.living(&found), self.facts.secret) {
+        if !condition.holds(locked.living(&found), self.facts.secret)? {
             return Ok(false);
         }
         locked.delete(hash, found)
@@ -102,6 +102,7 @@ impl Map {
         let taken = self.lock_place(self.fetch_bucket(hash)).and_then(|locked| {
             let found = locked.find(hash, key)?;
             let Some(record) = locked.living(&found) else { return Ok(None) };
+            record.shape.kind.expect_value()?;
             let len = record.shape.value_len as usize;
             record.copy_value(sink::room_for(sink, len)?);
             locked.delete(hash, found)?;

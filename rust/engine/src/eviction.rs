@@ -10,6 +10,9 @@
 //! merge would have to keep right. What this comes to beside an exact order of all keys by their last
 //! use is in docs/decisions/0024-eviction.md.
 //!
+//! An element of a list stands for its list: the longer it is, the more often it is in a sample. When
+//! a list goes, its elements are orphans (`orphans`), which go first.
+//!
 //! Once memory has run out, the shard keeps an account, `Credit`, of the bytes that were evicted and
 //! not put yet: each new key takes its bytes off it, and has others evicted behind it until the
 //! account is level. So the next one finds memory without asking in vain, and no more goes than comes.
@@ -21,6 +24,9 @@ use crate::compaction;
 use crate::growth::{self, Memory};
 use crate::hand::{Hand, Met, Step};
 use crate::holes;
+use crate::kind::Kind;
+use crate::locate::Position;
+use crate::orphans;
 use crate::place::Field;
 use crate::record::Record;
 use crate::shape::Shape;
@@ -44,7 +50,7 @@ const POOR_FRACTION: u64 = 2;
 /// And so does one of which a record would need more than this part.
 const LARGE_FRACTION: u64 = 4;
 
-impl Locked<'_> {
+impl<'m> Locked<'m> {
     /// Evicts a key, but not the one whose record is `kept`; the bytes of its record, 0: the shard
     /// has no other keys.
     fn evict_but(&self, kept: Option<u32>) -> Result<u64, OpError> {
@@ -52,9 +58,9 @@ impl Locked<'_> {
         let begun = Hand::of(place).turn;
         loop {
             let hand = Hand::of(place);
-            let mut worst: Option<(u64, Met<'_>)> = None;
+            let mut worst: Option<(u64, Met<'m>)> = None;
             let next = hand.after(place, STEP, |met| {
-                let idleness = self.look(met, hand.turn);
+                let (idleness, met) = self.look(met, hand.turn);
                 let is_kept = Some(met.reference(place)) == kept;
                 if !is_kept && worst.is_none_or(|(most, _)| idleness > most) {
                     worst = Some((idleness, met));
@@ -72,13 +78,18 @@ impl Locked<'_> {
         }
     }
 
-    /// Notes whether a key was used since the hand met it last; how idle it is.
-    fn look(&self, met: Met<'_>, turn: u64) -> u64 {
+    /// Notes whether a key was used since the hand met it last; how idle it is. For an element, how
+    /// idle its list is, which goes for it.
+    fn look(&self, met: Met<'m>, turn: u64) -> (u64, Met<'m>) {
         let place = self.memory.place;
-        let Some(word) = Record::deadline_at(&place, met.reference(place)) else { return u64::MAX };
+        let word = match Record::glance(&place, met.reference(place)) {
+            Some((Kind::Element, _)) => return self.look_at_list(met, turn),
+            Some((_, Some(word))) => word,
+            _ => return (u64::MAX, met),
+        };
         let found = word.load(Relaxed);
         if self.is_over(Deadline::of_word(found)) {
-            return u64::MAX;
+            return (u64::MAX, met);
         }
         let (before, accessed) = (Uses::of_word(found), met.head.is_accessed(met.slot));
         let uses = before.met(turn, accessed);
@@ -88,16 +99,35 @@ impl Locked<'_> {
         if accessed {
             met.table.store_access(met.bucket, met.slot, false);
         }
-        uses.idleness(turn)
+        (uses.idleness(turn), met)
+    }
+
+    /// As `look`, of the list of an element, of which nothing is noted before the hand meets its own
+    /// key. An orphan goes at once.
+    #[cold]
+    fn look_at_list(&self, met: Met<'m>, turn: u64) -> (u64, Met<'m>) {
+        let place = self.memory.place;
+        let element = Record::at(&place, met.reference(place));
+        let Some((position, list)) = element.and_then(|element| orphans::list_of(place, &element))
+        else {
+            return (u64::MAX, met);
+        };
+        let Position { entry, bucket, slot, head, .. } = position;
+        let met = Met { table: entry.table, bucket, slot, head };
+        let uses = Record::glance(&place, list.reference())
+            .and_then(|(_, word)| Some(Uses::of_word(word?.load(Relaxed))));
+        let idleness =
+            uses.map_or(u64::MAX, |uses| uses.met(turn, head.is_accessed(slot)).idleness(turn));
+        (idleness, met)
     }
 
     fn evict(&self) -> Result<u64, OpError> {
         self.evict_but(None)
     }
 
-    /// Evicts as much as a new key has taken, in a full map; that one stays.
+    /// Evicts as much as a new key has taken, in a full map, but not the one whose record is `kept`.
     #[inline(never)]
-    pub(crate) fn evict_behind(&self, shape: Shape, reference: u32) {
+    pub(crate) fn evict_behind(&self, shape: Shape, kept: Option<u32>) {
         let (place, taken) = (self.memory.place, memory_bytes(shape));
         let real = place.load(Field::FreePages).saturating_sub(place.load(Field::Holes));
         if real > FREE_PAGES_MAX {
@@ -109,7 +139,7 @@ impl Locked<'_> {
                 break;
             }
             // A damaged slot is not this operation's business.
-            credit += self.evict_but(Some(reference)).unwrap_or(0);
+            credit += self.evict_but(kept).unwrap_or(0);
         }
         place.store(Field::Credit, credit.saturating_sub(taken).max(1));
     }

@@ -1,8 +1,9 @@
-//! Reaping: giving back the memory of keys that have expired, without anyone asking for it.
+//! Reaping: giving back the memory of keys that have expired, and of elements whose list is gone
+//! (`orphans`), without anyone asking for it.
 //!
-//! While a shard has keys with a deadline, each put, and each delete of a key that is there, moves
-//! the shard's hand (`hand`) on by four keys, or by three buckets that hold fewer, and deletes those
-//! that have expired.
+//! While a shard has keys with a deadline, or orphans, each put, and each delete of a key that is there,
+//! moves the shard's hand (`hand`) on by four records, or by three buckets that hold fewer, and deletes
+//! those that have expired, and orphans.
 //!
 //! How many expired keys there are: let each key live while `a` others are put, and the hand pass
 //! `k` of `N` keys with each put. A key is met `N / k` puts after the last time, so half of that
@@ -14,6 +15,8 @@
 use crate::age::Deadline;
 use crate::group::SLOTS;
 use crate::hand::{Hand, Met, Step};
+use crate::kind::Kind;
+use crate::orphans;
 use crate::place::Field;
 use crate::record::Record;
 use crate::shard::{Erased, Locked};
@@ -34,6 +37,7 @@ impl Locked<'_> {
     /// A step of reaping, after an operation that went well.
     #[inline(always)]
     pub(crate) fn reap(&self) {
+        // Keys with a deadline, or orphans.
         if self.memory.place.load(Field::Timed) != 0 {
             // A damaged slot is not this operation's business.
             let _ = self.reap_step();
@@ -55,14 +59,21 @@ impl Locked<'_> {
         reaped != 0
     }
 
-    /// Deletes what has expired of the next keys, and moves the hand on; how many.
+    /// Deletes what is to be reaped of the next keys, and moves the hand on; how many.
     #[inline(never)]
     fn reap_step(&self) -> Result<usize, OpError> {
         let place = self.memory.place;
         let mut due = ArrayVec::<Met<'_>, KEYS>::new();
         let hand = Hand::of(place).after(place, STEP, |met| {
-            let deadline = Record::deadline_at(&place, met.reference(place));
-            if deadline.is_some_and(|word| self.is_over(Deadline::of_word(word.load(Relaxed)))) {
+            let reference = met.reference(place);
+            let is_due = match Record::glance(&place, reference) {
+                Some((Kind::Element, _)) => {
+                    Record::at(&place, reference).is_some_and(|record| self.is_orphan(&record))
+                }
+                Some((_, Some(word))) => self.is_over(Deadline::of_word(word.load(Relaxed))),
+                _ => false,
+            };
+            if is_due {
                 due.push(met);
             }
         })?;
@@ -74,5 +85,13 @@ impl Locked<'_> {
             self.erase_met(met, Erased::Expired)?;
         }
         Ok(reaped)
+    }
+
+    /// Whether a record is an element whose list is gone. A damaged index tells of none.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn is_orphan(&self, record: &Record<'_>) -> bool {
+        let place = self.memory.place;
+        orphans::count(place) != 0 && orphans::is_one(place, record).unwrap_or(false)
     }
 }

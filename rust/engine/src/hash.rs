@@ -60,6 +60,13 @@ impl Hash {
         Hash(u64::from(low) | u64::from(shard_bits) << SHARD_SHIFT)
     }
 
+    /// The same in the shard of another one.
+    #[inline(always)]
+    pub fn in_shard_of(self, other: Hash) -> Hash {
+        const IN_SHARD: u64 = (1 << SHARD_SHIFT) - 1;
+        Hash(self.0 & IN_SHARD | other.0 & !IN_SHARD)
+    }
+
     /// The directory bits, lowest first.
     #[inline(always)]
     pub fn directory(self) -> u32 {

@@ -18,11 +18,23 @@ pub enum Kind {
     Text = 4,
     /// True or false, a byte 1 or 0.
     Boolean = 5,
+    /// A list (`list`), whose elements are records of their own.
+    List = 6,
+    /// An element of a list (`element`). No key has such a value.
+    Element = 7,
 }
 
 impl Kind {
-    const ALL: [Kind; 6] =
-        [Kind::Bytes, Kind::Integer, Kind::Unsigned, Kind::Double, Kind::Text, Kind::Boolean];
+    const ALL: [Kind; 8] = [
+        Kind::Bytes,
+        Kind::Integer,
+        Kind::Unsigned,
+        Kind::Double,
+        Kind::Text,
+        Kind::Boolean,
+        Kind::List,
+        Kind::Element,
+    ];
 
     /// The type with a number.
     #[inline(always)]
@@ -30,19 +42,25 @@ impl Kind {
         Kind::ALL.get(number as usize).copied()
     }
 
-    /// Whether a value is 8 bytes, little-endian, that are aligned and change in place.
+    /// Whether a value is a number.
     #[inline(always)]
     pub fn is_number(self) -> bool {
         matches!(self, Kind::Integer | Kind::Unsigned | Kind::Double)
+    }
+
+    /// Whether a value is 8 bytes, little-endian, that are aligned and change in place.
+    #[inline(always)]
+    pub fn is_in_place(self) -> bool {
+        self.is_number() || self == Kind::List
     }
 
     /// Whether a value of this type can have a length.
     #[inline(always)]
     pub fn takes(self, len: u64) -> bool {
         match self {
-            Kind::Bytes | Kind::Text => true,
+            Kind::Bytes | Kind::Text | Kind::Element => true,
             Kind::Boolean => len == 1,
-            Kind::Integer | Kind::Unsigned | Kind::Double => len == 8,
+            Kind::Integer | Kind::Unsigned | Kind::Double | Kind::List => len == 8,
         }
     }
 
@@ -50,6 +68,12 @@ impl Kind {
     #[inline(always)]
     pub fn expect(self, expected: Kind) -> Result<(), OpError> {
         if self == expected { Ok(()) } else { Err(self.is_not(expected)) }
+    }
+
+    /// `WrongType` unless this is a type of which a get can give the value: a list is none.
+    #[inline(always)]
+    pub fn expect_value(self) -> Result<(), OpError> {
+        if self == Kind::List { Err(self.is_not(Kind::Bytes)) } else { Ok(()) }
     }
 
     #[cold]
@@ -66,6 +90,8 @@ impl Kind {
             Kind::Double => "double",
             Kind::Text => "text",
             Kind::Boolean => "boolean",
+            Kind::List => "list",
+            Kind::Element => "element of a list",
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::intent::Intent;
 use crate::locate::{Located, Position};
 use crate::place::{Field, Place, pair};
 use crate::split;
-use crate::table::{Head, Table, bucket_at};
+use crate::table::{BUCKETS, Head, Table, bucket_at};
 use shf_base::error::OpError;
 
 /// Splits that one put may make, at most; a first table counts as one. The second is needed once in
@@ -80,9 +80,7 @@ pub fn enter(
     let Position { entry, bucket, slot, distance, head } = position;
     for passed in 0..distance {
         let bucket = bucket_at(hash.bucket(), passed);
-        let head = entry.table.head(bucket);
-        let raised = head.with_overflow(head.overflow() + 1).bumped();
-        intent.set(entry.table.high_offset(bucket), raised.high);
+        change_high(intent, entry.table, bucket, |head| head.with_overflow(head.overflow() + 1));
     }
     let word = place.slot_format().pack(reference, distance, hash, entry.depth);
     intent.set_half(entry.table.slot_offset(bucket, slot), word);
@@ -91,11 +89,50 @@ pub fn enter(
     count_timed(intent, false, timed);
 }
 
+/// Will take a slot away from the record that it refers to, which the same intent retires or gives
+/// another slot. `timed` says whether it has a deadline.
+#[inline(always)]
+pub fn leave(intent: &mut Intent<'_>, position: Position<'_>, timed: bool) {
+    let Position { entry, bucket, slot, distance, head } = position;
+    set_head(intent, entry.table, bucket, head.with_tag(slot, 0).bumped(), head);
+    for before in 1..=distance {
+        let passed = bucket_at(bucket + BUCKETS, BUCKETS - before);
+        change_high(intent, entry.table, passed, |head| {
+            head.with_overflow(head.overflow().saturating_sub(1))
+        });
+    }
+    intent.change_field(Field::Keys, |keys| keys - u64::from(keys as u32 != 0));
+    count_timed(intent, timed, false);
+}
+
+/// Will make of the version word of a bucket that keys pass what `change` makes of it, with the
+/// next version.
+#[inline(always)]
+fn change_high(
+    intent: &mut Intent<'_>,
+    table: Table<'_>,
+    bucket: usize,
+    change: impl FnOnce(Head) -> Head,
+) {
+    // Nothing there is about tags.
+    intent.change(table.high_offset(bucket), |high| change(Head { low: 0, high }).bumped().high);
+}
+
+/// The position as it will be after the commit, where the same intent changes another slot.
+pub fn after<'m>(intent: &Intent<'_>, position: Position<'m>) -> Position<'m> {
+    let (table, bucket) = (position.entry.table, position.bucket);
+    let low = intent.get(table.low_offset(bucket));
+    Position { head: Head { low, high: intent.get(table.high_offset(bucket)) }, ..position }
+}
+
 /// Will count one key more or less that has a deadline, if a key had none or has none then.
 #[inline(always)]
 pub fn count_timed(intent: &mut Intent<'_>, had: bool, has: bool) {
     if had != has {
-        let change = |timed: u64| if has { timed.wrapping_add(1) } else { timed.saturating_sub(1) };
+        let change = |timed: u64| match has {
+            true => timed.wrapping_add(1),
+            false => timed - u64::from(timed as u32 != 0),
+        };
         intent.change_field(Field::Timed, change);
     }
 }

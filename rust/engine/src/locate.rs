@@ -1,6 +1,7 @@
 //! Finding a key's slot, or the slot that it would get, under the shard's lock.
 
 use crate::directory::{self, Entry};
+use crate::element::ElementKey;
 use crate::group::SLOTS;
 use crate::hash::Hash;
 use crate::place::Place;
@@ -78,6 +79,11 @@ pub fn key_beside<'m>(
         }
         found
     })
+}
+
+/// Looks for an element of a list. The caller holds the lock.
+pub fn element<'m>(place: Place<'m>, hash: Hash, key: ElementKey) -> Result<Located<'m>, OpError> {
+    search(place, hash, |_, record| record.is_element_of(key))
 }
 
 /// Looks for the key of a record. The caller holds the lock.

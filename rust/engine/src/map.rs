@@ -10,14 +10,14 @@ use crate::kind::Kind;
 use crate::locate::{self, Located};
 use crate::number::Number;
 use crate::options::Options;
-use crate::place::{Field, Place};
+use crate::place::{Field, Place, unpair};
 use crate::read::{self, Seen};
 use crate::rebuild;
 use crate::record::Record;
 use crate::shard::{self, Locked, Placed};
 use crate::sink::Sink;
 use crate::stats::Stats;
-use crate::take::{Nothing, Noticing, Take, ToSink, ToSlice};
+use crate::take::{Nothing, Noticing, Take, ToSink, ToSlice, WithKind};
 use crate::walk;
 use shf_base::error::{OpError, OpenError};
 use shf_base::format::FileHeader;
@@ -41,7 +41,7 @@ pub struct Map {
     /// What recovery found when this handle was opened.
     recovered: Option<Repaired>,
     /// Looks that gets of this handle made again, in this process.
-    retries: AtomicU64,
+    pub(crate) retries: AtomicU64,
     /// Whether gets of this handle, in this process, have met a key with an age: then they are
     /// ready for it from the start. Those that are not are faster where keys have none.
     pub(crate) has_aged: AtomicBool,
@@ -220,7 +220,8 @@ impl Map {
     /// writer changed the key during the call: then it may hold a part of what the key had before.
     #[inline]
     pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
-        let found = self.read(self.hash(key), |record| record.key_is(key), ToSlice(&mut *into))?;
+        let take = WithKind(ToSlice(&mut *into));
+        let found = self.read(self.hash(key), |record| record.key_is(key), take)?;
         copied(found, into.len())
     }
 
@@ -283,14 +284,14 @@ impl Map {
     }
 
     /// Keys in the map: exact when nobody writes, else off by at most the writes that overlap with
-    /// the call. Keys that have expired count until they are reaped.
+    /// the call. Keys that have expired count until they are reaped. A list is one key.
     pub fn size(&self) -> u64 {
         self.places().map(Place::keys).sum()
     }
 
     /// Deletes every key that is there from the beginning to the end of the call, a bucket at a
     /// time; keys put meanwhile may stay. Returns how many it deleted, those among them that had
-    /// expired.
+    /// expired. A list is one key, and its elements go after all keys of its shard.
     pub fn clear(&self) -> Result<u64, OpError> {
         if self.is_read_only() {
             return Err(OpError::ReadOnly);
@@ -299,8 +300,9 @@ impl Map {
         for place in self.places() {
             erased +=
                 walk::buckets(place, &|| self.lock(place.shard()), |locked, table, bucket| {
-                    locked.clear_bucket(table, bucket, |_| true)
+                    locked.clear_bucket(table, bucket, |record| !record.is_element())
                 })?;
+            self.reap_orphans(place)?;
         }
         Ok(erased)
     }
@@ -320,7 +322,11 @@ impl Map {
             splits: sum(Field::Splits),
             repairs: sum(Field::Repairs),
             moved_records: sum(Field::Moved),
-            timed_keys: sum(Field::Timed),
+            timed_keys: self
+                .places()
+                .map(|place| u64::from(unpair(place.load(Field::Timed)).0))
+                .sum(),
+            elements: sum(Field::Elements),
             expired_keys: sum(Field::Expired),
             evicted_keys: if self.facts.evicting { sum(Field::Evicted) } else { 0 },
             retries: self.retries.load(Relaxed),
@@ -535,13 +541,14 @@ impl Map {
 /// The answer of a get to the front of a slice of `found_bytes`.
 #[inline(always)]
 pub(crate) fn copied(
-    found: Option<Result<u64, u64>>,
+    found: Option<(Result<u64, u64>, Kind)>,
     found_bytes: usize,
 ) -> Result<Option<usize>, OpError> {
-    match found {
-        None => Ok(None),
-        Some(Ok(len)) => Ok(Some(len as usize)),
-        Some(Err(needed_bytes)) => {
+    let Some((copied, kind)) = found else { return Ok(None) };
+    kind.expect_value()?;
+    match copied {
+        Ok(len) => Ok(Some(len as usize)),
+        Err(needed_bytes) => {
             Err(OpError::BufferTooSmall { needed_bytes, found_bytes: found_bytes as u64 })
         }
     }

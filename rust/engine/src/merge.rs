@@ -67,7 +67,7 @@ const SWAPPED: u64 = 1 << 49;
 #[inline(always)]
 pub fn step(memory: Memory<'_>) -> Result<(), OpError> {
     let place = memory.place;
-    let (keys, (_, top)) = (place.keys(), unpair(place.load(Field::Tops)));
+    let (keys, (_, top)) = (place.entries(), unpair(place.load(Field::Tops)));
     // A table and a page of the directory are the least there is.
     if top > 2 && keys < SPARSE_KEYS * (u64::from(top) - 1) {
         work(memory, keys)?;

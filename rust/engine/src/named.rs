@@ -12,7 +12,7 @@ use crate::record::Record;
 use crate::shard::Placed;
 use crate::short;
 use crate::sink::Sink;
-use crate::take::{KeyToSink, Nothing, Take, ToSink, ToSlice, WithStamp};
+use crate::take::{KeyToSink, Nothing, Take, ToSink, ToSlice, WithKind, WithStamp};
 use crate::uid::Uid;
 use shf_base::atomic::spin_hint;
 use shf_base::error::OpError;
@@ -39,7 +39,7 @@ impl Map {
     /// As `get_into`.
     #[inline]
     pub fn get_uid_into(&self, uid: Uid, into: &mut [u8]) -> Result<Option<usize>, OpError> {
-        let found = self.read_uid(uid, ToSlice(&mut *into))?;
+        let found = self.read_uid(uid, WithKind(ToSlice(&mut *into)))?;
         copied(found, into.len())
     }
 

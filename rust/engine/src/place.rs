@@ -8,7 +8,7 @@
 //! 2112  lock (half), suspect (half), pending intent entries, keys, dead units
 //! 2144  intent: 96 entries of address and value
 //! 3712  head, tops, free pages, rotors, evacuation, retired, reused, sweep
-//! 3776  splits, repairs, moved records, tables, chunks, expired keys
+//! 3776  splits, repairs, moved records, tables, chunks, expired keys, elements
 //! 3840  of durable maps: epoch, born, born before, freed, freed before, dead before
 //! 3904  index: gap, vacated, rest, kept, turn, pause; expiry: timed, hand
 //! 3968  holes, unsettled, rested, resting, rest began, walked
@@ -50,7 +50,8 @@ pub enum Field {
     Limits = 8,
     /// Committed entries of the intent; 0 when nothing is pending.
     Pending = LOCK_OFFSET + 8,
-    /// Keys in the shard, and in the upper half how many were born, which comes around.
+    /// Keys and elements of lists in the shard, and in the upper half how many were born, which
+    /// comes around.
     Keys = LOCK_OFFSET + 16,
     /// Units of records that are deleted or replaced and not used again.
     Dead = LOCK_OFFSET + 24,
@@ -67,6 +68,8 @@ pub enum Field {
     Chunks = COUNTERS_OFFSET + 32,
     /// Keys that had expired when they were deleted or replaced, since creation.
     Expired = COUNTERS_OFFSET + 40,
+    /// Elements of lists, those among them whose list is gone.
+    Elements = COUNTERS_OFFSET + 48,
     /// Page of the run that new records go to, plus one; 0: none yet.
     Head = MEMORY_OFFSET,
     /// Record pages handed out so far, and index pages in the upper half.
@@ -110,7 +113,7 @@ pub enum Field {
     Turn = INDEX_OFFSET + 32,
     /// Keys when a search of the whole directory found nothing to merge, plus one; 0: it goes on.
     Pause = INDEX_OFFSET + 40,
-    /// Keys that have a deadline.
+    /// Keys that have a deadline, and in the upper half elements whose list is gone (`orphans`).
     Timed = INDEX_OFFSET + 48,
     /// Place in the directory of the table in which the search for expired keys goes on, and in the
     /// upper half, the next of its slots (`expiry`).
@@ -290,10 +293,15 @@ impl<'m> Place<'m> {
         self.field(field).load(Acquire)
     }
 
-    /// Keys in the shard.
+    /// Keys and elements of lists in the shard: slots that are in use.
     #[inline(always)]
-    pub fn keys(self) -> u64 {
+    pub fn entries(self) -> u64 {
         unpair(self.load(Field::Keys)).0.into()
+    }
+
+    /// Keys in the shard; of a moment before or after a change that is under way.
+    pub fn keys(self) -> u64 {
+        self.entries().saturating_sub(self.load(Field::Elements))
     }
 
     /// The UID of a key's hash and its record's stamp.

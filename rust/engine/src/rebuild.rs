@@ -6,9 +6,10 @@
 //!    counters. The old index still stands, so a death here loses nothing that was there before;
 //! 3. the root says that the index is being rebuilt: from here on everybody else is told `Busy`;
 //! 4. all tables are forgotten, and each record gets a slot, by an intent of its own;
-//! 5. the root is opened again.
+//! 5. gaps in lists are closed (`gaps`);
+//! 6. the root is opened again.
 //!
-//! A death between 3 and 5 leaves the root closed, and the next locker begins at 1: by then the
+//! A death between 3 and 6 leaves the root closed, and the next locker begins at 1: by then the
 //! memory describes itself, so nothing depends on what is left of the index.
 //!
 //! After a crash of the machine all shards of a durable map are closed, by who attaches first, and
@@ -19,11 +20,12 @@
 use crate::arena;
 use crate::check::Violation;
 use crate::directory;
+use crate::gaps;
 use crate::growth::{self, Memory};
-use crate::hash::{DIRECTORY_BITS, Hash};
+use crate::hash::DIRECTORY_BITS;
 use crate::intent::{self, Intent};
 use crate::link;
-use crate::locate::{self, Position};
+use crate::locate::{self, Located, Position};
 use crate::place::{Field, LEVEL_ENTRIES, Place, pair, unpair};
 use crate::record::Record;
 use crate::run::Run;
@@ -71,10 +73,15 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
     let emptied = directory::emptied(place.load(Field::Root));
     place.store(Field::Root, emptied | closed | ROOT_REBUILDING);
     forget_tables(place);
+    if crashed {
+        gaps::narrow(place, &salvage.live)?;
+    }
     for &reference in &salvage.live {
         let older = link_record(memory, reference)?;
         salvage.lost.extend(older.filter(|_| !crashed));
     }
+    let lost = gaps::close(memory, &salvage.live)?;
+    salvage.lost.extend(lost.into_iter().filter(|_| !crashed));
     raise_births(place, &salvage.live, crashed);
     if crashed {
         end_quarantine(place);
@@ -249,7 +256,7 @@ fn forget_tables(place: Place<'_>) {
     let (_, born) = unpair(place.load(Field::Keys));
     place.store(Field::Keys, pair(0, born));
     let index = [Field::Tables, Field::Gap, Field::Rest, Field::Turn, Field::Pause];
-    for field in index.into_iter().chain([Field::Timed, Field::Hand]) {
+    for field in index.into_iter().chain([Field::Timed, Field::Hand, Field::Elements]) {
         place.store(field, 0);
     }
 }
@@ -284,12 +291,15 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
         return Err(place.corrupt(offset, "a record changed while its shard was locked"));
     };
     let hash = record.hash(place.secret());
-    let found = slot_for(memory, hash, record);
+    let found = slot_for(memory, || locate::key_of(place, hash, record));
     let mut intent = Intent::begin(place);
     let what = match found {
         Ok(Some(position)) => {
             record.revive(&mut intent, place);
             link::enter(&mut intent, place, position, hash, reference, record.shape.timed);
+            if record.is_element() {
+                intent.change_field(Field::Elements, |elements| elements.wrapping_add(1));
+            }
             intent.commit()?;
             return Ok(None);
         }
@@ -302,15 +312,14 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
     Ok(Some(Violation::new(place.shard(), offset, what.into())))
 }
 
-/// A free slot for a record; `None`: its key has one. A put gives up after two splits, and finds
+/// A free slot for a record that `locate` looks for; `None`: it has one. A put gives up after two splits, and finds
 /// its slot when it is made again, since these remain; so must this be, for as long as splits can
 /// help.
-fn slot_for<'m>(
+pub fn slot_for<'m>(
     memory: Memory<'m>,
-    hash: Hash,
-    record: Record<'m>,
+    locate: impl Fn() -> Result<Located<'m>, OpError>,
 ) -> Result<Option<Position<'m>>, OpError> {
-    let find = || link::free_slot(memory, || locate::key_of(memory.place, hash, record));
+    let find = || link::free_slot(memory, &locate);
     let mut found = find();
     for _ in 0..DIRECTORY_BITS {
         let Err(OpError::HashCollisions { shard }) = found else { break };

@@ -6,6 +6,9 @@
 //!     | key   | value  | type | live | large | 0 |   number:   | value: 8 bytes | key |
 //! ```
 //!
+//! A list (`list`) is laid out as a number is, its word in place; an element of one (`element`) as
+//! bytes are.
+//!
 //! Bit 35 says that the record is sealed, as all of a durable map are: the two words of its seal
 //! (`seal`) come right behind the header, before what is drawn above. Bit 34 says that it has a
 //! deadline (`age`): a word before the key, or before what large records and long keys have there,
@@ -24,10 +27,12 @@
 
 use crate::age::{Above, Deadline};
 use crate::class;
+use crate::element::{self, ElementKey};
 use crate::hash::Hash;
 use crate::intent::Intent;
 use crate::item::Item;
 use crate::kind::Kind;
+use crate::list::List;
 use crate::place::{Field, Place};
 use crate::quarantine;
 use crate::seal::{self, SEAL_BYTES, State, Words};
@@ -161,18 +166,16 @@ impl<'m> Record<'m> {
         place.region().prefetch(place.unit_offset(reference));
     }
 
-    /// The word with the deadline of the record at a reference, by its header alone; `None`: it has
-    /// none, or there is no record.
+    /// What the header alone says of the record at a reference: its type, and where the word with its
+    /// deadline is, if it has one. `None`: there is no record.
     #[inline(always)]
-    pub fn deadline_at(place: &Place<'m>, reference: u32) -> Option<Word<'m>> {
+    pub fn glance(place: &Place<'m>, reference: u32) -> Option<(Kind, Option<Word<'m>>)> {
         let bytes = place.record_bytes(reference)?;
         let header = bytes.word(0).load(Relaxed);
-        if header & TIMED == 0 {
-            return None;
-        }
         let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK)?;
         let word = deadline_word(header & SEALED != 0, kind);
-        (bytes.len() > word * 8).then(|| bytes.word(word))
+        let timed = header & TIMED != 0 && bytes.len() > word * 8;
+        Some((kind, timed.then(|| bytes.word(word))))
     }
 
     /// A value with a type, a large record, or one with a deadline or a long key.
@@ -185,7 +188,7 @@ impl<'m> Record<'m> {
         let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK)?;
         let lengths = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
         let ((key_len, value_len), key_at) = match header >> (KIND_SHIFT + 4) << (KIND_SHIFT + 4) {
-            0 if kind.is_number() => (lengths, front_bytes + 8),
+            0 if kind.is_in_place() => (lengths, front_bytes + 8),
             0 => (lengths, front_bytes),
             LARGE if lengths == (0, 0) && bytes.len() as u64 >= front_bytes + LENGTHS_BYTES => {
                 let word = (front_bytes / 8) as usize;
@@ -194,9 +197,11 @@ impl<'m> Record<'m> {
             }
             _ => return None,
         };
+        let is_element = kind == Kind::Element;
         if key_len.max(value_len) > PAYLOAD_BYTES_MAX
             || !kind.takes(value_len)
-            || large && kind.is_number()
+            || large && kind.is_in_place()
+            || is_element && (key_len != element::KEY_BYTES as u64 || timed)
         {
             return None;
         }
@@ -217,7 +222,7 @@ impl<'m> Record<'m> {
             let offset = place.unit_offset(reference);
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
-        let other = shape.kind.is_number() || shape.is_large() || shape.has_hash();
+        let other = shape.kind.is_in_place() || shape.is_large() || shape.has_hash();
         if other || shape.sealed || shape.timed {
             Record::write_other(*place, bytes, reference, &item.clone());
         } else {
@@ -236,7 +241,7 @@ impl<'m> Record<'m> {
             () => Above::Nothing,
         };
         let checksum = || {
-            let covered = if shape.kind.is_number() { &[] } else { item.value };
+            let covered = if shape.kind.is_in_place() { &[] } else { item.value };
             let content = |seed| Hash::of(covered, seed).0;
             seal::checksum(shape.seal_front(place, reference), item.hash.0, content)
         };
@@ -267,15 +272,40 @@ impl<'m> Record<'m> {
         (header & !LENGTH_MASK == GAP).then_some((header & LENGTH_MASK) as u32)
     }
 
-    /// Whether the record's key is `key`.
+    /// Whether the record is that of a key, and the key is `key`.
     #[inline(always)]
     pub fn key_is(self, key: &[u8]) -> bool {
-        self.shape.key_len == key.len() as u64 && self.bytes.equals(self.key_at / 8, key)
+        self.shape.key_len == key.len() as u64
+            && !self.is_element()
+            && self.bytes.equals(self.key_at / 8, key)
     }
 
-    /// Whether the record's key begins with `prefix`.
+    /// Whether the record is that of a key, and the key begins with `prefix`.
     pub fn key_begins_with(self, prefix: &[u8]) -> bool {
-        self.shape.key_len >= prefix.len() as u64 && self.bytes_are(self.key_at, prefix)
+        self.shape.key_len >= prefix.len() as u64
+            && !self.is_element()
+            && self.bytes_are(self.key_at, prefix)
+    }
+
+    /// Whether the record is an element of a list, and not one of a key.
+    #[inline(always)]
+    pub fn is_element(self) -> bool {
+        self.shape.kind == Kind::Element
+    }
+
+    /// Whether the record is the element with this key.
+    #[inline(always)]
+    pub fn is_element_of(self, key: ElementKey) -> bool {
+        self.is_element() && self.bytes.equals(self.key_at / 8, &key.bytes())
+    }
+
+    /// The key of an element; `None`: it is none.
+    pub fn element_key(self) -> Option<ElementKey> {
+        let mut bytes = [0; element::KEY_BYTES];
+        self.is_element().then(|| {
+            self.copy_key(&mut bytes);
+            ElementKey::of_bytes(bytes)
+        })
     }
 
     /// Whether the two records have the same key.
@@ -283,6 +313,7 @@ impl<'m> Record<'m> {
         let (mut ours, mut theirs) = ([0; PIECE_BYTES], [0; PIECE_BYTES]);
         let len = self.shape.key_len as usize;
         self.shape.key_len == other.shape.key_len
+            && self.is_element() == other.is_element()
             && (0..len).step_by(PIECE_BYTES).all(|from| {
                 let piece = PIECE_BYTES.min(len - from);
                 self.bytes.copy_out(self.key_at + from, &mut ours[..piece]);
@@ -295,8 +326,8 @@ impl<'m> Record<'m> {
     #[inline(always)]
     pub fn hash(self, secret: u64) -> Hash {
         let len = self.shape.key_len as usize;
-        if len > SHORT_KEY_BYTES {
-            return self.hash_of_longer(secret);
+        if len > SHORT_KEY_BYTES || self.is_element() {
+            return self.hash_of_other(secret);
         }
         let mut key = [0; SHORT_KEY_BYTES];
         for (word, to) in key.chunks_exact_mut(8).enumerate().take(len.div_ceil(8)) {
@@ -307,7 +338,10 @@ impl<'m> Record<'m> {
     }
 
     #[inline(never)]
-    fn hash_of_longer(self, secret: u64) -> Hash {
+    fn hash_of_other(self, secret: u64) -> Hash {
+        if let Some(key) = self.element_key() {
+            return key.hash(secret);
+        }
         if self.shape.has_hash() {
             return Hash(self.bytes.word(self.key_at / 8 - 1).load(Relaxed));
         }
@@ -319,7 +353,10 @@ impl<'m> Record<'m> {
 
     /// The hash of the record's key, computed whatever the key's length: for the checker.
     pub fn hash_of_key(self, secret: u64) -> Hash {
-        self.hash_bytes(secret, self.key_at, self.shape.key_len as usize)
+        match self.element_key() {
+            Some(key) => key.hash(secret),
+            None => self.hash_bytes(secret, self.key_at, self.shape.key_len as usize),
+        }
     }
 
     /// The hash of `len` bytes of the record.
@@ -340,10 +377,19 @@ impl<'m> Record<'m> {
     }
 
     /// Copies the value; `into` has its length. A number is one atomic load (acquire, with the
-    /// release of `change_number`).
+    /// release of `change_number`). Of a list, it is the length.
     #[inline(always)]
     pub fn copy_value(self, into: &mut [u8]) {
-        if self.shape.kind.is_number() {
+        if self.shape.kind.is_in_place() {
+            into.copy_from_slice(&self.value_in_place());
+        } else {
+            self.bytes.copy_out(self.value_at(), into);
+        }
+    }
+
+    /// Copies the value as it lies in the record; `into` has its length.
+    pub fn copy_stored(self, into: &mut [u8]) {
+        if self.shape.kind.is_in_place() {
             into.copy_from_slice(&self.number().to_le_bytes());
         } else {
             self.bytes.copy_out(self.value_at(), into);
@@ -355,8 +401,8 @@ impl<'m> Record<'m> {
         if self.shape.value_len != expected.len() as u64 {
             return false;
         }
-        if self.shape.kind.is_number() {
-            return self.number().to_le_bytes() == expected;
+        if self.shape.kind.is_in_place() {
+            return self.value_in_place() == expected;
         }
         self.bytes_are(self.value_at(), expected)
     }
@@ -374,8 +420,8 @@ impl<'m> Record<'m> {
 
     /// The hash of the value's bytes.
     pub fn hash_of_value(self, secret: u64) -> Hash {
-        if self.shape.kind.is_number() {
-            return Hash::of(&self.number().to_le_bytes(), secret);
+        if self.shape.kind.is_in_place() {
+            return Hash::of(&self.value_in_place(), secret);
         }
         self.hash_bytes(secret, self.value_at(), self.shape.value_len as usize)
     }
@@ -384,6 +430,66 @@ impl<'m> Record<'m> {
     #[inline(always)]
     fn value_at(self) -> usize {
         self.key_at + self.shape.key_len as usize
+    }
+
+    /// The value of a record that has one in place.
+    #[inline(always)]
+    fn value_in_place(self) -> [u8; 8] {
+        let word = self.number();
+        let value = match self.shape.kind {
+            Kind::List => List::of_word(word).count.into(),
+            _ => word,
+        };
+        value.to_le_bytes()
+    }
+
+    /// The list that the record is.
+    #[inline(always)]
+    pub fn list(self) -> List {
+        debug_assert!(self.shape.kind == Kind::List);
+        List::of_word(self.number())
+    }
+
+    /// Will change the list, and then the stamp, for the reason that `change_number` has. The
+    /// caller holds the lock.
+    pub fn set_list(self, intent: &mut Intent<'_>, place: Place<'_>, list: List) {
+        debug_assert!(self.shape.kind == Kind::List);
+        let offset = place.unit_offset(self.reference);
+        intent.set(offset + self.number_word() as u64 * UNIT_BYTES, list.word());
+        intent.set(offset, self.shape.header()[0] | self.stamp.next().bits() | LIVE);
+    }
+
+    /// Changes the list at once, and the stamp not, for who rebuilds the index.
+    pub fn mend_list(self, list: List) {
+        debug_assert!(self.shape.kind == Kind::List);
+        self.bytes.word(self.number_word()).store(list.word(), Release);
+    }
+
+    /// Will have an element be one with another index, for who rebuilds the index; `key` is the one
+    /// that it has now. The same intent changes its slot.
+    pub fn set_index(self, intent: &mut Intent<'m>, place: Place<'m>, key: ElementKey, index: u32) {
+        debug_assert!(self.is_element());
+        let (key, offset) = (ElementKey { index, ..key }, place.unit_offset(self.reference));
+        // The half of a word that the value, if there is one, goes on in.
+        let at = self.key_at / 8 + 1;
+        let mut word = self.bytes.word(at).load(Relaxed).to_ne_bytes();
+        word[..4].copy_from_slice(&key.bytes()[8..]);
+        intent.set(offset + at as u64 * UNIT_BYTES, u64::from_ne_bytes(word));
+        if self.shape.sealed {
+            let (words, hash) = (self.words(), key.hash(place.secret()));
+            let front = self.shape.seal_front(place, self.reference);
+            let content = |seed| self.hash_bytes(seed, self.value_at(), self.value_len()).0;
+            let checksum = seal::checksum(front, hash.0, content);
+            let state = self.bytes.word(words.state).load(Relaxed);
+            let tag = seal::tag(front, hash.0, self.stamp.generation());
+            intent.set(offset + words.checksum as u64 * UNIT_BYTES, checksum);
+            let state = State::decode(state).encode(tag);
+            intent.set(offset + words.state as u64 * UNIT_BYTES, state);
+        }
+    }
+
+    fn value_len(self) -> usize {
+        self.shape.value_len as usize
     }
 
     /// The 8 bytes of a number.
@@ -424,8 +530,9 @@ impl<'m> Record<'m> {
     /// Takes over how the key of another record was used, in a map that evicts. This one is not
     /// published yet, or the caller holds the lock.
     pub fn inherit_uses(place: &Place<'m>, reference: u32, old: Record<'m>) {
-        let new = Record::deadline_at(place, reference);
-        if let Some(new) = new.filter(|_| old.shape.timed) {
+        if let Some((_, Some(new))) = Record::glance(place, reference)
+            && old.shape.timed
+        {
             let uses = Uses::of_word(old.deadline_word().load(Relaxed));
             new.store(uses.in_word(new.load(Relaxed)), Release);
         }
@@ -467,7 +574,7 @@ impl<'m> Record<'m> {
             target.word(words.state).store(State::Written.encode(0), Relaxed);
             target.word(words.checksum).store(self.checksum(place, reference), Relaxed);
             copied = 3;
-            if self.shape.kind.is_number() {
+            if self.shape.kind.is_in_place() {
                 target.word(words.number).store(self.number(), Relaxed);
                 copied = 4;
             }
@@ -523,7 +630,7 @@ impl<'m> Record<'m> {
     /// The checksum that the record's seal has at a place.
     fn checksum(self, place: Place<'m>, reference: u32) -> u64 {
         let hash = self.sealed_hash(place);
-        let covered = !self.shape.kind.is_number();
+        let covered = !self.shape.kind.is_in_place();
         let len = if covered { self.shape.value_len as usize } else { 0 };
         let content = |seed| self.hash_bytes(seed, self.value_at(), len).0;
         seal::checksum(self.shape.seal_front(place, reference), hash.0, content)
@@ -635,7 +742,7 @@ fn write_long(bytes: Bytes<'_>, seal: Option<(Words, u64)>, above: Above, item: 
         (words[at.state], words[at.checksum]) = (State::Written.encode(0), checksum);
         len += 2;
     }
-    let number = if shape.kind.is_number() { value.try_into().ok() } else { None };
+    let number = if shape.kind.is_in_place() { value.try_into().ok() } else { None };
     if let Some(number) = number {
         words[seal.map_or(1, |(at, _)| at.number)] = u64::from_le_bytes(number);
         len += 1;

@@ -7,6 +7,7 @@
 
 use crate::block::Block;
 use crate::intent::Intent;
+use crate::orphans;
 use crate::place::{Field, Place, pair, unpair};
 use crate::record::Record;
 use crate::run::{self, Run};
@@ -73,6 +74,12 @@ impl Locked<'_> {
         let reference = place.page_unit(page);
         let block = Block { reference, units: 0, record: Record::at(&place, reference) };
         let Some((record, position, word)) = block.slot(place)? else { return Ok(false) };
+        if let Some((position, list)) = orphans::list_of(place, &record) {
+            // An element does not go without its list.
+            let word = position.entry.table.slot(position.bucket, position.slot);
+            self.erase(position, word, list, Erased::Evicted)?;
+            return self.evict_large(page);
+        }
         self.erase(position, word, record, Erased::Evicted)?;
         Ok(true)
     }

@@ -18,7 +18,7 @@ use shf_base::error::OpError;
 pub struct Pair<'a> {
     /// The key.
     pub key: &'a [u8],
-    /// The bytes of its value.
+    /// The bytes of its value. Of a list, its length: 8 bytes, little-endian.
     pub value: &'a [u8],
     /// The type of the value.
     pub kind: Kind,
@@ -234,7 +234,7 @@ fn copy_table<'s>(
             let Some(record) = Record::at(&place, reference) else {
                 return Err(place.corrupt(at, "slot without a record"));
             };
-            if locked.has_expired(&record) {
+            if locked.has_expired(&record) || record.is_element() {
                 continue;
             }
             *bytes_left = bytes_left

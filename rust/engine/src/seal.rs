@@ -49,16 +49,16 @@ pub struct Words {
     pub state: usize,
     /// The checksum.
     pub checksum: usize,
-    /// The number, of a record that is one.
+    /// The word in place, of a record that has one.
     pub number: usize,
 }
 
 impl Words {
     /// The words of a sealed record at a reference.
     #[inline(always)]
-    pub fn of(reference: u32, is_number: bool) -> Words {
+    pub fn of(reference: u32, is_in_place: bool) -> Words {
         const LAST: u32 = PAGE_UNITS as u32 - 3;
-        match (reference % PAGE_UNITS as u32 == LAST, is_number) {
+        match (reference % PAGE_UNITS as u32 == LAST, is_in_place) {
             (false, _) => Words { checksum: 1, state: 2, number: 3 },
             (true, true) => Words { state: 1, number: 2, checksum: 3 },
             (true, false) => Words { state: 1, checksum: 2, number: 3 },

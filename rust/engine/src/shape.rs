@@ -41,7 +41,7 @@ pub struct Shape {
 /// Where the word of the deadline lies, of a record that has one, counted from the header.
 #[inline(always)]
 pub(crate) fn deadline_word(sealed: bool, kind: Kind) -> usize {
-    1 + 2 * usize::from(sealed) + usize::from(kind.is_number())
+    1 + 2 * usize::from(sealed) + usize::from(kind.is_in_place())
 }
 
 impl Shape {
@@ -71,9 +71,9 @@ impl Shape {
         if shape.bytes() > limit_bytes {
             return Err(OpError::TooLarge { needed_bytes, limit_bytes, option: "max_bytes" });
         }
-        if kind.is_number() && shape.is_large() {
+        if kind.is_in_place() && shape.is_large() {
             let (needed_bytes, limit_bytes) = (shape.bytes(), class::SMALL_BYTES_MAX);
-            let option = "none: this is the limit for numbers";
+            let option = "none: this is the limit for numbers and lists";
             return Err(OpError::TooLarge { needed_bytes, limit_bytes, option });
         }
         Ok(shape)
@@ -126,7 +126,7 @@ impl Shape {
     /// Where the words of such a record's seal lie.
     #[inline(always)]
     pub(crate) fn words(self, reference: u32) -> Words {
-        Words::of(reference, self.kind.is_number())
+        Words::of(reference, self.kind.is_in_place())
     }
 
     /// The front that the checksum of such a record has at a place.

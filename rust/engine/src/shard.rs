@@ -24,10 +24,12 @@ use crate::hash::Hash;
 use crate::holes;
 use crate::intent::Intent;
 use crate::item::Item;
+use crate::kind::Kind;
 use crate::link;
 use crate::locate::{self, Located, Position};
 use crate::merge;
 use crate::number::Number;
+use crate::orphans;
 use crate::place::{Field, Place, pair};
 use crate::quarantine;
 use crate::rebuild;
@@ -35,7 +37,7 @@ use crate::record::Record;
 use crate::repair;
 use crate::room::Room;
 use crate::shape::Shape;
-use crate::table::{Table, bucket_at};
+use crate::table::Table;
 use crate::uid::Uid;
 use shf_base::atomic::Ordering::Relaxed;
 use shf_base::error::OpError;
@@ -54,9 +56,9 @@ pub struct Placed {
 }
 
 /// What an attempt to put came to.
-enum Attempt<'m> {
-    /// The key has its value, in the record at this reference.
-    Placed(Placed, u32),
+pub(crate) enum Attempt<'m, A> {
+    /// It is done.
+    Done(A),
     /// There is no slot for a new key, in the table that was found or because there is none.
     NoSlot(Located<'m>),
 }
@@ -301,7 +303,7 @@ impl<'m> Locked<'m> {
     /// A step of giving back what the shard does not need any more, after an operation that went
     /// well.
     #[inline(always)]
-    fn shrink(&self) {
+    pub(crate) fn shrink(&self) {
         holes::step(self.memory);
         // A damaged index is not this operation's business; an intent that it leaves is found.
         let _ = merge::step(self.memory);
@@ -312,32 +314,45 @@ impl<'m> Locked<'m> {
     pub(crate) fn put(&self, item: Item<'_>) -> Result<Placed, OpError> {
         compaction::step(self.memory, By::Put, item.hash);
         let (placed, reference) = match self.attempt(item) {
-            Ok(Attempt::Placed(placed, reference)) => (placed, reference),
+            Ok(Attempt::Done(placed)) => placed,
             // A copy: what others may point to is not kept in registers.
             failed => self.put_again(failed, &item.clone())?,
         };
         match placed.replaced || self.memory.place.load(Field::Credit) == 0 {
             true => self.reap(),
-            false => self.evict_behind(item.shape, reference),
+            false => self.evict_behind(item.shape, Some(reference)),
         }
         self.shrink();
         Ok(placed)
     }
 
-    /// Does what a failed attempt asks for, and attempts it again, as often as this is of use.
+    /// Puts an item again of which an attempt failed.
     #[cold]
     #[inline(never)]
     fn put_again(
         &self,
-        mut attempt: Result<Attempt<'m>, OpError>,
+        failed: Result<Attempt<'m, (Placed, u32)>, OpError>,
         item: &Item<'_>,
     ) -> Result<(Placed, u32), OpError> {
-        let (mut splits, mut room) = (0, Room::new(self, item.shape));
+        self.again(failed, item.shape, &mut || self.attempt(*item))
+    }
+
+    /// Does what a failed attempt asks for, and attempts it again, as often as this is of use.
+    /// `shape` is that of the largest record that it makes.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn again<A>(
+        &self,
+        mut attempt: Result<Attempt<'m, A>, OpError>,
+        shape: Shape,
+        attempt_again: &mut dyn FnMut() -> Result<Attempt<'m, A>, OpError>,
+    ) -> Result<A, OpError> {
+        let (mut splits, mut room) = (0, Room::new(self, shape));
         loop {
             // The intent is forgotten: what it was made from changes.
             holes::settle_forgotten(self.memory);
             let done = match attempt {
-                Ok(Attempt::Placed(placed, reference)) => return Ok((placed, reference)),
+                Ok(Attempt::Done(done)) => return Ok(done),
                 Ok(Attempt::NoSlot(found)) => {
                     link::make_slot(self.memory, found, &mut splits).map_err(|error| (error, true))
                 }
@@ -350,14 +365,14 @@ impl<'m> Locked<'m> {
                 }
                 done => done.map_err(|(error, _)| error)?,
             }
-            attempt = self.attempt(*item);
+            attempt = attempt_again();
         }
     }
 
     /// Allocates and writes the record before it looks where the key is: meanwhile its bucket comes
     /// from the memory (docs/decisions/0017-puts-write-first.md).
     #[inline(always)]
-    fn attempt(&self, item: Item<'_>) -> Result<Attempt<'m>, OpError> {
+    pub(crate) fn attempt(&self, item: Item<'_>) -> Result<Attempt<'m, (Placed, u32)>, OpError> {
         let (place, Item { hash, shape, key, .. }) = (self.memory.place, item);
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
@@ -382,6 +397,9 @@ impl<'m> Locked<'m> {
                 Record::publish(&mut intent, place, reference, shape, stamp, || hash);
                 link::redirect(&mut intent, place, position, word, reference);
                 link::count_timed(&mut intent, old.shape.timed, shape.timed);
+                if old.shape.kind == Kind::List || shape.kind == Kind::List {
+                    orphans::count_put(&mut intent, shape.kind, Some(old), !expired);
+                }
                 if expired {
                     intent.change_field(Field::Keys, |keys| keys.wrapping_add(pair(0, 1)));
                     directory::count_birth(&mut intent, place, born, stamp);
@@ -395,12 +413,15 @@ impl<'m> Locked<'m> {
                 Record::publish(&mut intent, place, reference, shape, stamp, || hash);
                 link::enter(&mut intent, place, position, hash, reference, shape.timed);
                 directory::count_birth(&mut intent, place, born, stamp);
+                if shape.kind == Kind::List {
+                    orphans::count_put(&mut intent, shape.kind, None, false);
+                }
                 (stamp, false)
             }
             none => return Ok(Attempt::NoSlot(none)),
         };
         intent.commit()?;
-        Ok(Attempt::Placed(Placed { replaced, uid: place.uid(hash, stamp) }, reference))
+        Ok(Attempt::Done((Placed { replaced, uid: place.uid(hash, stamp) }, reference)))
     }
 
     #[inline(always)]
@@ -412,25 +433,18 @@ impl<'m> Locked<'m> {
         why: Erased,
     ) -> Result<(), OpError> {
         let place = self.memory.place;
-        let Position { entry, bucket, slot, distance, head } = position;
-        let table = entry.table;
         let mut intent = Intent::begin(place);
-        link::set_head(&mut intent, table, bucket, head.with_tag(slot, 0).bumped(), head);
-        for before in 1..=distance {
-            let passed = bucket_at(bucket + crate::table::BUCKETS, crate::table::BUCKETS - before);
-            let head = table.head(passed);
-            let lowered = head.with_overflow(head.overflow().saturating_sub(1)).bumped();
-            intent.set(table.high_offset(passed), lowered.high);
-        }
-        intent.change_field(Field::Keys, |keys| keys - u64::from(keys as u32 != 0));
-        link::count_timed(&mut intent, old.shape.timed, false);
+        link::leave(&mut intent, position, old.shape.timed);
         if self.has_expired(&old) {
             intent.change_field(Field::Expired, |expired| expired.wrapping_add(1));
-        } else if why == Erased::Evicted {
+        } else if why == Erased::Evicted && old.shape.kind != Kind::Element {
             intent.change_field(Field::Evicted, |evicted| evicted.wrapping_add(1));
         }
         if why != Erased::Evicted && place.evicts() {
             intent.set_field(Field::Credit, 0);
+        }
+        if matches!(old.shape.kind, Kind::List | Kind::Element) {
+            orphans::count_deleted(&mut intent, old);
         }
         arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
         intent.commit()

@@ -41,7 +41,8 @@ pub fn find(
             let word = bucket.slot(slot);
             let seen = Seen::new(place, root, bucket, slot, word, head);
             let record = Record::at(place, place.slot_format().reference(word));
-            let uid = record.map(|record| place.uid(record.hash(secret), record.stamp));
+            let key = record.filter(|record| !record.is_element());
+            let uid = key.map(|record| place.uid(record.hash(secret), record.stamp));
             let deadline = record.and_then(Record::deadline);
             let expired = deadline.is_some_and(|deadline| deadline.is_over(clock::wall_ms()));
             if !seen.unchanged() {

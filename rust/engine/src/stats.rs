@@ -25,6 +25,8 @@ pub struct Stats {
     /// Keys that have an age, or had one before they were given one of for ever; in a map that
     /// evicts, all.
     pub timed_keys: u64,
+    /// Elements of lists, and what lists that are gone have left behind.
+    pub elements: u64,
     /// Keys that had expired when they were deleted or replaced, since creation.
     pub expired_keys: u64,
     /// Keys that were evicted because the map was full, since creation.

@@ -2,6 +2,7 @@
 
 use crate::age::Deadline;
 use crate::kind::Kind;
+use crate::list::List;
 use crate::read::Seen;
 use crate::record::Record;
 use crate::sink::Sink;
@@ -19,7 +20,7 @@ pub trait Take {
     fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer>;
 }
 
-/// The value, to a sink: the length, or that there was no memory.
+/// The value, to a sink: the length, or that there was no memory, or that it is a list.
 pub struct ToSink<'s, S>(pub &'s mut S);
 
 impl<S: Sink> Take for ToSink<'_, S> {
@@ -27,8 +28,10 @@ impl<S: Sink> Take for ToSink<'_, S> {
 
     #[inline(always)]
     fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
-        let copy = |room: &mut [u8]| record.copy_value(room);
-        to_sink(self.0, seen, record, record.shape.value_len as usize, copy)
+        if let Err(error) = record.shape.kind.expect_value() {
+            return seen.unchanged().then_some(Err(error));
+        }
+        copy_value(self.0, seen, record)
     }
 }
 
@@ -44,7 +47,8 @@ impl<S: Sink> Take for KeyToSink<'_, S> {
     }
 }
 
-/// Key and value, to two sinks, and type: their lengths, or that there was no memory.
+/// Key and value, to two sinks: their lengths, or that there was no memory. The value of a list is
+/// its length.
 pub struct PairToSinks<'s, K, V>(pub &'s mut K, pub &'s mut V);
 
 impl<K: Sink, V: Sink> Take for PairToSinks<'_, K, V> {
@@ -55,8 +59,18 @@ impl<K: Sink, V: Sink> Take for PairToSinks<'_, K, V> {
             Ok(key) => key,
             Err(error) => return Some(Err(error)),
         };
-        Some(ToSink(&mut *self.1).take(seen, record)?.map(|value| (key, value)))
+        Some(copy_value(&mut *self.1, seen, record)?.map(|value| (key, value)))
     }
+}
+
+#[inline(always)]
+fn copy_value(
+    sink: &mut impl Sink,
+    seen: &Seen<'_, '_>,
+    record: &Record<'_>,
+) -> Option<Result<usize, OpError>> {
+    let copy = |room: &mut [u8]| record.copy_value(room);
+    to_sink(sink, seen, record, record.shape.value_len as usize, copy)
 }
 
 #[inline(always)]
@@ -108,6 +122,19 @@ impl Take for Nothing {
     #[inline(always)]
     fn take(&mut self, seen: &Seen<'_, '_>, _: &Record<'_>) -> Option<()> {
         seen.unchanged().then_some(())
+    }
+}
+
+/// The list that the value is, with the stamp that its life is told by; or its type.
+pub struct ListOf;
+
+impl Take for ListOf {
+    type Answer = Result<(List, Stamp), OpError>;
+
+    fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
+        let kind = record.shape.kind;
+        let list = kind.expect(Kind::List).map(|()| (record.list(), record.stamp));
+        seen.unchanged().then_some(list)
     }
 }
 

@@ -86,7 +86,7 @@ impl Uid {
         Hash::of_parts(self.0 as u32, (self.0 >> SHARD_SHIFT) as u32)
     }
 
-    /// Whether a record of its shard is of the life that this names. Whoever reads without the lock
+    /// Whether a record of its shard is of the life that this names, and not an element of a list. Whoever reads without the lock
     /// has loaded the root before, and it has to be the same afterwards.
     #[inline(always)]
     pub(crate) fn names(self, record: &Record<'_>, place: &Place<'_>) -> bool {
@@ -100,6 +100,7 @@ impl Uid {
     pub(crate) fn names_quickly(self, record: &Record<'_>, place: &Place<'_>) -> bool {
         let shard_bits = place.geometry().shard_bits();
         generation(record.stamp, shard_bits) == self.0 >> SHARD_SHIFT >> shard_bits
+            && !record.is_element()
     }
 }
 

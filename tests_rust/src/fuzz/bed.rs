@@ -1,6 +1,6 @@
 //! A real map's bytes, to be damaged and made whole again.
 
-use super::run::{INTEGERS, KEYS, LARGE, integer_key, key, large_key};
+use super::run::{INTEGERS, KEYS, LARGE, LISTS, integer_key, key, large_key, list_key};
 use crate::damage::{Spot, Target};
 use crate::{Random, assert_sound};
 use shf_base::format::FileHeader;
@@ -119,6 +119,13 @@ fn fill(map: &Map, contents: Contents) {
     }
     (0..keys).step_by(3).for_each(|n| assert_eq!(map.delete(&key(n)), Ok(true)));
     assert_eq!(map.delete(&large_key(1)), Ok(true));
+    for list in 0..LISTS {
+        for n in 0..10 * list {
+            map.push(&list_key(list), &vec![4; n as usize * 7]).expect("there is room");
+        }
+    }
+    // What it leaves behind waits for the hand.
+    assert_eq!(map.delete(&list_key(2)), Ok(true));
     if contents == Contents::Full {
         let mut more = KEYS..;
         let put = |n: u64| map.put(&key(n), &[6; 200][..n as usize % 200]);

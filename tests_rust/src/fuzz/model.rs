@@ -1,11 +1,17 @@
 //! What a sound map has to answer.
 
-use shf_engine::{Map, OpError};
-use std::collections::HashMap;
+use shf_engine::{Elements, Kind, Map, OpError};
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 
+/// What a key has.
+enum Held {
+    Value(Vec<u8>),
+    List(VecDeque<Vec<u8>>),
+}
+
 /// The contents of a map that the checker found sound, as a plain map.
-pub struct Model(HashMap<Vec<u8>, Vec<u8>>);
+pub struct Model(HashMap<Vec<u8>, Held>);
 
 impl Model {
     /// The model of a sound map; panics when walk, count and gets contradict each other.
@@ -13,8 +19,13 @@ impl Model {
         // Damage may have given a key a deadline that is over, which only the size tells of.
         assert!(map.reap().is_ok(), "a sound map");
         let mut pairs = HashMap::new();
-        let walked = map.for_each(&mut |key, value| {
-            assert!(pairs.insert(key.to_vec(), value.to_vec()).is_none(), "{} twice", name(key));
+        let walked = map.for_each_with(b"", &mut |pair| {
+            let key = pair.key;
+            let held = match pair.kind {
+                Kind::List => Held::List(elements(map, key).expect("a sound map").into()),
+                _ => Held::Value(pair.value.to_vec()),
+            };
+            assert!(pairs.insert(key.to_vec(), held).is_none(), "{} twice", name(key));
             true
         });
         assert_eq!(walked, Ok(()), "a walk over a sound map");
@@ -22,20 +33,25 @@ impl Model {
         let model = Model(pairs);
         let mut value = Vec::new();
         for (key, expected) in &model.0 {
+            let Held::Value(expected) = expected else { continue };
             assert_eq!(
                 map.get(key, &mut value),
                 Ok(true),
                 "get of {}, which a walk visited",
                 name(key)
             );
-            assert!(&value == expected, "value of {}", name(key));
+            assert!(value == *expected, "value of {}", name(key));
         }
         model
     }
 
     /// Judges a get.
     pub fn got(&self, key: &[u8], answer: Result<Option<&[u8]>, OpError>) {
-        let right = Ok(self.0.get(key).map(Vec::as_slice));
+        let right = match self.0.get(key) {
+            Some(Held::Value(value)) => Ok(Some(&value[..])),
+            Some(Held::List(_)) => Err(WRONG),
+            None => Ok(None),
+        };
         assert!(
             answer == right,
             "get of {}: {:?}, not {:?} bytes",
@@ -49,7 +65,7 @@ impl Model {
     pub fn got_into(&self, key: &[u8], buffer: &[u8], answer: Result<Option<usize>, OpError>) {
         let found_bytes = buffer.len() as u64;
         match (self.0.get(key), answer) {
-            (Some(value), Err(OpError::BufferTooSmall { needed_bytes, .. })) => {
+            (Some(Held::Value(value)), Err(OpError::BufferTooSmall { needed_bytes, .. })) => {
                 assert_eq!(needed_bytes, value.len() as u64, "{}", name(key));
                 assert!(needed_bytes > found_bytes, "{needed_bytes} bytes fit");
             }
@@ -71,13 +87,16 @@ impl Model {
     pub fn put(&mut self, key: &[u8], value: &[u8], answer: Result<bool, OpError>) {
         let there = self.0.contains_key(key);
         if may_be(answer, &there, "put of", key) {
-            self.0.insert(key.to_vec(), value.to_vec());
+            self.0.insert(key.to_vec(), Held::Value(value.to_vec()));
         }
     }
 
     /// Judges an addition, and makes it.
     pub fn add(&mut self, key: &[u8], delta: i64, answer: Result<i64, OpError>) {
-        let integer = |value: &Vec<u8>| value.as_slice().try_into().map(i64::from_le_bytes).ok();
+        let integer = |held: &Held| match held {
+            Held::Value(value) => value.as_slice().try_into().map(i64::from_le_bytes).ok(),
+            Held::List(_) => None,
+        };
         let old = self.0.get(key).map(integer);
         match (old, answer) {
             // No integer has a key as long as that.
@@ -90,7 +109,7 @@ impl Model {
             (old, answer) => {
                 let sum = old.flatten().unwrap_or(0).wrapping_add(delta);
                 if may_be(answer, &sum, "add to", key) {
-                    self.0.insert(key.to_vec(), sum.to_le_bytes().into());
+                    self.0.insert(key.to_vec(), Held::Value(sum.to_le_bytes().into()));
                 }
             }
         }
@@ -101,11 +120,66 @@ impl Model {
         assert_eq!(answer, Ok(self.0.remove(key).is_some()), "delete of {}", name(key));
     }
 
+    /// Judges a push, and makes it.
+    pub fn push(&mut self, key: &[u8], element: &[u8], front: bool, answer: Result<u64, OpError>) {
+        let list = match self.0.get_mut(key) {
+            Some(Held::Value(_)) => {
+                return assert!(matches!(answer, Err(OpError::WrongType { .. })), "{answer:?}");
+            }
+            Some(Held::List(list)) => Some(list),
+            None => None,
+        };
+        let len = list.as_ref().map_or(0, |list| list.len() as u64);
+        if !may_be(answer, &(len + 1), "push to", key) {
+            return;
+        }
+        let held = self.0.entry(key.to_vec()).or_insert(Held::List(VecDeque::new()));
+        let Held::List(list) = held else { return };
+        match front {
+            true => list.push_front(element.to_vec()),
+            false => list.push_back(element.to_vec()),
+        }
+    }
+
+    /// Judges a pop, and makes it.
+    pub fn pop(&mut self, key: &[u8], front: bool, answer: Result<Option<Vec<u8>>, OpError>) {
+        let expected = match self.0.get_mut(key) {
+            Some(Held::Value(_)) => {
+                return assert!(matches!(answer, Err(OpError::WrongType { .. })), "{answer:?}");
+            }
+            Some(Held::List(list)) if front => list.pop_front(),
+            Some(Held::List(list)) => list.pop_back(),
+            None => None,
+        };
+        assert!(answer == Ok(expected), "pop of {}", name(key));
+        if matches!(self.0.get(key), Some(Held::List(list)) if list.is_empty()) {
+            self.0.remove(key);
+        }
+    }
+
+    /// Judges a range of all.
+    pub fn range(&self, key: &[u8], answer: Result<Vec<Vec<u8>>, OpError>) {
+        match self.0.get(key) {
+            Some(Held::Value(_)) => assert!(matches!(answer, Err(OpError::WrongType { .. }))),
+            Some(Held::List(list)) => assert!(answer.is_ok_and(|all| *list == all)),
+            None => assert!(answer.is_ok_and(|all| all.is_empty())),
+        }
+    }
+
     /// Judges a clear, and makes it.
     pub fn clear(&mut self, answer: Result<u64, OpError>) {
         assert_eq!(answer, Ok(self.0.len() as u64), "clear");
         self.0.clear();
     }
+}
+
+const WRONG: OpError = OpError::WrongType { expected: "bytes", found: "list" };
+
+/// All elements of a list.
+pub fn elements(map: &Map, key: &[u8]) -> Result<Vec<Vec<u8>>, OpError> {
+    let mut elements = Elements::new();
+    map.range(key, 0, i64::MAX, &mut elements)?;
+    Ok(elements.iter().map(<[u8]>::to_vec).collect())
 }
 
 /// Whether a sound map did what it should; else it must be too full for it, and has done nothing.

@@ -2,7 +2,7 @@
 
 use super::bed::Bed;
 use super::input::Input;
-use super::model::Model;
+use super::model::{Model, elements};
 use crate::damage::{AREAS, Area, Choices, Target, half, word};
 use shf_base::format::{HEADER_BYTES, LOCK_OFFSET, SUSPECT_OFFSET};
 use shf_base::open::Access;
@@ -16,6 +16,8 @@ pub const KEYS: u64 = 600;
 pub const LARGE: u64 = 4;
 /// Integers.
 pub const INTEGERS: u64 = 8;
+/// Lists.
+pub const LISTS: u64 = 4;
 /// Keys of a batch: more than a group.
 const MANY: u64 = 40;
 /// An age that no run reaches.
@@ -50,6 +52,11 @@ pub fn large_key(number: u64) -> Vec<u8> {
 /// The key of an integer.
 pub fn integer_key(number: u64) -> Vec<u8> {
     format!("integer {number}").into_bytes()
+}
+
+/// The key of a list.
+pub fn list_key(number: u64) -> Vec<u8> {
+    format!("list {number}").into_bytes()
 }
 
 /// Restores the bed, and does what the input says. Panics when an answer is wrong.
@@ -96,7 +103,8 @@ impl Run<'_> {
         }
         match choice {
             0..8 => self.damage(),
-            8 | 9 => self.get(),
+            8 => self.get(),
+            9 => self.list(),
             10 => self.sync(),
             11 => self.get_into(),
             12 if self.input.below(2) == 0 => self.touch(),
@@ -110,6 +118,7 @@ impl Run<'_> {
             26 | 27 => self.verify(),
             28 => self.repair(),
             29 | 30 => self.attach(choice == 29),
+            _ if self.input.below(2) == 0 => self.list(),
             _ => self.many(),
         }
     }
@@ -247,6 +256,49 @@ impl Run<'_> {
         let answer = self.writer.add(&key, delta);
         if let Some(model) = &mut self.model {
             model.add(&key, delta, answer);
+        }
+    }
+
+    /// Pushes, pops and a range of a list, or of a key that is something else.
+    fn list(&mut self) {
+        let key = match self.input.below(8) {
+            0 => self.key(),
+            number => list_key(number % LISTS),
+        };
+        for _ in 0..1 + self.input.below(8) {
+            let (front, mut found) = (self.input.below(2) == 0, Vec::new());
+            let draw = self.input.below(8);
+            match draw {
+                0..4 => {
+                    let element = vec![5; self.input.below(1 << (draw * 4 + 2)) as usize];
+                    let answer = match front {
+                        true => self.writer.unshift(&key, &element),
+                        false => self.writer.push(&key, &element),
+                    };
+                    if let Some(model) = &mut self.model {
+                        model.push(&key, &element, front, answer);
+                    }
+                }
+                4..7 => {
+                    let answer = match front {
+                        true => self.writer.shift(&key, &mut found),
+                        false => self.writer.pop(&key, &mut found),
+                    };
+                    if let Some(model) = &mut self.model {
+                        model.pop(&key, front, answer.map(|len| len.map(|_| found)));
+                    }
+                }
+                _ => {
+                    let _ = self.map().length(&key);
+                    let answer = elements(self.map(), &key);
+                    if let Some(model) = &self.model {
+                        model.range(&key, answer);
+                    }
+                }
+            }
+        }
+        if self.input.below(8) == 0 {
+            self.delete_key(&key);
         }
     }
 

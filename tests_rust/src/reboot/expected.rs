@@ -1,6 +1,7 @@
 //! What each key may have after a crash.
 
 use crate::reboot::desk::{Answer, Desks, MEMBERS};
+use crate::reboot::list::ListTrack;
 use crate::reboot::script::{Call, Script};
 use crate::reboot::state::State;
 use std::collections::BTreeMap;
@@ -12,8 +13,10 @@ pub struct Expected(pub BTreeMap<Vec<u8>, Possible>);
 /// The states that a key may have, and how it came to that.
 #[derive(Clone, Debug, Default)]
 pub struct Possible {
-    /// At least one.
+    /// At least one, unless it is a list.
     pub states: Vec<State>,
+    /// Of a list.
+    pub list: Option<ListTrack>,
     /// What it had at first, then what was called about it; for messages.
     pub story: Vec<String>,
 }
@@ -47,7 +50,8 @@ struct Track {
 
 impl Track {
     fn new(states: &[State]) -> Track {
-        let since = Possible { states: states.to_vec(), story: vec![format!("{states:?}")] };
+        let (story, list) = (vec![format!("{states:?}")], None);
+        let since = Possible { states: states.to_vec(), list, story };
         Track { now: states.to_vec(), since }
     }
 
@@ -84,6 +88,13 @@ impl Expected {
         let tracks =
             self.0.iter().map(|(key, possible)| (key.clone(), Track::new(&possible.states)));
         let mut tracks: BTreeMap<_, _> = tracks.collect();
+        let mut lists = BTreeMap::new();
+        for (key, possible) in &self.0 {
+            if let Some(list) = &possible.list {
+                tracks.remove(key);
+                lists.insert(key.clone(), (list.clone(), vec![format!("{list:?}")]));
+            }
+        }
         for script in scripts {
             let member = script.member;
             let desk = desks.of(member);
@@ -91,6 +102,17 @@ impl Expected {
                 let known = before < cut.acknowledged[member];
                 let answer = if known { desk.answer(before) } else { Answer::Unknown };
                 let promised = before < cut.promised[member];
+                let of_list = call.list().map(|list| script.list_key(list));
+                let touched: Vec<_> = match (of_list, call) {
+                    (Some(key), _) => vec![lists.entry(key).or_default()],
+                    (None, Call::Clear) => lists.values_mut().collect(),
+                    _ => Vec::new(),
+                };
+                for (list, story) in touched {
+                    list.apply(call, answer, promised);
+                    let survives = if promised { ", promised" } else { "" };
+                    story.push(format!("{before}: {call:?}: {answer:?}{survives}"));
+                }
                 match (call, call.key()) {
                     (_, Some(key)) => tracks
                         .entry(script.key(key))
@@ -105,7 +127,10 @@ impl Expected {
                 }
             }
         }
-        Expected(tracks.into_iter().map(|(key, track)| (key, track.since)).collect())
+        let lists = lists.into_iter().map(|(key, (list, story))| {
+            (key, Possible { states: Vec::new(), list: Some(list), story })
+        });
+        Expected(tracks.into_iter().map(|(key, track)| (key, track.since)).chain(lists).collect())
     }
 
     /// The states that a key may have.

@@ -4,8 +4,9 @@ use crate::Random;
 use crate::map_file::MapFile;
 use crate::reboot::engine;
 use crate::reboot::expected::{Expected, Possible};
+use crate::reboot::list::ListTrack;
 use crate::reboot::state::State;
-use shf_engine::{Map, OpError};
+use shf_engine::{Elements, Kind, Map, OpError};
 use std::collections::BTreeMap;
 
 /// Keys that are put into a map to see whether it works.
@@ -17,15 +18,31 @@ pub type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 /// All keys and values, by a walk.
 pub fn contents(map: &Map) -> Result<Contents, String> {
     let (mut all, mut twice) = (Contents::new(), None);
-    let walked = map.for_each(&mut |key, value| {
-        let other = all.insert(key.to_vec(), value.to_vec());
-        twice = twice.take().or(other.map(|_| key.to_vec()));
+    let walked = map.for_each_with(b"", &mut |pair| {
+        let mut value = pair.value.to_vec();
+        if pair.kind == Kind::List {
+            value.extend(elements(map, pair.key).unwrap_or_default().concat());
+        }
+        let other = all.insert(pair.key.to_vec(), value);
+        twice = twice.take().or(other.map(|_| pair.key.to_vec()));
         true
     });
     walked.map_err(|error| format!("walking: {error}"))?;
     match twice {
         Some(key) => Err(format!("{}: is there twice", short(&key))),
         None => Ok(all),
+    }
+}
+
+/// The elements of a list.
+fn elements(map: &Map, key: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let mut elements = Elements::new();
+    let read = map.range(key, 0, i64::MAX, &mut elements);
+    read.map_err(|error| format!("{}: a range: {error}", short(key)))?;
+    let length = map.length(key).map_err(|error| error.to_string())?;
+    match elements.len() as u64 == length {
+        true => Ok(elements.iter().map(<[u8]>::to_vec).collect()),
+        false => Err(format!("{}: {} elements, not {length}", short(key), elements.len())),
     }
 }
 
@@ -42,6 +59,18 @@ pub fn settle(map: &Map, expected: &Expected) -> Result<Expected, String> {
     }
     let (mut settled, mut value) = (Expected::default(), Vec::new());
     for (key, possible) in &expected.0 {
+        if let Some(list) = &possible.list {
+            let there = list.settle(&elements(map, key)?).map_err(|what| {
+                format!(
+                    "{}: {what}; what was called:\n  {}",
+                    short(key),
+                    possible.story.join("\n  ")
+                )
+            })?;
+            let list = Some(ListTrack::of(there));
+            settled.0.insert(key.clone(), Possible { list, ..Possible::default() });
+            continue;
+        }
         let walked = found.get(key).map(|value| &value[..]);
         let there = map.get(key, &mut value).map_err(|error| format!("getting: {error}"))?;
         if there.then_some(&value[..]) != walked {
@@ -56,7 +85,7 @@ pub fn settle(map: &Map, expected: &Expected) -> Result<Expected, String> {
             return Err(format!("{}: {what}", short(key)));
         }
         let story = Vec::new();
-        settled.0.insert(key.clone(), Possible { states: fitting, story });
+        settled.0.insert(key.clone(), Possible { states: fitting, list: None, story });
     }
     Ok(settled)
 }

@@ -3,6 +3,7 @@
 use crate::map_file::MapFile;
 use crate::process;
 use crate::reboot::desk::{Answer, Desk, Desks, Stop};
+use crate::reboot::list::bytes;
 use crate::reboot::script::{Call, Script};
 use crate::reboot::{engine, flush, stepping};
 use shf_engine::{Age, Map, OpError, Options, Value};
@@ -74,6 +75,11 @@ fn perform(
         Call::Put(key, value) => put(map, &script.key(*key), &value.bytes()),
         Call::Add(key, delta) => map.add(&script.key(*key), *delta).map(drop),
         Call::Delete(key) => map.delete(&script.key(*key)).map(drop),
+        Call::Push(list, value) => map.push(&script.list_key(*list), &bytes(value)).map(drop),
+        Call::Unshift(list, value) => map.unshift(&script.list_key(*list), &bytes(value)).map(drop),
+        Call::Pop(list) => map.pop(&script.list_key(*list), &mut Vec::new()).map(drop),
+        Call::Shift(list) => map.shift(&script.list_key(*list), &mut Vec::new()).map(drop),
+        Call::End(list) => map.delete(&script.list_key(*list)).map(drop),
         Call::Clear => map.clear().map(drop),
         Call::Sync => sync(map, file, desks, desk),
     };

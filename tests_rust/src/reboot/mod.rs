@@ -14,7 +14,7 @@
 //! *The promise.* Before a child calls `sync` it notes which calls of all children were
 //! acknowledged; when it returned, that is what is promised (`desk`). A key has one of the values
 //! that it had at this moment or later (`expected`); a key that nobody called anything about since
-//! has exactly the one.
+//! has exactly the one. A list has what `list` says.
 //!
 //! Calls follow from a seed (`script`), so parent and child need not tell each other what they
 //! were. `conductor` lets one child or several work and stop, `record` keeps what was seen
@@ -28,6 +28,7 @@ pub mod engine;
 pub mod expected;
 pub mod flush;
 pub mod judge;
+pub mod list;
 pub mod member;
 pub mod mixture;
 pub mod record;

@@ -14,6 +14,16 @@ pub enum Call {
     Add(u64, i64),
     /// Deletes a key.
     Delete(u64),
+    /// Adds an element to the list of this number, behind the last one.
+    Push(u64, Value),
+    /// Before the first one.
+    Unshift(u64, Value),
+    /// Takes the last one away.
+    Pop(u64),
+    /// Takes the first one away.
+    Shift(u64),
+    /// Deletes the list.
+    End(u64),
     /// Deletes all keys, those of others as well.
     Clear,
     /// Makes all that was acknowledged survive.
@@ -29,7 +39,7 @@ impl Call {
             (Call::Add(_, delta), State::Integer(sum)) => Some(State::Integer(sum + delta)),
             (Call::Add(..), State::Bytes(_)) => None,
             (Call::Delete(_) | Call::Clear, _) => Some(State::Absent),
-            (Call::Sync, before) => Some(before),
+            (_, before) => Some(before),
         }
     }
 
@@ -37,7 +47,16 @@ impl Call {
     pub fn key(&self) -> Option<u64> {
         match self {
             Call::Put(key, _) | Call::Add(key, _) | Call::Delete(key) => Some(*key),
-            Call::Clear | Call::Sync => None,
+            _ => None,
+        }
+    }
+
+    /// The number of the list that it is about, if it is about one.
+    pub fn list(&self) -> Option<u64> {
+        match self {
+            Call::Push(list, _) | Call::Unshift(list, _) => Some(*list),
+            Call::Pop(list) | Call::Shift(list) | Call::End(list) => Some(*list),
+            _ => None,
         }
     }
 }
@@ -53,6 +72,8 @@ pub struct Habits {
     pub adds: u64,
     /// As well.
     pub deletes: u64,
+    /// As well, of calls on lists.
+    pub lists: u64,
     /// As well.
     pub clears: u64,
     /// As well.
@@ -70,6 +91,7 @@ impl Habits {
             puts: pick(&[40, 80, 120]),
             adds: pick(&[0, 5, 20]),
             deletes: pick(&[5, 20, 60]),
+            lists: pick(&[20, 60, 120]),
             clears: pick(&[0, 0, 1]),
             syncs: pick(&[1, 3, 10]),
             large: pick(&[0, 1, 1, 6]),
@@ -83,7 +105,7 @@ impl Habits {
 
     /// Those of a child that does nothing but sync.
     pub const SYNCS: Habits =
-        Habits { keys: 1, puts: 0, adds: 0, deletes: 0, clears: 0, syncs: 1, large: 0 };
+        Habits { keys: 1, puts: 0, adds: 0, deletes: 0, lists: 0, clears: 0, syncs: 1, large: 0 };
 }
 
 /// All calls of a child, and the keys they are about.
@@ -123,12 +145,17 @@ impl Script {
         key.resize(key.len() + len as usize, number as u8);
         key
     }
+
+    /// The key of the list of a number.
+    pub fn list_key(&self, number: u64) -> Vec<u8> {
+        format!("{}:list {number}", self.member).into_bytes()
+    }
 }
 
 fn call(habits: &Habits, random: &mut Random) -> Call {
-    let Habits { keys, puts, adds, deletes, clears, syncs, .. } = *habits;
+    let Habits { keys, puts, adds, deletes, lists, clears, syncs, .. } = *habits;
     let key = random.below(keys);
-    let mut left = random.below(puts + adds + deletes + clears + syncs);
+    let mut left = random.below(puts + adds + deletes + lists + clears + syncs);
     let mut is = |share: u64| {
         let hit = left < share;
         left = left.wrapping_sub(share);
@@ -147,7 +174,22 @@ fn call(habits: &Habits, random: &mut Random) -> Call {
     if is(deletes) {
         return Call::Delete(if random.below(8) == 0 { keys + key % 7 } else { key });
     }
+    if is(lists) {
+        return call_of_list(habits, random);
+    }
     if is(clears) { Call::Clear } else { Call::Sync }
+}
+
+/// A few lists, of which some grow, some are short and end often.
+fn call_of_list(habits: &Habits, random: &mut Random) -> Call {
+    let list = random.below(5);
+    match random.below(20 + list * 2) {
+        0..5 => Call::Pop(list),
+        5..9 => Call::Shift(list),
+        9 if list.is_multiple_of(2) => Call::End(list),
+        draw if draw % 3 == 0 => Call::Unshift(list, value(habits, random)),
+        _ => Call::Push(list, value(habits, random)),
+    }
 }
 
 /// Lengths are often the same, so that memory is used again as it is.
@@ -174,8 +216,16 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_its_script_and_scripts_have_all_kinds_of_calls() {
-        let habits =
-            Habits { keys: 100, puts: 5, adds: 5, deletes: 5, clears: 5, syncs: 5, large: 2 };
+        let habits = Habits {
+            keys: 100,
+            puts: 5,
+            adds: 5,
+            deletes: 5,
+            lists: 5,
+            clears: 5,
+            syncs: 5,
+            large: 2,
+        };
         let of = |seed| Script::new(0, &habits, 500, &mut Random::new(seed)).calls;
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));

@@ -1,9 +1,10 @@
 //! What the logs of a round say about each key, and whether an order explains it.
 
 use super::keys::Key;
+use super::lists::{self, LISTS};
 use super::log::{Entry, NOTHING, REFUSED, TOO_LONG, TORN, What};
 use super::plan::Report;
-use crate::history::{Call, Event, linearizable_from};
+use crate::history::{Call, Event, ListCall, linearizable_from};
 
 /// A key as the judge read it between two rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +20,19 @@ pub struct Reading {
 /// How often one clear is believed to delete a key.
 const CLEARINGS_MAX: u32 = 3;
 
-/// The calls of a round, by key.
-pub struct Calls(Vec<(Key, Event)>);
+/// The calls of a round.
+#[derive(Default)]
+pub struct Calls {
+    /// By key.
+    keys: Vec<(Key, Event)>,
+    /// Those on lists, by their keys.
+    pub lists: Vec<(Key, Event<ListCall>)>,
+}
 
 impl Calls {
     /// Those of the logs of all seats. `Err`: a value is torn.
     pub fn of(seats: &[Vec<Entry>], keys: u64, report: &mut Report) -> Result<Calls, String> {
-        let mut calls = Calls(Vec::new());
+        let mut calls = Calls::default();
         for (seat, entries) in seats.iter().enumerate() {
             if let Some(entry) = entries.iter().find(|entry| entry.answer == TORN) {
                 return Err(format!("seat {seat}: a value is not what was put: {entry:?}"));
@@ -35,7 +42,10 @@ impl Calls {
                 match entry.what {
                     What::Scan => calls.add_unseen(entry, &entries[index + 1..], keys),
                     What::Clear => calls.add_to_all(*entry, keys),
-                    _ => calls.0.extend(event(entry).map(|event| (entry.key, event))),
+                    _ => {
+                        calls.keys.extend(event(entry).map(|event| (entry.key, event)));
+                        calls.lists.extend(lists::event(entry).map(|event| (entry.key, event)));
+                    }
                 }
             }
         }
@@ -55,7 +65,7 @@ impl Calls {
         }
         let event = Event { begun: scan.begun, ended: scan.ended, call: Call::Get(None) };
         let unseen = (0..keys).filter(|&key| !seen[key as usize]);
-        self.0.extend(unseen.map(|key| (Key(key), event)));
+        self.keys.extend(unseen.map(|key| (Key(key), event)));
     }
 
     /// A clear deletes each key at some time of it; where a table is begun anew, because it was
@@ -65,23 +75,26 @@ impl Calls {
         let ended = if clear.answer == REFUSED { u64::MAX } else { clear.ended };
         let event = Event { begun: clear.begun, ended, call: Call::Delete(None) };
         for _ in 0..CLEARINGS_MAX {
-            self.0.extend((0..keys).map(|key| (Key(key), event)));
+            self.keys.extend((0..keys).map(|key| (Key(key), event)));
+            let of_list = Event { begun: clear.begun, ended, call: ListCall::Delete(None) };
+            let lists = (0..LISTS).map(|list| lists::key(keys, list));
+            self.lists.extend(lists.map(|key| (key, of_list)));
         }
     }
 
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.0.len() as u64
+        (self.keys.len() + self.lists.len()) as u64
     }
 
     /// Whether an order explains all calls, from one reading of all keys to the next.
     pub fn judge(mut self, before: &[Reading], after: &[Reading]) -> Result<(), String> {
         for (key, reading) in after.iter().enumerate() {
             let Reading { value, begun, ended } = *reading;
-            self.0.push((Key(key as u64), Event { begun, ended, call: Call::Get(value) }));
+            self.keys.push((Key(key as u64), Event { begun, ended, call: Call::Get(value) }));
         }
-        self.0.sort_by_key(|(key, event)| (*key, event.begun));
-        for of_key in self.0.chunk_by(|one, other| one.0 == other.0) {
+        self.keys.sort_by_key(|(key, event)| (*key, event.begun));
+        for of_key in self.keys.chunk_by(|one, other| one.0 == other.0) {
             let key = of_key[0].0;
             let reading = before.get(key.0 as usize).ok_or(format!("{key:?} was never put"))?;
             let events: Vec<Event> = of_key.iter().map(|(_, event)| *event).collect();
@@ -109,8 +122,9 @@ fn event(entry: &Entry) -> Option<Event> {
         // Reading that was cut short.
         _ if !done => return None,
         What::Contains => Call::Contains(answer == 1),
-        _ if answer == TOO_LONG => Call::Contains(true),
-        _ => Call::Get(found(answer)),
+        What::Get | What::Seen if answer == TOO_LONG => Call::Contains(true),
+        What::Get | What::Seen => Call::Get(found(answer)),
+        _ => return None,
     };
     Some(Event { begun, ended, call })
 }

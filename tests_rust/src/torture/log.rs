@@ -34,6 +34,20 @@ pub enum What {
     Swap = 10,
     /// A get and delete; the answer is that of a get.
     Take = 11,
+    /// A push of the argument to a list; the answer is how many elements it has then.
+    Push = 12,
+    /// The same at the other end.
+    Unshift = 13,
+    /// The last element of a list, taken away; the answer is that of a get.
+    Pop = 14,
+    /// The first one.
+    Shift = 15,
+    /// The length of a list.
+    Length = 16,
+    /// All of a list; the answer is a digest of it.
+    Range = 17,
+    /// A delete of a list; the answer is whether it was there.
+    End = 18,
 }
 
 /// The answer of a get that finds nothing.
@@ -141,6 +155,10 @@ impl Log {
 
 fn what(code: u64) -> What {
     use What::*;
-    let all = [Put, Get, Contains, Delete, Add, Scan, Seen, Clear, Insert, Swap, Take];
-    all.into_iter().find(|&what| what as u64 == code).expect("a log has entries of these kinds")
+    let keys = [Put, Get, Contains, Delete, Add, Scan, Seen, Clear, Insert, Swap, Take];
+    let lists = [Push, Unshift, Pop, Shift, Length, Range, End];
+    keys.into_iter()
+        .chain(lists)
+        .find(|&what| what as u64 == code)
+        .expect("a log has entries of these kinds")
 }

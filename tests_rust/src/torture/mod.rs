@@ -16,7 +16,7 @@
 //!   after a death (`stall`);
 //! - the memory: no more bytes are committed than the keys can need.
 //!
-//! Beside the keys that are judged so, there are some that live for milliseconds (`mortals`): when
+//! Some keys are lists (`lists`), of which an order is looked for as well. Beside the keys that are judged so, there are some that live for milliseconds (`mortals`): when
 //! all rest, these are gone, and the map counts none of them.
 //!
 //! Some rounds make a *leg*, with a map of its own, so that growth and splits come back. All
@@ -25,6 +25,7 @@
 mod crew;
 mod judge;
 mod keys;
+mod lists;
 mod log;
 mod mortals;
 mod plan;

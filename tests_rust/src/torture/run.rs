@@ -3,6 +3,7 @@
 use super::crew::Crew;
 use super::judge::{Calls, Reading};
 use super::keys::Key;
+use super::lists::{self, LISTS, ListReading};
 use super::log::{Entry, Log};
 use super::mortals;
 use super::plan::{Leg, Plan, Report};
@@ -81,6 +82,7 @@ struct Judge<'l> {
     leg: &'l Leg,
     map: Map,
     readings: Vec<Reading>,
+    lists: Vec<ListReading>,
     /// Bytes committed after each of the first rounds.
     committed: Vec<u64>,
 }
@@ -89,19 +91,23 @@ impl Judge<'_> {
     fn new(leg: &Leg, map: Map) -> Judge<'_> {
         let nothing = Reading { value: None, begun: 0, ended: 0 };
         let readings = vec![nothing; leg.keys as usize];
-        Judge { leg, map, readings, committed: Vec::new() }
+        let lists = vec![ListReading::default(); LISTS as usize];
+        Judge { leg, map, readings, lists, committed: Vec::new() }
     }
 
     fn round(&mut self, crew: &mut Crew, plan: &Plan, report: &mut Report) -> Result<(), String> {
         let (seats, disturbances) = crew.round(report.rounds, ROUND_NS, report)?;
         self.check_map()?;
-        let after = self.read()?;
+        let lists = lists::read(&self.map, self.leg.keys)?;
+        let after = self.read(&lists)?;
         let calls = Calls::of(&seats, self.leg.keys, report)?;
         report.calls += calls.count();
+        calls.judge_lists(self.leg.keys, &self.lists, &lists)?;
         calls.judge(&self.readings, &after)?;
-        self.readings = after;
+        (self.readings, self.lists) = (after, lists);
         self.check_memory(report)?;
-        let places: Vec<u32> = (0..self.leg.keys).map(|key| self.leg.shard(Key(key))).collect();
+        let keys = self.leg.keys + LISTS;
+        let places: Vec<u32> = (0..keys).map(|key| self.leg.shard(Key(key))).collect();
         let write = |entry: &Entry| Write::of(entry, |key| places[key.0 as usize]);
         let writes: Vec<Write> = seats.iter().flatten().filter_map(write).collect();
         let (shards, entries) = (self.leg.shards, seats.iter().flatten().chain(&disturbances.cut));
@@ -121,7 +127,7 @@ impl Judge<'_> {
     }
 
     /// Reads all keys, one by one.
-    fn read(&self) -> Result<Vec<Reading>, String> {
+    fn read(&self, lists: &[ListReading]) -> Result<Vec<Reading>, String> {
         let (mut bytes, mut value, mut readings) = (Vec::new(), Vec::new(), Vec::new());
         for key in (0..self.leg.keys).map(Key) {
             key.write(&mut bytes);
@@ -136,7 +142,14 @@ impl Judge<'_> {
         }
         sleep(mortals::AGE_MAX + Duration::from_millis(1));
         self.map.reap().map_err(|error| format!("reap: {error}"))?;
-        let there = readings.iter().filter(|reading| reading.value.is_some()).count() as u64;
+        let there = readings.iter().filter(|reading| reading.value.is_some()).count()
+            + lists.iter().filter(|reading| !reading.list.is_empty()).count();
+        let elements: usize = lists.iter().map(|reading| reading.list.len()).sum();
+        let counted = self.map.stats().elements;
+        if counted != elements as u64 {
+            return Err(format!("the map counts {counted} elements and has {elements}"));
+        }
+        let there = there as u64;
         match self.map.size() == there {
             true => Ok(readings),
             false => Err(format!("the map counts {} keys and has {there}", self.map.size())),

@@ -2,6 +2,7 @@
 
 use super::crew::Signals;
 use super::keys::Key;
+use super::lists::{self, LISTS};
 use super::log::{ENTRIES, Log, NOTHING, REFUSED, TOO_LONG, TORN, What};
 use super::mortals;
 use super::run_delay::RunDelay;
@@ -17,6 +18,8 @@ const CALLS_PER_CLEAR: u64 = 600_000;
 const CALLS_PER_SYNC: u64 = 3000;
 /// One in so many is one with a key that lives for some milliseconds.
 const CALLS_PER_MORTAL: u64 = 8;
+/// And one that is about a list.
+const CALLS_PER_LIST: u64 = 6;
 /// An age that no run of this reaches.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Gets of a scanner between two walks, at most.
@@ -111,6 +114,7 @@ impl Worker<'_> {
             Role::Writer if self.random.below(CALLS_PER_CLEAR) == 0 => self.clear(hands),
             Role::Writer if self.random.below(CALLS_PER_SYNC) == 0 => self.sync(),
             Role::Writer if self.random.below(CALLS_PER_MORTAL) == 0 => self.put_mortal(),
+            _ if self.random.below(CALLS_PER_LIST) == 0 => self.call_list(hands),
             Role::Writer => self.write(key, hands),
             _ => self.get(key, hands),
         }
@@ -177,6 +181,15 @@ impl Worker<'_> {
             }
             _ => map.add(bytes, argument),
         });
+    }
+
+    fn call_list(&mut self, hands: &mut Hands) {
+        let key = lists::key(self.keys, self.random.below(LISTS));
+        let what = lists::choose(&mut self.random, self.role == Role::Writer);
+        let number = (self.round << 32 | (self.seat as u64) << 24 | self.index as u64) as i64;
+        hands.delay.look(self.index as u64);
+        let map = self.map;
+        self.call(what, key, number, &mut hands.delay, || lists::call(map, key, what, number));
     }
 
     fn get(&mut self, key: Key, hands: &mut Hands) {
@@ -252,8 +265,9 @@ impl Worker<'_> {
         let most = if self.random.below(4) == 0 { self.random.below(self.keys) } else { u64::MAX };
         self.log.begin(scan, What::Scan, Key(0), 0, 0, begun);
         let (log, mut index, mut left, mut visited) = (self.log, scan + 1, begun, 0);
+        let keys = self.keys;
         let done = self.map.for_each(&mut |key, value| {
-            if mortals::is_one(key) {
+            if mortals::is_one(key) || lists::is_one(keys, key) {
                 return true;
             }
             // Between leaving the one before and coming here, the map had this key and value.

@@ -4,7 +4,7 @@
 //! log run, and that what is live is what the index refers to. What is left to compare is how much
 //! there is of it.
 
-use crate::Contents;
+use crate::{Contents, lists};
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::geometry::PAGE_UNITS;
 use shf_base::open::Opened;
@@ -13,7 +13,7 @@ use shf_engine::kind::Kind;
 use shf_engine::place::{Field, Place, unpair};
 use shf_engine::run::{self, Run};
 use shf_engine::shape::Shape;
-use shf_engine::{class, stacks};
+use shf_engine::{class, element, stacks};
 
 /// What records take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,19 +25,32 @@ pub struct Live {
 }
 
 impl Live {
-    /// What the records of a map with such contents take, whatever came before.
-    pub fn of(contents: &Contents, sealed: bool, timed: bool) -> Live {
+    /// What the records of a map with such contents take, whatever came before. `timed` says of a
+    /// key whether it has an age.
+    pub fn of(contents: &Contents, sealed: bool, timed: impl Fn(&[u8]) -> bool) -> Live {
         let mut live = Live::default();
         for (key, value) in contents {
-            let (key_len, value_len) = (key.len() as u64, value.len() as u64);
-            let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed, timed };
-            if shape.is_large() {
-                live.pages += shape.pages();
-            } else {
-                live.units += u64::from(class::units(class::of_bytes(shape.bytes())));
+            let (key_len, timed) = (key.len() as u64, timed(key));
+            let elements = lists::lengths_of(value);
+            let (kind, value_len) = match elements {
+                Some(_) => (Kind::List, 8),
+                None => (Kind::Bytes, value.len() as u64),
+            };
+            live.add(Shape { key_len, value_len, kind, sealed, timed });
+            for value_len in elements.into_iter().flatten() {
+                let (key_len, kind) = (element::KEY_BYTES as u64, Kind::Element);
+                live.add(Shape { key_len, value_len, kind, sealed, timed: false });
             }
         }
         live
+    }
+
+    fn add(&mut self, shape: Shape) {
+        if shape.is_large() {
+            self.pages += shape.pages();
+        } else {
+            self.units += u64::from(class::units(class::of_bytes(shape.bytes())));
+        }
     }
 }
 

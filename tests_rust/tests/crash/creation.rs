@@ -2,7 +2,7 @@
 
 use crate::KEY;
 use crate::deaths::{self, Scene};
-use crate::experiment::contents;
+use crate::lists::contents;
 use crate::operation::repair;
 use shf_base::crash;
 use shf_engine::{Map, OpenError, Options};

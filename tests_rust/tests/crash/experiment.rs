@@ -21,6 +21,7 @@
 use crate::Contents;
 use crate::account::{Account, Counters, Live};
 use crate::deaths::{self, Scene};
+use crate::lists::{contents, value_of};
 use crate::operation::{Operation, repair};
 use shf_base::crash;
 use shf_base::geometry::{PAGE_UNITS, UNIT_BYTES};
@@ -231,6 +232,7 @@ impl Experiment {
         assert_sound(&self.map);
         let fail = |what: &str| panic!("{}, where nobody died: {what}", self.file.name());
         self.judge_real(&fail);
+        self.reap_orphans();
         let committed_bytes = self.map.stats().committed_bytes;
         let (contents, account) = (contents(&self.map), Account::of(&self.peek));
         let live = self.live(&contents);
@@ -238,6 +240,14 @@ impl Experiment {
         let repairs = self.map.stats().repairs;
         self.go_on(&fail);
         State { contents, committed_bytes, account, repairs, filled: self.fill() }
+    }
+
+    /// Lists that are gone leave nothing behind in the books.
+    fn reap_orphans(&self) {
+        if self.map.stats().elements > 0 {
+            self.map.reap().unwrap();
+            assert_sound(&self.map);
+        }
     }
 
     /// The map goes on: the same again, and something new.
@@ -307,12 +317,11 @@ impl Experiment {
 
     /// Gets see what a walk saw, of the keys that the operation changes or of all.
     fn judge_gets(&self, seen: &Contents, all: bool, fail: &dyn Fn(&str)) {
-        let mut value = Vec::new();
         let others = if all { Some(self.before.contents.keys()) } else { None };
         for key in self.changed.iter().chain(others.into_iter().flatten()) {
-            let there = self.map.get(key, &mut value).unwrap();
-            if there.then_some(&value) != seen.get(key) {
-                fail(&format!("{key:?}: a get says {value:?} ({there}), a walk else"));
+            let value = value_of(&self.map, key).unwrap();
+            if value.as_ref() != seen.get(key) {
+                fail(&format!("{key:?}: a get says {value:?}, a walk else"));
             }
         }
     }
@@ -336,15 +345,20 @@ impl Experiment {
         if account.ends > ends || account.tables > tables {
             fail(&format!("{account:?}, {ends} and {tables} where nobody died"));
         }
-        // What waits was perhaps half written, or cut: it would be given out as what it was.
-        if self.map.stats().repairs > self.before.repairs && account.waiting > 0 {
-            fail(&format!("{} units wait in stacks after a repair", account.waiting));
+    }
+
+    /// What waited was perhaps half written, or cut: it would be given out as what it was.
+    fn judge_stacks(&self, fail: &dyn Fn(&str)) {
+        let waiting = Account::of(&self.peek).waiting;
+        if self.map.stats().repairs > self.before.repairs && waiting > 0 {
+            fail(&format!("{waiting} units wait in stacks after a repair"));
         }
     }
 
-    /// What the records of such contents take: where keys get an age, all of them have one.
+    /// What the records of such contents take.
     fn live(&self, contents: &Contents) -> Live {
-        Live::of(contents, self.peek.header.durable, self.map.default_age().is_some())
+        let timed = |key: &[u8]| self.map.time_left(key).is_ok_and(|left| left.flatten().is_some());
+        Live::of(contents, self.peek.header.durable, timed)
     }
 
     /// As much fits into the map as where nobody died.
@@ -416,22 +430,12 @@ impl Scene for Experiment {
                 fail(&format!("{key:?}: taken back after a reader saw it"));
             }
         }
+        self.judge_stacks(&fail);
+        self.reap_orphans();
         self.judge_memory(&settled, &fail);
         self.go_on(&fail);
         if thoroughly {
             self.judge_room(&settled, &fail);
         }
     }
-}
-
-/// All keys and values, by a walk.
-pub fn contents(map: &Map) -> Contents {
-    let mut all = Contents::new();
-    map.for_each(&mut |key, value| {
-        let twice = all.insert(key.to_vec(), value.to_vec());
-        assert!(twice.is_none_or(|twice| twice == value), "{key:?} has two values");
-        true
-    })
-    .unwrap();
-    all
 }

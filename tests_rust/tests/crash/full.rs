@@ -1,7 +1,7 @@
 //! Deaths at random steps in a full map: what is dead is found again, often.
 
 use crate::KEY;
-use crate::experiment::contents;
+use crate::lists::contents;
 use shf_base::crash;
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End};

@@ -23,6 +23,7 @@ mod expiry;
 mod full;
 mod index;
 mod keys;
+mod lists;
 mod memory;
 mod merging;
 mod operation;

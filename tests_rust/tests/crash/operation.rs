@@ -29,6 +29,10 @@ pub enum Operation {
     DeleteNamed(Vec<u8>),
     /// Has the key live for an hour.
     Touch(Vec<u8>),
+    Push(Vec<u8>, Vec<u8>),
+    Unshift(Vec<u8>, Vec<u8>),
+    Pop(Vec<u8>),
+    Shift(Vec<u8>),
     Clear,
     Reap,
     Sync,
@@ -55,6 +59,10 @@ impl Operation {
         match self {
             Operation::Put(key, value) | Operation::PutNamed(key, value) => record((key, value)),
             Operation::Swap(key, _, value) => record((key, value)),
+            // The element, whose key has 12 bytes, and the list's own.
+            Operation::Push(key, value) | Operation::Unshift(key, value) => {
+                record((&vec![0; 12], value)) + record((key, &vec![0; 8]))
+            }
             Operation::Later(operation) => operation.units(),
             Operation::PutMany(pairs) => {
                 pairs.iter().map(|(key, value)| record((key, value))).sum()
@@ -81,6 +89,10 @@ impl Operation {
             Operation::DeleteNamed(key) => {
                 map.uid(key)?.map_or(Ok(()), |uid| map.delete_uid(uid).map(drop))
             }
+            Operation::Push(key, value) => map.push(key, value).map(drop),
+            Operation::Unshift(key, value) => map.unshift(key, value).map(drop),
+            Operation::Pop(key) => map.pop(key, &mut Vec::new()).map(drop),
+            Operation::Shift(key) => map.shift(key, &mut Vec::new()).map(drop),
             Operation::Touch(key) => map.touch(key, Age::Of(HOUR)).map(drop),
             Operation::Reap => map.reap().map(drop),
             Operation::Later(operation) => {

@@ -2,7 +2,8 @@
 //! resetting all locks after another boot.
 
 use crate::deaths::{self, Scene};
-use crate::experiment::{Experiment, contents};
+use crate::experiment::Experiment;
+use crate::lists::contents;
 use crate::operation::{Operation, fill, fill_with_key};
 use crate::{Contents, KEY};
 use shf_base::crash;

@@ -2,15 +2,16 @@
 
 use crate::account::{Account, Live, place};
 use crate::deaths::{self, Scene};
-use crate::experiment::contents;
+use crate::lists::contents;
 use crate::operation::fill;
 use crate::{Contents, KEY};
 use shf_base::geometry::PAGE_BYTES;
 use shf_base::open::{self, Access, Opened};
+use shf_engine::element::ElementKey;
 use shf_engine::hash::Hash;
 use shf_engine::locate::{self, Located};
 use shf_engine::place::{Field, unpair};
-use shf_engine::{Map, OpError};
+use shf_engine::{Elements, Map, OpError};
 use shf_tests::assert_sound;
 use shf_tests::image::Image;
 use shf_tests::map_file::MapFile;
@@ -26,7 +27,14 @@ enum Damage {
     /// The whole index, and one record: the last, since without an index its length leads to the
     /// next.
     IndexAndRecord,
+    /// Some elements of a list: those behind them get other indices.
+    Elements,
 }
+
+/// The elements of the list, and the indices of those that are damaged.
+const ELEMENTS: u32 = 12;
+const DAMAGED: [u32; 3] = [0, 4, 5];
+const LIST: &[u8] = b"list";
 
 /// A damaged map of one shard.
 struct Damaged {
@@ -38,6 +46,8 @@ struct Damaged {
     damage: Damage,
     /// Where the header of the last record lies.
     last_record: u64,
+    /// And those of the elements that are damaged.
+    elements: Vec<u64>,
     /// What is in it, and what is when it is repaired.
     before: Contents,
     after: Contents,
@@ -50,6 +60,9 @@ impl Damaged {
         let map = file.create_with(1, 512 << 10);
         fill(&map);
         map.put(KEY, &[6; 20_000]).unwrap();
+        for n in 0..ELEMENTS {
+            map.push(LIST, &[n as u8; 9]).unwrap();
+        }
         map.add(LAST_KEY, 5).unwrap();
         for key in 20..100u64 {
             map.delete(&key.to_le_bytes()).unwrap();
@@ -60,6 +73,7 @@ impl Damaged {
         let (before, reader) = (contents(&map), file.open_read_only());
         let (after, committed_bytes) = (Contents::new(), 0);
         let last_record = offset_of(&peek, LAST_KEY);
+        let elements = DAMAGED.map(|index| offset_of_element(&peek, &map, index)).to_vec();
         let mut damaged = Damaged {
             file,
             map,
@@ -68,6 +82,7 @@ impl Damaged {
             image,
             damage,
             last_record,
+            elements,
             before,
             after,
             committed_bytes,
@@ -75,6 +90,7 @@ impl Damaged {
         damaged.restore();
         let repaired = damaged.map.repair().unwrap();
         assert_eq!(repaired.lost.is_empty(), damage == Damage::Counter, "{repaired:?}");
+        damaged.judge_list();
         assert_sound(&damaged.map);
         damaged.after = contents(&damaged.map);
         damaged.committed_bytes = damaged.map.stats().committed_bytes;
@@ -87,10 +103,19 @@ impl Damaged {
         self.image.file().write_all_at(&word.to_le_bytes(), offset).unwrap();
     }
 
+    /// What is left of the list is there in order.
+    fn judge_list(&self) {
+        let mut elements = Elements::new();
+        self.map.range(LIST, 0, i64::MAX, &mut elements).unwrap();
+        let gone = |n: &u32| self.damage == Damage::Elements && DAMAGED.contains(n);
+        let left = (0..ELEMENTS).filter(|n| !gone(n)).map(|n| [n as u8; 9]);
+        assert!(elements.iter().eq(left), "{elements:?}");
+    }
+
     /// Readers get the right answer, or `Busy` while the index is not there.
     fn judge_reads(&self, step: &str) {
         let mut value = Vec::new();
-        for (key, expected) in &self.before {
+        for (key, expected) in self.before.iter().filter(|(key, _)| *key != LIST) {
             match self.reader.get(key, &mut value) {
                 Err(OpError::Busy) => {}
                 found => assert!(found == Ok(true) && value == *expected, "{step}: {found:?}"),
@@ -105,6 +130,16 @@ fn offset_of(peek: &Opened, key: &[u8]) -> u64 {
     match locate::key(place, Hash::of(key, peek.header.secret), key).unwrap() {
         Located::Found(_, word, _) => place.unit_offset(place.slot_format().reference(word)),
         _ => panic!("the key is there"),
+    }
+}
+
+/// Where the header of an element's record lies.
+fn offset_of_element(peek: &Opened, map: &Map, index: u32) -> u64 {
+    let (place, list) = (place(peek), map.uid(LIST).unwrap().unwrap().bits());
+    let key = ElementKey { list, index };
+    match locate::element(place, key.hash(peek.header.secret), key).unwrap() {
+        Located::Found(_, word, _) => place.unit_offset(place.slot_format().reference(word)),
+        _ => panic!("the element is there"),
     }
 }
 
@@ -126,6 +161,7 @@ impl Scene for Damaged {
                 (start..end).step_by(8).for_each(|at| self.store(at, 0));
                 self.store(self.last_record, u64::MAX);
             }
+            Damage::Elements => self.elements.iter().for_each(|at| self.store(*at, u64::MAX)),
         }
     }
 
@@ -158,7 +194,8 @@ impl Scene for Damaged {
         self.map.repair().unwrap();
         assert_sound(&self.map);
         assert!(contents(&self.map) == self.after, "{step}: a key is lost");
-        assert_eq!(Account::of(&self.peek).live, Live::of(&self.after, false, false), "{step}");
+        self.judge_list();
+        assert_eq!(Account::of(&self.peek).live, Live::of(&self.after, false, |_| false), "{step}");
         let committed_bytes = self.map.stats().committed_bytes;
         let real_bytes = std::fs::metadata(self.image.path()).unwrap().blocks() * 512;
         assert_eq!(real_bytes, committed_bytes, "{step}");
@@ -178,4 +215,11 @@ fn a_rebuild_survives_death_at_every_step() {
 fn a_rebuild_of_an_index_that_is_gone_survives_death_at_every_step() {
     // Goal: as above, where nothing but the records is left.
     deaths::run(&Damaged::new("rebuild-all", Damage::IndexAndRecord), 1000);
+}
+
+#[test]
+fn closing_the_gaps_of_a_list_survives_death_at_every_step() {
+    // Goal: as above, where elements of a list are lost: those that are left are in order, each of
+    // them once.
+    deaths::run(&Damaged::new("rebuild-list", Damage::Elements), 1000);
 }

@@ -1,13 +1,13 @@
 //! Every operation on a map that may be damaged: any answer is good.
 
 use crate::scene::*;
-use shf_engine::{Age, Map, Value};
+use shf_engine::{Age, Elements, Map, Value};
 use shf_tests::Random;
 use std::time::Duration;
 
 pub type Operation = fn(&Map, &mut Random);
 
-pub const READS: &[Operation] = &[get, get_into, contains, look_at_all];
+pub const READS: &[Operation] = &[get, get_into, contains, look_at_all, range];
 pub const OPERATIONS: &[Operation] = &[
     get,
     put,
@@ -25,6 +25,9 @@ pub const OPERATIONS: &[Operation] = &[
     put_aged,
     touch,
     reap,
+    push,
+    pop,
+    range,
 ];
 
 /// All operations, beginning with a random one, so that each is at times the first to meet the
@@ -98,6 +101,40 @@ pub fn touch(map: &Map, random: &mut Random) {
         let age = Age::Of(Duration::from_millis(1 + random.below(3)));
         let _ = map.touch(&any_key(random), age);
         let _ = map.time_left(&any_key(random));
+    }
+}
+
+fn any_list(random: &mut Random) -> Vec<u8> {
+    match random.below(8) {
+        0 => any_key(random),
+        _ => list_key(random.below(LISTS + 1)),
+    }
+}
+
+pub fn push(map: &Map, random: &mut Random) {
+    for _ in 0..20 {
+        let most = 1 << random.below(16);
+        let element = vec![6; random.below(most) as usize];
+        let _ = map.push(&any_list(random), &element);
+        let _ = map.unshift(&any_list(random), &element[..element.len() / 2]);
+    }
+}
+
+pub fn pop(map: &Map, random: &mut Random) {
+    let mut element = Vec::new();
+    for _ in 0..15 {
+        let _ = map.pop(&any_list(random), &mut element);
+        let _ = map.shift(&any_list(random), &mut element);
+    }
+    let _ = map.delete(&any_list(random));
+}
+
+pub fn range(map: &Map, random: &mut Random) {
+    let mut elements = Elements::new();
+    for _ in 0..5 {
+        let _ = map.length(&any_list(random));
+        let _ = map.range(&any_list(random), 0, i64::MAX, &mut elements);
+        let _ = map.range(&any_list(random), -3, -1, &mut elements);
     }
 }
 

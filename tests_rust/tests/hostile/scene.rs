@@ -16,6 +16,7 @@ pub const MAX_BYTES: u64 = 768 << 10;
 pub const KEYS: u64 = 2400;
 pub const LARGE: u64 = 12;
 pub const INTEGERS: u64 = 20;
+pub const LISTS: u64 = 4;
 
 /// A map with everything in it that damage can hit, and the handles that were open before it.
 pub struct Scene {
@@ -38,6 +39,10 @@ pub fn large_key(number: u64) -> Vec<u8> {
 
 pub fn integer_key(number: u64) -> Vec<u8> {
     format!("integer {number}").into_bytes()
+}
+
+pub fn list_key(number: u64) -> Vec<u8> {
+    format!("list {number}").into_bytes()
 }
 
 impl Target for Scene {
@@ -77,6 +82,13 @@ impl Scene {
         for number in 0..INTEGERS {
             writer.add(&integer_key(number), number as i64).unwrap();
         }
+        for list in 0..LISTS {
+            for n in 0..20 * list {
+                writer.push(&list_key(list), &vec![4; n as usize * 5]).unwrap();
+            }
+        }
+        // What it leaves behind waits for the hand.
+        assert_eq!(writer.delete(&list_key(2)), Ok(true));
         (0..KEYS).step_by(3).for_each(|n| assert_eq!(writer.delete(&key(n)), Ok(true)));
         (0..LARGE).step_by(4).for_each(|n| assert_eq!(writer.delete(&large_key(n)), Ok(true)));
         shf_tests::assert_sound(&writer);
