@@ -134,10 +134,12 @@ fn the_words_of_a_shard_header_are_the_documents() {
     let durable = [Epoch, Born, BornBefore, FreedBefore, Freed, DeadBefore];
     let holes = [Holes, Unsettled, Rested, Resting, RestBegan, Walked];
     let index = [Gap, Vacated, Rest, Kept, Turn, Pause, Timed, Hand];
+    let eviction = [Turns, Evicted, Credit];
     table.extend(
         fields
             .iter()
             .chain(&more)
+            .chain(&eviction)
             .chain(&durable)
             .chain(&holes)
             .chain(&index)

@@ -64,6 +64,8 @@ pub struct Crew<'m> {
     plan: &'m Plan,
     file: &'m MapFile,
     map: &'m Map,
+    /// The handle of the map that evicts, which all inherit.
+    cache: &'m Map,
     keys: u64,
     /// Whether the last writer has little patience.
     impatient: bool,
@@ -81,12 +83,26 @@ impl<'m> Crew<'m> {
         plan: &'m Plan,
         leg: &Leg,
         (file, map): (&'m MapFile, &'m Map),
+        cache: &'m Map,
         logs: &[Log],
     ) -> Crew<'m> {
         let (signals, logs) = (Signals::new(plan.seats()), logs.to_vec());
         let (keys, impatient, random) = (leg.keys, leg.impatient, Random::new(leg.seed));
         let (seats, round, disturbances) = (Vec::new(), 0, Disturbances::default());
-        Crew { plan, file, map, keys, impatient, random, signals, logs, seats, round, disturbances }
+        Crew {
+            plan,
+            file,
+            map,
+            cache,
+            keys,
+            impatient,
+            random,
+            signals,
+            logs,
+            seats,
+            round,
+            disturbances,
+        }
     }
 
     /// Lets the crew work for a time, disturbs it, and brings it to rest. What each seat did comes
@@ -118,16 +134,15 @@ impl<'m> Crew<'m> {
         };
         let (seed, keys, round) = (self.random.next(), self.keys, self.round);
         let (log, signals, file, inherited) = (self.logs[index], self.signals, self.file, self.map);
-        let impatient = self.impatient && index + 1 == writers;
+        let (cache, impatient) = (self.cache, self.impatient && index + 1 == writers);
         signals.rest(index, 0);
         let pid = process::spawn(|| {
             process::end_with_parent();
             let mut random = Random::new(seed);
             let own = open(file, role, impatient, &mut random);
             let map = own.as_ref().unwrap_or(inherited);
-            let index = (index, entries);
-            Worker { map, role, seat: index.0, log, signals, random, keys, round, index: index.1 }
-                .work()
+            let (seat, index) = (index, entries);
+            Worker { map, cache, role, seat, log, signals, random, keys, round, index }.work()
         });
         Seat { pid, stopped: None, entries }
     }

@@ -16,12 +16,14 @@
 //!   after a death (`stall`);
 //! - the memory: no more bytes are committed than the keys can need.
 //!
-//! Some keys are lists (`lists`), of which an order is looked for as well. Beside the keys that are judged so, there are some that live for milliseconds (`mortals`): when
-//! all rest, these are gone, and the map counts none of them.
+//! Some keys are lists (`lists`), of which an order is looked for as well. Beside the keys that are
+//! judged so, there are some that live for milliseconds (`mortals`): when all rest, these are gone,
+//! and the map counts none of them. And beside that map there is a small one that evicts (`cache`).
 //!
 //! Some rounds make a *leg*, with a map of its own, so that growth and splits come back. All
 //! choices follow from the seed; what they meet with does not.
 
+mod cache;
 mod crew;
 mod judge;
 mod keys;

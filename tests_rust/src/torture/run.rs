@@ -1,5 +1,6 @@
 //! Legs, rounds, and what is looked at between them.
 
+use super::cache;
 use super::crew::Crew;
 use super::judge::{Calls, Reading};
 use super::keys::Key;
@@ -40,9 +41,10 @@ pub fn run(plan: &Plan) -> Result<Report, String> {
         report.legs += 1;
         let leg = Leg::new(report.legs, &mut random);
         let (file, map) = create(&leg);
-        let mut crew = Crew::new(plan, &leg, (&file, &map), &logs);
+        let (_cache_file, cache) = cache::create();
+        let mut crew = Crew::new(plan, &leg, (&file, &map), &cache, &logs);
         // A lock that nobody gives back must not keep the judge.
-        let mut judge = Judge::new(&leg, file.open_impatient(PATIENCE));
+        let mut judge = Judge::new(&leg, file.open_impatient(PATIENCE), &cache);
         let (repairs, merges) = (report.repairs, report.merges);
         for _ in 0..ROUNDS * report.legs {
             let _watchdog = Watchdog::new("a round of torture");
@@ -68,6 +70,14 @@ pub fn run(plan: &Plan) -> Result<Report, String> {
     Ok(report)
 }
 
+fn check_map(map: &Map) -> Result<(), String> {
+    let violations = map.verify().map_err(|error| format!("verify: {error}"))?;
+    match violations.is_empty() {
+        true => Ok(()),
+        false => Err(format!("a map is damaged: {violations:#?}")),
+    }
+}
+
 fn create(leg: &Leg) -> (MapFile, Map) {
     let file = MapFile::new("torture");
     let (shards, max_bytes, secret) = (Some(leg.shards), Some(MAX_BYTES), Some(leg.secret));
@@ -81,23 +91,26 @@ fn create(leg: &Leg) -> (MapFile, Map) {
 struct Judge<'l> {
     leg: &'l Leg,
     map: Map,
+    /// The map that evicts.
+    cache: &'l Map,
     readings: Vec<Reading>,
     lists: Vec<ListReading>,
     /// Bytes committed after each of the first rounds.
     committed: Vec<u64>,
 }
 
-impl Judge<'_> {
-    fn new(leg: &Leg, map: Map) -> Judge<'_> {
+impl<'l> Judge<'l> {
+    fn new(leg: &'l Leg, map: Map, cache: &'l Map) -> Judge<'l> {
         let nothing = Reading { value: None, begun: 0, ended: 0 };
         let readings = vec![nothing; leg.keys as usize];
         let lists = vec![ListReading::default(); LISTS as usize];
-        Judge { leg, map, readings, lists, committed: Vec::new() }
+        Judge { leg, map, cache, readings, lists, committed: Vec::new() }
     }
 
     fn round(&mut self, crew: &mut Crew, plan: &Plan, report: &mut Report) -> Result<(), String> {
         let (seats, disturbances) = crew.round(report.rounds, ROUND_NS, report)?;
-        self.check_map()?;
+        check_map(&self.map)?;
+        check_map(self.cache)?;
         let lists = lists::read(&self.map, self.leg.keys)?;
         let after = self.read(&lists)?;
         let calls = Calls::of(&seats, self.leg.keys, report)?;
@@ -116,14 +129,6 @@ impl Judge<'_> {
         let others: Vec<Write> = cut.chain(clears).collect();
         let stall = stall::longest(shards, &writes, &others, &disturbances);
         check_stall(stall, plan, report)
-    }
-
-    fn check_map(&self) -> Result<(), String> {
-        let violations = self.map.verify().map_err(|error| format!("verify: {error}"))?;
-        match violations.is_empty() {
-            true => Ok(()),
-            false => Err(format!("the map is damaged: {violations:#?}")),
-        }
     }
 
     /// Reads all keys, one by one.

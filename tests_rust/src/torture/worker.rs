@@ -1,5 +1,6 @@
 //! What the process in a seat does: random calls, each written down, until the round is over.
 
+use super::cache;
 use super::crew::Signals;
 use super::keys::Key;
 use super::lists::{self, LISTS};
@@ -20,6 +21,8 @@ const CALLS_PER_SYNC: u64 = 3000;
 const CALLS_PER_MORTAL: u64 = 8;
 /// And one that is about a list.
 const CALLS_PER_LIST: u64 = 6;
+/// One in so many, of anybody, is one of the map that evicts.
+const CALLS_PER_CACHE: u64 = 8;
 /// An age that no run of this reaches.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Gets of a scanner between two walks, at most.
@@ -46,6 +49,8 @@ pub enum Role {
 pub struct Worker<'m> {
     /// Its handle.
     pub map: &'m Map,
+    /// Its handle of the map that evicts.
+    pub cache: &'m Map,
     /// What it is for.
     pub role: Role,
     /// Which seat it has.
@@ -110,6 +115,7 @@ impl Worker<'_> {
     fn act(&mut self, hands: &mut Hands) {
         let key = Key::choose(self.keys, &mut self.random);
         match self.role {
+            _ if self.random.below(CALLS_PER_CACHE) == 0 => self.use_cache(),
             Role::Scanner if self.random.below(GETS_PER_SCAN / 2) == 0 => self.scan(),
             Role::Writer if self.random.below(CALLS_PER_CLEAR) == 0 => self.clear(hands),
             Role::Writer if self.random.below(CALLS_PER_SYNC) == 0 => self.sync(),
@@ -117,6 +123,14 @@ impl Worker<'_> {
             _ if self.random.below(CALLS_PER_LIST) == 0 => self.call_list(hands),
             Role::Writer => self.write(key, hands),
             _ => self.get(key, hands),
+        }
+    }
+
+    /// A call that is not written down.
+    fn use_cache(&mut self) {
+        let writes = self.role == Role::Writer;
+        if let Err(error) = cache::call(self.cache, writes, &mut self.random) {
+            panic!("a call on the map that evicts failed: {error}");
         }
     }
 
