@@ -93,7 +93,7 @@ fn one_shard_may_have_all_memory_and_lose_it_again() {
 }
 
 #[test]
-fn keys_in_use_survive_a_scan_and_a_read_only_handle_protects_none() {
+fn keys_in_use_survive_a_scan_and_read_only_handles_and_walks_protect_none() {
     let file = MapFile::new("scan");
     let map = file.create_evicting(4, 2 << 20);
     let reader = file.open_read_only();
@@ -111,6 +111,9 @@ fn keys_in_use_survive_a_scan_and_a_read_only_handle_protects_none() {
         if n % 10 == 0 {
             assert!(has(&map, &used(n / 10 % 1000)), "{n}");
             let _ = has(&reader, &looked_at(n / 10 % 1000));
+        }
+        if n % 4000 == 0 {
+            map.for_each(&mut |_, _| true).unwrap();
         }
     }
     let left = |key: &dyn Fn(u32) -> Vec<u8>| (0..1000).filter(|&n| has(&reader, &key(n))).count();

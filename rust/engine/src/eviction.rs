@@ -139,7 +139,7 @@ impl<'m> Locked<'m> {
                 break;
             }
             // A damaged slot is not this operation's business.
-            credit += self.evict_but(kept).unwrap_or(0);
+            credit = credit.saturating_add(self.evict_but(kept).unwrap_or(0));
         }
         place.store(Field::Credit, credit.saturating_sub(taken).max(1));
     }
@@ -156,15 +156,16 @@ impl<'m> Locked<'m> {
         Ok(freed)
     }
 
-    /// Whether the shard should rather get memory from others than evict so much of its own. Never
-    /// true of the shard that has most.
+    /// Whether the shard should rather get memory from others, if they may lend any, than evict so much
+    /// of its own. Never true of the shard that has most.
     pub(crate) fn is_poor(&self, needed_bytes: u64) -> bool {
         let place = self.memory.place;
         let shards = u64::from(place.geometry().shards());
-        let own = place.ledger(place.shard()).load(Relaxed) * PAGE_BYTES;
+        let own = place.ledger(place.shard()).load(Relaxed).saturating_mul(PAGE_BYTES);
         let all = growth::committed_bytes(place) - place.geometry().front_real_bytes();
-        own < all / shards / POOR_FRACTION
-            || needed_bytes > own / LARGE_FRACTION && own < all / POOR_FRACTION
+        let is_poor = own < all / shards / POOR_FRACTION
+            || needed_bytes > own / LARGE_FRACTION && own < all / POOR_FRACTION;
+        is_poor && holes::may_give_now(self.memory)
     }
 
     /// Gives up to so many pages back to the file system that hold nothing; how many.
@@ -176,6 +177,9 @@ impl<'m> Locked<'m> {
     /// at once; those of keys that it evicts if it has no others. How many.
     pub(crate) fn lend(&self, pages: u32) -> Result<u32, OpError> {
         let mut given = self.lend_free(pages)?;
+        if !holes::may_give_now(self.memory) {
+            return Ok(given);
+        }
         for _ in 0..LENDING_STEPS.saturating_add(pages) {
             if given >= pages || !self.empty_sparsest()? && self.evict()? == 0 {
                 break;

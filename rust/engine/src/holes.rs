@@ -121,16 +121,21 @@ fn make_real(memory: Memory<'_>, found: &Found) -> Result<(), OpError> {
     Ok(())
 }
 
-/// Gives up to so many free pages back at once, whether they have rested or not; how many. That is
-/// for readers as if they had rested, as long as the file system has pages left (`grace`): so it
-/// gives none back when that has few. The caller holds the lock and nothing is pending.
+/// Whether pages may go back at once, without rest: while the file system has some left, that is the
+/// same for readers (`grace`).
+pub fn may_give_now(memory: Memory<'_>) -> bool {
+    memory.storage.spare_bytes() >= SPARE_BYTES
+}
+
+/// Gives up to so many free pages back at once, whether they have rested or not; how many, none
+/// unless that may be. The caller holds the lock and nothing is pending.
 #[cold]
 pub fn give_now(memory: Memory<'_>, pages: u32) -> Result<u32, OpError> {
     let place = memory.place;
     let (top, _) = run::tops(&Intent::begin(place), place);
     let (fit, sparse) = unpair(place.load(Field::Rotors));
     let (mut page, mut given) = (if fit < top { fit } else { 0 }, 0);
-    if memory.storage.spare_bytes() < SPARE_BYTES {
+    if !may_give_now(memory) {
         return Ok(0);
     }
     for _ in 0..NOW_RUNS {

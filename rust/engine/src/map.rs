@@ -447,8 +447,9 @@ impl Map {
         }
     }
 
+    /// As `read_on`, without that.
     #[inline(always)]
-    fn look_on<T: Take>(
+    pub(crate) fn look_on<T: Take>(
         &self,
         hash: Hash,
         is_it: impl Fn(&Record<'_>) -> bool,

@@ -128,6 +128,20 @@ impl Map {
         self.read_uid_on(uid, take)
     }
 
+    /// As `read_uid`, but no use of the key.
+    #[inline(always)]
+    pub(crate) fn look_at_uid<T: Take>(
+        &self,
+        uid: Uid,
+        take: T,
+    ) -> Result<Option<T::Answer>, OpError> {
+        if !self.facts.evicting {
+            return self.read_uid(uid, take);
+        }
+        let place = self.place(uid.hash().shard_bits());
+        self.look_on(uid.hash(), |record| uid.names(record, &place), take)
+    }
+
     /// As `read_uid`, wherever the key is.
     #[inline(never)]
     fn read_uid_on<T: Take>(&self, uid: Uid, take: T) -> Result<Option<T::Answer>, OpError> {

@@ -34,6 +34,7 @@ pub(crate) struct Room<'l, 'm> {
     locked: &'l Locked<'m>,
     shape: Shape,
     reaps: u32,
+    /// Whether what lies scattered was brought together, without evicting for it.
     squeezed: bool,
     /// Bytes to be evicted next.
     evict_bytes: u64,
@@ -67,8 +68,10 @@ impl<'l, 'm> Room<'l, 'm> {
     fn evict(&mut self, full: OpError, of_index: bool) -> Result<(), OpError> {
         let (locked, place) = (self.locked, self.locked.place());
         let (bytes, pages) = (self.shape.bytes(), self.shape.pages() as u32);
-        if self.shape.is_large() && !of_index && locked.memory.afford(pages).is_ok() {
+        let fits = || self.shape.is_large() && locked.memory.afford(pages).is_ok();
+        if !of_index && !self.squeezed && fits() {
             // There is memory, but not in a row.
+            self.squeezed = true;
             return if locked.clear_region(pages)? { Ok(()) } else { Err(full) };
         }
         if locked.is_poor(bytes) {
@@ -81,7 +84,7 @@ impl<'l, 'm> Room<'l, 'm> {
         if evicted == 0 {
             return Err(full);
         }
-        place.store(Field::Credit, place.load(Field::Credit).max(1) + evicted);
+        place.store(Field::Credit, place.load(Field::Credit).max(1).saturating_add(evicted));
         if self.shape.is_large() {
             locked.clear_region(pages)?;
         } else if self.evict_bytes > bytes {

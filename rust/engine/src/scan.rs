@@ -142,7 +142,7 @@ impl Map {
     }
 
     /// Key, value and type of what a UID names, key and value to where the sinks say, with their
-    /// lengths; `None`: it is not there.
+    /// lengths; `None`: it is not there. In a map that evicts this is no use of the key.
     pub fn pair_of_uid(
         &self,
         uid: Uid,
@@ -150,7 +150,7 @@ impl Map {
         value: &mut impl Sink,
     ) -> Result<Option<(usize, usize, Kind)>, OpError> {
         let take = WithKind(PairToSinks(&mut *key, &mut *value));
-        let answer = match self.read_uid(uid, take) {
+        let answer = match self.look_at_uid(uid, take) {
             Ok(Some((Ok((key, value)), kind))) => Ok(Some((key, value, kind))),
             Ok(Some((Err(error), _))) | Err(error) => Err(error),
             Ok(None) => Ok(None),
