@@ -134,7 +134,7 @@ fn the_words_of_a_shard_header_are_the_documents() {
     let durable = [Epoch, Born, BornBefore, FreedBefore, Freed, DeadBefore];
     let holes = [Holes, Unsettled, Rested, Resting, RestBegan, Walked];
     let index = [Gap, Vacated, Rest, Kept, Turn, Pause, Timed, Hand];
-    let eviction = [Turns, Evicted, Credit];
+    let eviction = [Turns, Evicted, Credit, EvictionHand];
     table.extend(
         fields
             .iter()

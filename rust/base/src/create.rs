@@ -42,6 +42,8 @@ const SHARD_BYTES_MIN: u64 = 1 << 20;
 const SHARD_BYTES_KEPT: u64 = 4 * PAGE_BYTES;
 /// In a map that evicts, at most one of so many bytes is kept like that.
 const KEPT_FRACTION: u64 = 4;
+/// A map that evicts leaves this part of what it could have by default.
+const SPARED_FRACTION: u64 = 4;
 /// All permission bits that a map can have.
 const MODE_MAX: u32 = 0o777;
 /// Names tried for a file that has to have one from the start.
@@ -85,7 +87,11 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     }
     let max_bytes = match options.max_bytes {
         Some(bytes) => bytes,
-        None => default_max_bytes(&file_system, options.shards.unwrap_or(SHARDS_DEFAULT)),
+        None => {
+            let bytes = default_max_bytes(&file_system, options.shards.unwrap_or(SHARDS_DEFAULT));
+            // What is lent from one shard to another must not be the last that the file system has.
+            if options.evict { bytes - bytes / SPARED_FRACTION } else { bytes }
+        }
     };
     let shards = options.shards.unwrap_or_else(|| default_shards(max_bytes));
     let draft = Draft::new(&place).map_err(|errno| place.error("open", errno))?;
@@ -244,7 +250,7 @@ fn map_whole(
             Err(Errno::FBIG) => OpenError::NoSpace { path: place.path.clone(), needed_bytes: len },
             Err(errno) => return Err(place.error("ftruncate", errno)),
         };
-        geometry = geometry.halved(max_bytes).ok_or(error)?;
+        geometry = geometry.halved(max_bytes, record_bytes).ok_or(error)?;
     }
 }
 

@@ -66,7 +66,7 @@ const LAYOUT: &str = "shf layout 10: page 4096, unit 8, slots 1024x64, \
     kept before keys from 256 bytes on, types in bits 28..32, live by bit 32, gaps by bit 31, \
     timed by bit 34, sealed by bit 35, deadline 0..48 and key 48..64 or turn 48..60 and used 60, \
     timed and hand from 3952, expired at 3816, elements at 3824, orphans above timed, \
-    eviction from 4032, list 6: first 0..32 and count 32..64, \
+    eviction from 4032 to 4064, list 6: first 0..32 and count 32..64, \
     element 7: uid 64 and index 32, seeded inverted, generation 36..56, version 56..64, \
     births above keys, births around by bit 61, \
     rebuilding by bit 63, crashed by bit 62, moves of tables from bit 8 on";

@@ -253,10 +253,11 @@ impl Geometry {
     }
 
     /// The geometry with windows of half the size, or `None` below twice the shards' share.
-    pub fn halved(&self, max_bytes: u64) -> Option<Geometry> {
+    pub fn halved(&self, max_bytes: u64, record_bytes: u64) -> Option<Geometry> {
         let half = Geometry::new(self.shards, self.window_bytes() / 2).ok()?;
         let share = max_bytes.div_ceil(self.shards.into());
-        (half.window_bytes() / 2 >= share).then_some(half)
+        let record_room = record_bytes.min(WINDOW_BYTES_MAX / 4) * 4;
+        (half.window_bytes() / 2 >= share && half.window_bytes() >= record_room).then_some(half)
     }
 }
 

@@ -125,6 +125,11 @@ impl Presence {
         if state.generation == fork::generation() { Ok(state.slot) } else { self.renew() }
     }
 
+    /// Whether `slot` answers at once: not in a child that has not called it yet.
+    pub fn has_slot(&self) -> bool {
+        self.current().generation == fork::generation()
+    }
+
     /// Proof that no living process owns `slot`, or `None`: it has an owner, or is this process's
     /// own, or that cannot be found out at the moment. Two system calls.
     pub fn dead(&self, slot: u32) -> Option<DeadOwner<'_>> {

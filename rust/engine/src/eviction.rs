@@ -21,13 +21,15 @@
 use crate::age::Deadline;
 use crate::class;
 use crate::compaction;
-use crate::growth::{self, Memory};
+use crate::growth;
 use crate::hand::{Hand, Met, Step};
 use crate::holes;
+use crate::index_pages;
 use crate::kind::Kind;
 use crate::locate::Position;
+use crate::merge;
 use crate::orphans;
-use crate::place::Field;
+use crate::place::{Field, Place};
 use crate::record::Record;
 use crate::shape::Shape;
 use crate::shard::{Erased, Locked};
@@ -41,6 +43,8 @@ use shf_base::geometry::{PAGE_BYTES, UNIT_BYTES};
 const STEP: Step = Step { keys: 16, buckets: 4 * BUCKETS as u32 };
 /// Keys that a put evicts behind itself, at most.
 const BEHIND_MAX: u32 = 4;
+/// Steps of merging tables that follow on each of these.
+const MERGING_STEPS: u32 = 4;
 /// Runs that are emptied, or keys that are evicted, to lend pages; and one more for each page.
 const LENDING_STEPS: u32 = 64;
 /// With more real pages free, the map is not full.
@@ -50,46 +54,73 @@ const POOR_FRACTION: u64 = 2;
 /// And so does one of which a record would need more than this part.
 const LARGE_FRACTION: u64 = 4;
 
+/// A key that is not to be evicted, by its slot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    table: u32,
+    bucket: usize,
+    slot: usize,
+}
+
+impl Kept {
+    fn of(met: &Met<'_>) -> Kept {
+        Kept { table: met.table.page, bucket: met.bucket, slot: met.slot }
+    }
+
+    /// The reference in the slot.
+    pub fn reference(self, place: Place<'_>) -> Option<u32> {
+        let table = index_pages::table(place, self.table).ok()?;
+        Some(place.slot_format().reference(table.slot(self.bucket, self.slot)))
+    }
+
+    /// The key in a slot that was found.
+    pub fn at(position: &Position<'_>) -> Kept {
+        let Position { entry, bucket, slot, .. } = *position;
+        Kept { table: entry.table.page, bucket, slot }
+    }
+}
+
 impl<'m> Locked<'m> {
-    /// Evicts a key, but not the one whose record is `kept`; the bytes of its record, 0: the shard
-    /// has no other keys.
-    fn evict_but(&self, kept: Option<u32>) -> Result<u64, OpError> {
+    /// Evicts a key, but not the `kept` one; the bytes of its record, 0: the shard has no other keys.
+    pub(crate) fn evict(&self, kept: Option<Kept>) -> Result<u64, OpError> {
         let place = self.memory.place;
-        let begun = Hand::of(place).turn;
+        let mut hand = Hand::of(place, Field::EvictionHand);
+        let begun = place.load(Field::Turns);
         loop {
-            let hand = Hand::of(place);
+            let turn = begun.wrapping_add(hand.turns);
             let mut worst: Option<(u64, Met<'m>)> = None;
-            let next = hand.after(place, STEP, |met| {
-                let (idleness, met) = self.look(met, hand.turn);
-                let is_kept = Some(met.reference(place)) == kept;
+            hand = hand.after(place, STEP, |met| {
+                let Ok((idleness, met)) = self.look(met, turn) else { return };
+                let is_kept = kept.is_some_and(|kept| kept == Kept::of(&met));
                 if !is_kept && worst.is_none_or(|(most, _)| idleness > most) {
                     worst = Some((idleness, met));
                 }
             })?;
             // First: a damaged slot keeps nobody from those behind it.
-            next.store(place);
+            hand.store(place, Field::EvictionHand);
+            place.store(Field::Turns, begun.wrapping_add(hand.turns));
             if let Some((_, met)) = worst {
-                next.fetch(place, STEP)?;
+                hand.fetch(place, STEP)?;
                 return self.erase_met(met, Erased::Evicted).map(memory_bytes);
             }
-            if next.turn.wrapping_sub(begun) > 1 {
+            if hand.turns > 1 {
                 return Ok(0);
             }
         }
     }
 
     /// Notes whether a key was used since the hand met it last; how idle it is. For an element, how
-    /// idle its list is, which goes for it.
-    fn look(&self, met: Met<'m>, turn: u64) -> (u64, Met<'m>) {
+    /// idle its list is, which goes for it. An error: the index is damaged.
+    fn look(&self, met: Met<'m>, turn: u64) -> Result<(u64, Met<'m>), OpError> {
         let place = self.memory.place;
         let word = match Record::glance(&place, met.reference(place)) {
             Some((Kind::Element, _)) => return self.look_at_list(met, turn),
             Some((_, Some(word))) => word,
-            _ => return (u64::MAX, met),
+            _ => return Ok((u64::MAX, met)),
         };
         let found = word.load(Relaxed);
         if self.is_over(Deadline::of_word(found)) {
-            return (u64::MAX, met);
+            return Ok((u64::MAX, met));
         }
         let (before, accessed) = (Uses::of_word(found), met.head.is_accessed(met.slot));
         let uses = before.met(turn, accessed);
@@ -99,18 +130,19 @@ impl<'m> Locked<'m> {
         if accessed {
             met.table.store_access(met.bucket, met.slot, false);
         }
-        (uses.idleness(turn), met)
+        Ok((uses.idleness(turn), met))
     }
 
     /// As `look`, of the list of an element, of which nothing is noted before the hand meets its own
     /// key. An orphan goes at once.
     #[cold]
-    fn look_at_list(&self, met: Met<'m>, turn: u64) -> (u64, Met<'m>) {
+    fn look_at_list(&self, met: Met<'m>, turn: u64) -> Result<(u64, Met<'m>), OpError> {
         let place = self.memory.place;
-        let element = Record::at(&place, met.reference(place));
-        let Some((position, list)) = element.and_then(|element| orphans::list_of(place, &element))
-        else {
-            return (u64::MAX, met);
+        let Some(element) = Record::at(&place, met.reference(place)) else {
+            return Ok((u64::MAX, met));
+        };
+        let Some((position, list)) = orphans::list_of(place, &element)? else {
+            return Ok((u64::MAX, met));
         };
         let Position { entry, bucket, slot, head, .. } = position;
         let met = Met { table: entry.table, bucket, slot, head };
@@ -118,16 +150,12 @@ impl<'m> Locked<'m> {
             .and_then(|(_, word)| Some(Uses::of_word(word?.load(Relaxed))));
         let idleness =
             uses.map_or(u64::MAX, |uses| uses.met(turn, head.is_accessed(slot)).idleness(turn));
-        (idleness, met)
+        Ok((idleness, met))
     }
 
-    fn evict(&self) -> Result<u64, OpError> {
-        self.evict_but(None)
-    }
-
-    /// Evicts as much as a new key has taken, in a full map, but not the one whose record is `kept`.
+    /// Evicts as much as a new key has taken, in a full map, but not the `kept` one.
     #[inline(never)]
-    pub(crate) fn evict_behind(&self, shape: Shape, kept: Option<u32>) {
+    pub(crate) fn evict_behind(&self, shape: Shape, kept: Option<Kept>) {
         let (place, taken) = (self.memory.place, memory_bytes(shape));
         let real = place.load(Field::FreePages).saturating_sub(place.load(Field::Holes));
         if real > FREE_PAGES_MAX {
@@ -139,16 +167,19 @@ impl<'m> Locked<'m> {
                 break;
             }
             // A damaged slot is not this operation's business.
-            credit = credit.saturating_add(self.evict_but(kept).unwrap_or(0));
+            match self.evict(kept) {
+                Ok(evicted) if evicted > 0 => credit = credit.saturating_add(evicted),
+                _ => break,
+            }
         }
         place.store(Field::Credit, credit.saturating_sub(taken).max(1));
     }
 
     /// Evicts keys of at least so many bytes together, if there are as many; how many.
-    pub(crate) fn evict_bytes(&self, bytes: u64) -> Result<u64, OpError> {
+    pub(crate) fn evict_bytes(&self, bytes: u64, kept: Option<Kept>) -> Result<u64, OpError> {
         let mut freed = 0;
         while freed < bytes {
-            match self.evict()? {
+            match self.evict(kept)? {
                 0 => break,
                 more => freed += more,
             }
@@ -157,7 +188,7 @@ impl<'m> Locked<'m> {
     }
 
     /// Whether the shard should rather get memory from others, if they may lend any, than evict so much
-    /// of its own. Never true of the shard that has most.
+    /// of its own.
     pub(crate) fn is_poor(&self, needed_bytes: u64) -> bool {
         let place = self.memory.place;
         let shards = u64::from(place.geometry().shards());
@@ -170,19 +201,25 @@ impl<'m> Locked<'m> {
 
     /// Gives up to so many pages back to the file system that hold nothing; how many.
     pub(crate) fn lend_free(&self, pages: u32) -> Result<u32, OpError> {
-        holes::give_now(self.memory, pages)
+        let given = holes::give_now(self.memory, pages)?;
+        Ok(given + index_pages::give_now(self.memory, pages.saturating_sub(given)))
     }
 
-    /// Gives up to so many pages back to the file system, for other shards or for the own index,
-    /// at once; those of keys that it evicts if it has no others. How many.
-    pub(crate) fn lend(&self, pages: u32) -> Result<u32, OpError> {
+    /// Gives up to so many pages back to the file system, at once; those of keys that it evicts if it
+    /// has no others, and what their going leaves over of the index. How many.
+    pub(crate) fn lend(&self, pages: u32, kept: Option<Kept>) -> Result<u32, OpError> {
         let mut given = self.lend_free(pages)?;
         if !holes::may_give_now(self.memory) {
             return Ok(given);
         }
         for _ in 0..LENDING_STEPS.saturating_add(pages) {
-            if given >= pages || !self.empty_sparsest()? && self.evict()? == 0 {
+            if given >= pages || !self.empty_sparsest(kept)? && self.evict(kept)? == 0 {
                 break;
+            }
+            if kept.is_none() {
+                for _ in 0..MERGING_STEPS {
+                    merge::step(self.memory)?;
+                }
             }
             given += self.lend_free(pages - given)?;
         }
@@ -190,19 +227,17 @@ impl<'m> Locked<'m> {
     }
 
     /// Makes the pages of a log run free, the sparsest of some; whether there was one.
-    pub(crate) fn empty_sparsest(&self) -> Result<bool, OpError> {
+    pub(crate) fn empty_sparsest(&self, kept: Option<Kept>) -> Result<bool, OpError> {
         match compaction::sparsest(self.memory.place) {
-            Some(page) => self.empty(page),
+            Some(page) => self.empty(page, kept),
             None => Ok(false),
         }
     }
 
     /// Makes the pages of the log run that starts at one free: its records move to where others are
-    /// evicted. Whether it did.
-    pub(crate) fn empty(&self, page: u32) -> Result<bool, OpError> {
-        // Not with pages that were just lent.
-        let memory = Memory { max_bytes: 0, ..self.memory };
-        compaction::empty(memory, page, || Ok(self.evict()? > 0))
+    /// evicted, and not into pages that are free. Whether it did.
+    pub(crate) fn empty(&self, page: u32, kept: Option<Kept>) -> Result<bool, OpError> {
+        compaction::empty(self.memory.closed(), page, || Ok(self.evict(kept)? > 0))
     }
 }
 

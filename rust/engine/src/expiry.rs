@@ -2,7 +2,7 @@
 //! (`orphans`), without anyone asking for it.
 //!
 //! While a shard has keys with a deadline, or orphans, each put, and each delete of a key that is there,
-//! moves the shard's hand (`hand`) on by four records, or by three buckets that hold fewer, and deletes
+//! moves a hand of the shard (`hand`) on by four records, or by three buckets that hold fewer, and deletes
 //! those that have expired, and orphans.
 //!
 //! How many expired keys there are: let each key live while `a` others are put, and the hand pass
@@ -64,7 +64,7 @@ impl Locked<'_> {
     fn reap_step(&self) -> Result<usize, OpError> {
         let place = self.memory.place;
         let mut due = ArrayVec::<Met<'_>, KEYS>::new();
-        let hand = Hand::of(place).after(place, STEP, |met| {
+        let hand = Hand::of(place, Field::Hand).after(place, STEP, |met| {
             let reference = met.reference(place);
             let is_due = match Record::glance(&place, reference) {
                 Some((Kind::Element, _)) => {
@@ -78,7 +78,7 @@ impl Locked<'_> {
             }
         })?;
         // First: a damaged slot keeps nobody from those behind it.
-        hand.store(place);
+        hand.store(place, Field::Hand);
         hand.fetch(place, STEP)?;
         let reaped = due.len();
         for met in due {

@@ -31,6 +31,11 @@ pub struct Memory<'m> {
 }
 
 impl Memory<'_> {
+    /// The same with blocks for records where there are some, but without pages for more of them.
+    pub fn closed(self) -> Self {
+        Memory { max_bytes: 0, ..self }
+    }
+
     /// Makes at least `pages` record pages real.
     pub fn need_records(self, pages: u32) -> Result<(), OpError> {
         let (records, index) = self.place.limits();
@@ -119,7 +124,7 @@ impl Memory<'_> {
 
     /// There is no room for `pages` more.
     #[cold]
-    fn no_space(self, pages: u32) -> OpError {
+    pub fn no_space(self, pages: u32) -> OpError {
         OpError::NoSpace { needed_bytes: u64::from(pages) * PAGE_BYTES, max_bytes: self.max_bytes }
     }
 

@@ -1,8 +1,9 @@
-//! The hand of a shard: it goes round all keys, in the order of the directory and of slots, a few
-//! with each operation that moves it. So whatever each key needs from time to time is done without
-//! a thread for it: reaping (`expiry`) and eviction (`eviction`).
+//! The hands of a shard: they go round all keys, in the order of the directory and of slots, a few with
+//! each operation that moves them. So whatever each key needs from time to time is done without a
+//! thread for it: one hand reaps (`expiry`), and in a map that evicts, another one looks for what to
+//! evict (`eviction`).
 //!
-//! Keys that a merge takes behind the hand wait for its next turn.
+//! Keys that a merge takes behind a hand wait for its next turn.
 
 use crate::directory::{self, Entry};
 use crate::group::{SLOTS, SlotSet};
@@ -21,8 +22,8 @@ pub struct Hand {
     index: u32,
     /// The next slot of the table there, counted through all buckets.
     slot: usize,
-    /// How often it went round.
-    pub turn: u64,
+    /// How often it went round since it was looked up.
+    pub turns: u64,
 }
 
 /// How far one step goes: as far as one of them reaches.
@@ -55,19 +56,15 @@ impl Met<'_> {
 }
 
 impl Hand {
-    /// The hand of a shard. The caller holds the lock.
-    pub fn of(place: Place<'_>) -> Hand {
-        let (index, slot) = unpair(place.load(Field::Hand));
-        let turn = place.load(Field::Turns);
-        Hand { index, slot: slot as usize % (BUCKETS * SLOTS), turn }
+    /// A hand of a shard, by its field. The caller holds the lock.
+    pub fn of(place: Place<'_>, hand: Field) -> Hand {
+        let (index, slot) = unpair(place.load(hand));
+        Hand { index, slot: slot as usize % (BUCKETS * SLOTS), turns: 0 }
     }
 
-    /// Moves the shard's hand here.
-    pub fn store(self, place: Place<'_>) {
-        place.store(Field::Hand, pair(self.index, self.slot as u32));
-        if place.evicts() {
-            place.store(Field::Turns, self.turn);
-        }
+    /// Moves it here.
+    pub fn store(self, place: Place<'_>, hand: Field) {
+        place.store(hand, pair(self.index, self.slot as u32));
     }
 
     /// Where it is after a step; each key on the way is met.
@@ -81,7 +78,7 @@ impl Hand {
         let places = 1u32 << directory::depth(&place)?;
         for _ in 0..PLACES {
             if self.index >= places {
-                self = Hand { index: 0, slot: 0, turn: self.turn.wrapping_add(1) };
+                self = Hand { index: 0, slot: 0, turns: self.turns + 1 };
             }
             let entry = directory::entry(&place, self.index)?;
             if let Some(Entry { table, .. }) = entry

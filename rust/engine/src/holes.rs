@@ -23,7 +23,7 @@ use crate::intent::Intent;
 use crate::place::{Field, Place, pair, unpair};
 use crate::run::{self, Found, Run};
 use shf_base::error::OpError;
-use shf_base::geometry::PAGE_BYTES;
+use shf_base::geometry::{EVICTING_FRACTION, PAGE_BYTES};
 use shf_base::grace::{Moment, Rest};
 
 /// Free pages beyond this fraction of those in use go back.
@@ -36,19 +36,23 @@ const STEP_PAGES: u32 = 16;
 const STEP_RUNS: usize = 64;
 /// Runs that are looked at when pages are given back at once.
 const NOW_RUNS: usize = 4096;
-/// Bytes that the file system has to have left for that.
+/// Bytes that the file system has to have left for that, beside a value.
 const SPARE_BYTES: u64 = 1 << 20;
 /// Searches before a map that may not grow answers that there is no space.
 const LAST_SEARCHES: usize = 64;
 
 /// Takes contiguous pages: as many as free runs have in a row, from `least` to `most`, or else
-/// `most` fresh ones, or else `least`. Returns the first and how many.
+/// `most` fresh ones, or else `least`. Returns the first and how many. Closed memory (`Memory::closed`)
+/// gives none at all.
 pub fn take<'m>(
     intent: &mut Intent<'m>,
     memory: Memory<'m>,
     least: u32,
     most: u32,
 ) -> Result<(u32, u32), OpError> {
+    if memory.max_bytes == 0 {
+        return Err(memory.no_space(least));
+    }
     let (mut refused, mut all) = (false, true);
     if let Some(taken) = take_free(intent, memory, (least, most), &mut refused, &mut all)? {
         return Ok(taken);
@@ -121,10 +125,11 @@ fn make_real(memory: Memory<'_>, found: &Found) -> Result<(), OpError> {
     Ok(())
 }
 
-/// Whether pages may go back at once, without rest: while the file system has some left, that is the
-/// same for readers (`grace`).
+/// Whether pages may go back at once, without rest: when the file system has so many left that a
+/// reader who is copying the largest value there can be would get them anew (`grace`).
 pub fn may_give_now(memory: Memory<'_>) -> bool {
-    memory.storage.spare_bytes() >= SPARE_BYTES
+    let value_bytes = memory.place.max_bytes() / EVICTING_FRACTION;
+    memory.storage.spare_bytes() >= value_bytes.saturating_add(SPARE_BYTES)
 }
 
 /// Gives up to so many free pages back at once, whether they have rested or not; how many, none
@@ -231,6 +236,10 @@ fn make_hole(
 ) -> Result<(), OpError> {
     let place = memory.place;
     settle(memory);
+    if freed > place.load(Field::Reused) {
+        // Its bytes change as well.
+        place.store(Field::Reused, freed);
+    }
     place.store(Field::Unsettled, pair(page + 1, given));
     let mut intent = Intent::begin(place);
     run::set(&mut intent, place, page, Run::Hole { pages: given, freed });

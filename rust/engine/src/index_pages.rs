@@ -24,6 +24,7 @@
 
 use crate::directory::{self, Entry};
 use crate::growth::Memory;
+use crate::holes;
 use crate::intent::Intent;
 use crate::place::{Field, Place, pair, unpair};
 use crate::run;
@@ -192,6 +193,19 @@ fn give_back_rested(memory: Memory<'_>, top: u32, limit: u32) {
             place.store(Field::Rest, now.to_word());
         }
     }
+}
+
+/// Gives up to so many pages that are not in use back at once; how many (`holes::give_now`).
+pub fn give_now(memory: Memory<'_>, pages: u32) -> u32 {
+    let (_, top) = unpair(memory.place.load(Field::Tops));
+    let (_, limit) = memory.place.limits();
+    let given = limit.saturating_sub(top).min(pages);
+    if given > 0 && holes::may_give_now(memory) {
+        lower_limit(memory, limit, limit - given);
+        memory.place.store(Field::Rest, 0);
+        return given;
+    }
+    0
 }
 
 /// Gives back the pages from `target` on, which is below the limit.

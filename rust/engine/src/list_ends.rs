@@ -53,7 +53,8 @@ impl<'m> Locked<'m> {
         let turn = Hash(self.place().next_born().number().into());
         compaction::step(self.memory, By::Put, turn);
         let mut attempt = || self.attempt_push(key, end, value, shape);
-        let count = self.again(attempt(), shape, &mut attempt)?;
+        let largest = if key.shape.bytes() > shape.bytes() { key.shape } else { shape };
+        let count = self.again(attempt(), (key.hash, key.key), largest, &mut attempt)?;
         match self.memory.place.load(Field::Credit) == 0 {
             true => self.reap(),
             false => self.evict_behind(shape, None),
@@ -109,7 +110,7 @@ impl<'m> Locked<'m> {
             }
             _ => Ok(Attempt::Done(())),
         };
-        self.again(attempt(), key.shape, &mut attempt)?;
+        self.again(attempt(), (key.hash, key.key), key.shape, &mut attempt)?;
         self.reap();
         self.shrink();
         Ok(())

@@ -439,7 +439,8 @@ impl Map {
     #[cold]
     fn note_use(&self, hash: Hash, is_it: impl Fn(&Record<'_>) -> bool) {
         let place = self.place(hash.shard_bits());
-        let Some(presence) = self.presence.as_ref() else { return };
+        let presence = self.presence.as_ref().filter(|presence| presence.has_slot());
+        let Some(presence) = presence else { return };
         if let Ok(Some(locked)) = shard::lock_at_rest(self.memory(place), presence)
             && let Ok(mut found) = locate::record(place, hash, is_it)
         {

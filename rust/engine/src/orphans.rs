@@ -32,16 +32,12 @@ pub fn count(place: Place<'_>) -> u32 {
 
 /// Whether a record is an orphan. The caller holds the lock.
 pub fn is_one(place: Place<'_>, record: &Record<'_>) -> Result<bool, OpError> {
-    Ok(record.is_element() && find_list(place, record)?.is_none())
+    Ok(record.is_element() && list_of(place, record)?.is_none())
 }
 
-/// The list of an element, and its slot; `None`: it is an orphan, or the index is damaged. The
-/// caller holds the lock.
-pub fn list_of<'m>(place: Place<'m>, record: &Record<'_>) -> Option<(Position<'m>, Record<'m>)> {
-    find_list(place, record).ok().flatten()
-}
-
-fn find_list<'m>(
+/// The list of an element, and its slot; `None`: it is an orphan, or no element. The caller holds the
+/// lock.
+pub fn list_of<'m>(
     place: Place<'m>,
     record: &Record<'_>,
 ) -> Result<Option<(Position<'m>, Record<'m>)>, OpError> {

@@ -12,7 +12,7 @@
 //! 3840  of durable maps: epoch, born, born before, freed, freed before, dead before
 //! 3904  index: gap, vacated, rest, kept, turn, pause; expiry: timed, hand
 //! 3968  holes, unsettled, rested, resting, rest began, walked
-//! 4032  of maps that evict: turns, evicted, credit
+//! 4032  of maps that evict: turns, evicted, credit, hand
 //! 4096  stacks: 127 half words (`stacks`)
 //! ```
 //!
@@ -130,13 +130,15 @@ pub enum Field {
     RestBegan = HOLES_OFFSET + 32,
     /// Pages that the search for rested runs has passed since the last rest was over.
     Walked = HOLES_OFFSET + 40,
-    /// In a map that evicts, how often the hand has gone round.
+    /// In a map that evicts, how often the eviction hand has gone round.
     Turns = EVICTION_OFFSET,
     /// Keys evicted since creation.
     Evicted = EVICTION_OFFSET + 8,
     /// Bytes that were evicted and not put yet, plus one; 0: there may be memory without that
     /// (`eviction`).
     Credit = EVICTION_OFFSET + 16,
+    /// As `Hand`, where the next look for a key to evict begins (`eviction`).
+    EvictionHand = EVICTION_OFFSET + 24,
 }
 
 const LEVEL_OFFSET: u64 = 16;
@@ -237,6 +239,11 @@ impl<'m> Place<'m> {
     #[inline(always)]
     pub fn is_durable(&self) -> bool {
         self.facts.durable
+    }
+
+    /// The most real bytes that the map may have.
+    pub fn max_bytes(&self) -> u64 {
+        self.facts.max_bytes
     }
 
     /// Whether the map evicts keys when it is full.

@@ -6,9 +6,11 @@
 //! that are asked for.
 
 use crate::block::Block;
+use crate::eviction::Kept;
+use crate::holes;
 use crate::intent::Intent;
 use crate::orphans;
-use crate::place::{Field, Place, pair, unpair};
+use crate::place::{Field, pair, unpair};
 use crate::record::Record;
 use crate::run::{self, Run};
 use crate::shard::{Erased, Locked};
@@ -44,17 +46,20 @@ impl Row {
     }
 }
 
+/// What keeps a run out of all rows.
+const NEVER: u64 = 1 << 40;
+
 impl Locked<'_> {
     /// Makes at least so many pages in a row free, if there are as many; whether it did. They are
     /// the next ones that are found.
-    pub(crate) fn clear_region(&self, pages: u32) -> Result<bool, OpError> {
+    pub(crate) fn clear_region(&self, pages: u32, kept: Option<Kept>) -> Result<bool, OpError> {
         let place = self.memory.place;
-        let Some(row) = cheapest(place, pages) else { return Ok(false) };
+        let Some(row) = self.cheapest(pages, kept) else { return Ok(false) };
         let mut page = row.page;
         while page < row.page + row.pages {
             let run = run::at(&Intent::begin(place), place, page);
             let cleared = match run {
-                Run::Log { .. } => self.empty(page)?,
+                Run::Log { .. } => self.empty(page, kept)?,
                 Run::Large { .. } => self.evict_large(page)?,
                 _ => true,
             };
@@ -74,7 +79,7 @@ impl Locked<'_> {
         let reference = place.page_unit(page);
         let block = Block { reference, units: 0, record: Record::at(&place, reference) };
         let Some((record, position, word)) = block.slot(place)? else { return Ok(false) };
-        if let Some((position, list)) = orphans::list_of(place, &record) {
+        if let Some((position, list)) = orphans::list_of(place, &record)? {
             // An element does not go without its list.
             let word = position.entry.table.slot(position.bucket, position.slot);
             self.erase(position, word, list, Erased::Evicted)?;
@@ -83,45 +88,59 @@ impl Locked<'_> {
         self.erase(position, word, record, Erased::Evicted)?;
         Ok(true)
     }
-}
 
-/// The row of runs with so many pages that costs the least, of those that are near.
-fn cheapest(place: Place<'_>, pages: u32) -> Option<Row> {
-    let intent = Intent::begin(place);
-    let (top, _) = run::tops(&intent, place);
-    let (fit, _) = unpair(place.load(Field::Rotors));
-    let mut runs: VecDeque<Row> = VecDeque::new();
-    let mut row = Row { page: if fit < top { fit } else { 0 }, pages: 0, cost: 0 };
-    let mut best: Option<Row> = None;
-    for _ in 0..RUNS.saturating_add(pages) {
-        let page = row.page + row.pages;
-        let run = if page < top { run::at(&intent, place, page) } else { Run::Inside { back: 0 } };
-        if run.pages() == 0 || page + run.pages() > top {
-            // At the end, or where no run starts.
-            if row.page == 0 && row.pages == 0 {
-                break;
+    /// The row of runs with so many pages that costs the least, of those that are near. The kept
+    /// key's own run is in none, nor are holes that the file system has no pages for.
+    fn cheapest(&self, pages: u32, kept: Option<Kept>) -> Option<Row> {
+        let place = self.memory.place;
+        let (own, no_holes) = (self.large_page_of(kept), !holes::may_give_now(self.memory));
+        let intent = Intent::begin(place);
+        let (top, _) = run::tops(&intent, place);
+        let (fit, _) = unpair(place.load(Field::Rotors));
+        let mut runs: VecDeque<Row> = VecDeque::new();
+        let mut row = Row { page: if fit < top { fit } else { 0 }, pages: 0, cost: 0 };
+        let mut best: Option<Row> = None;
+        for _ in 0..RUNS.saturating_add(pages) {
+            let page = row.page + row.pages;
+            let run =
+                if page < top { run::at(&intent, place, page) } else { Run::Inside { back: 0 } };
+            if run.pages() == 0 || page + run.pages() > top {
+                // At the end, or where no run starts.
+                if row.page == 0 && row.pages == 0 {
+                    break;
+                }
+                runs.clear();
+                row = Row { page: 0, pages: 0, cost: 0 };
+                continue;
             }
-            runs.clear();
-            row = Row { page: 0, pages: 0, cost: 0 };
-            continue;
+            let mut next = Row::of(page, run);
+            if own == Some(page) || no_holes && matches!(run, Run::Hole { .. }) {
+                next.cost = NEVER;
+            }
+            runs.push_back(next);
+            (row.pages, row.cost) = (row.pages + next.pages, row.cost + next.cost);
+            while let Some(first) = runs.front()
+                && row.pages - first.pages >= pages
+            {
+                let Row { page, pages, cost } = row;
+                row = Row {
+                    page: page + first.pages,
+                    pages: pages - first.pages,
+                    cost: cost - first.cost,
+                };
+                runs.pop_front();
+            }
+            if row.pages >= pages && best.is_none_or(|best| row.cost < best.cost) {
+                best = Some(row);
+            }
         }
-        let next = Row::of(page, run);
-        runs.push_back(next);
-        (row.pages, row.cost) = (row.pages + next.pages, row.cost + next.cost);
-        while let Some(first) = runs.front()
-            && row.pages - first.pages >= pages
-        {
-            let Row { page, pages, cost } = row;
-            row = Row {
-                page: page + first.pages,
-                pages: pages - first.pages,
-                cost: cost - first.cost,
-            };
-            runs.pop_front();
-        }
-        if row.pages >= pages && best.is_none_or(|best| row.cost < best.cost) {
-            best = Some(row);
-        }
+        best.filter(|best| best.cost < NEVER)
     }
-    best
+
+    /// The first page of the kept key's record, if it is a large one.
+    fn large_page_of(&self, kept: Option<Kept>) -> Option<u32> {
+        let place = self.memory.place;
+        let record = Record::at(&place, kept?.reference(place)?)?;
+        if record.shape.is_large() { place.unit_page(record.reference()) } else { None }
+    }
 }

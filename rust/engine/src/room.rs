@@ -10,8 +10,10 @@
 //! each attempt works on a smaller rest: the pages that it had in vain are free, or others have put
 //! keys there meanwhile, of whom somebody got on.
 
+use crate::eviction::Kept;
 use crate::expiry::REAPS_PER_PUT;
 use crate::hash::Hash;
+use crate::locate::Located;
 use crate::map::Map;
 use crate::place::Field;
 use crate::shape::Shape;
@@ -32,6 +34,8 @@ const SPARE_PAGES: u64 = 4;
 /// The means that one put has, under the lock.
 pub(crate) struct Room<'l, 'm> {
     locked: &'l Locked<'m>,
+    /// The key, and its hash, for which room is made.
+    key: (Hash, &'l [u8]),
     shape: Shape,
     reaps: u32,
     /// Whether what lies scattered was brought together, without evicting for it.
@@ -42,8 +46,8 @@ pub(crate) struct Room<'l, 'm> {
 
 impl<'l, 'm> Room<'l, 'm> {
     /// For a record.
-    pub fn new(locked: &'l Locked<'m>, shape: Shape) -> Room<'l, 'm> {
-        Room { locked, shape, reaps: 0, squeezed: false, evict_bytes: shape.bytes() }
+    pub fn new(locked: &'l Locked<'m>, key: (Hash, &'l [u8]), shape: Shape) -> Room<'l, 'm> {
+        Room { locked, key, shape, reaps: 0, squeezed: false, evict_bytes: shape.bytes() }
     }
 
     /// Makes some room, for the record or for a page of the index; or answers that it is `full`.
@@ -68,27 +72,32 @@ impl<'l, 'm> Room<'l, 'm> {
     fn evict(&mut self, full: OpError, of_index: bool) -> Result<(), OpError> {
         let (locked, place) = (self.locked, self.locked.place());
         let (bytes, pages) = (self.shape.bytes(), self.shape.pages() as u32);
+        // What this is for was perhaps found to be there.
+        let kept = match locked.find(self.key.0, self.key.1)? {
+            Located::Found(position, ..) => Some(Kept::at(&position)),
+            _ => None,
+        };
         let fits = || self.shape.is_large() && locked.memory.afford(pages).is_ok();
         if !of_index && !self.squeezed && fits() {
             // There is memory, but not in a row.
             self.squeezed = true;
-            return if locked.clear_region(pages)? { Ok(()) } else { Err(full) };
+            return if locked.clear_region(pages, kept)? { Ok(()) } else { Err(full) };
         }
         if locked.is_poor(bytes) {
             return Err(full);
         }
         if of_index {
-            return if locked.lend(SPARE_PAGES as u32)? > 0 { Ok(()) } else { Err(full) };
+            return if locked.lend(SPARE_PAGES as u32, kept)? > 0 { Ok(()) } else { Err(full) };
         }
-        let evicted = locked.evict_bytes(self.evict_bytes)?;
+        let evicted = locked.evict_bytes(self.evict_bytes, kept)?;
         if evicted == 0 {
             return Err(full);
         }
         place.store(Field::Credit, place.load(Field::Credit).max(1).saturating_add(evicted));
         if self.shape.is_large() {
-            locked.clear_region(pages)?;
+            locked.clear_region(pages, kept)?;
         } else if self.evict_bytes > bytes {
-            locked.empty_sparsest()?;
+            locked.empty_sparsest(kept)?;
         }
         self.evict_bytes = self.evict_bytes.saturating_mul(2);
         Ok(())
@@ -118,7 +127,8 @@ impl Map {
         }
     }
 
-    /// Has shards lend as many pages as are missing; `full`: none of them could lend any.
+    /// Has shards lend as many pages as are missing; `full`: none of them could lend any. One that is
+    /// locked, or damaged, is passed over, as long as others lend.
     #[cold]
     #[inline(never)]
     fn borrow_pages(&self, hash: Hash, full: OpError) -> Result<(), OpError> {
@@ -129,24 +139,36 @@ impl Map {
             let free = place.load(Field::FreePages).saturating_sub(place.load(Field::Holes));
             if free > 0 && lent < wanted {
                 let asked = free.min(wanted - lent) as u32;
-                lent += u64::from(self.lock(place.shard())?.lend_free(asked)?);
+                lent += self.lend(place.shard(), |locked| locked.lend_free(asked));
             }
             lenders.push((place.ledger(place.shard()).load(Relaxed), place.shard()));
         }
         let own = self.place(hash.shard_bits()).shard();
+        let mut richest = None;
         while lent < wanted
             && let Some((pages, shard)) = lenders.pop()
         {
-            let asked = (wanted - lent).min(pages / LENT_FRACTION + 1);
-            let given = match shard == own {
-                true => 0,
-                false => u64::from(self.lock(shard)?.lend(asked as u32)?),
-            };
+            if shard == own {
+                continue;
+            }
+            richest = richest.or(Some(shard));
+            let asked = (wanted - lent).min(pages / LENT_FRACTION + 1) as u32;
+            let given = self.lend(shard, |locked| locked.lend(asked, None));
             lent += given;
             if given > 0 {
                 lenders.push((pages.saturating_sub(given), shard));
             }
         }
-        if lent > 0 { Ok(()) } else { Err(full) }
+        match richest {
+            _ if lent > 0 => Ok(()),
+            Some(shard) if self.lock(shard)?.lend(1, None)? > 0 => Ok(()),
+            _ => Err(full),
+        }
+    }
+
+    /// The pages that a shard lends, if its lock is free.
+    fn lend(&self, shard: u32, pages: impl FnOnce(&Locked<'_>) -> Result<u32, OpError>) -> u64 {
+        let lent = self.try_lock(self.place(shard)).and_then(|locked| pages(&locked));
+        lent.unwrap_or(0).into()
     }
 }

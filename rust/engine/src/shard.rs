@@ -17,6 +17,7 @@ use crate::arena;
 use crate::check::{self, Violation};
 use crate::compaction::{self, By};
 use crate::directory;
+use crate::eviction::Kept;
 use crate::group::SlotSet;
 use crate::growth::Memory;
 use crate::hand::Met;
@@ -313,14 +314,14 @@ impl<'m> Locked<'m> {
     #[inline(always)]
     pub(crate) fn put(&self, item: Item<'_>) -> Result<Placed, OpError> {
         compaction::step(self.memory, By::Put, item.hash);
-        let (placed, reference) = match self.attempt(item) {
+        let (placed, kept) = match self.attempt(item) {
             Ok(Attempt::Done(placed)) => placed,
             // A copy: what others may point to is not kept in registers.
             failed => self.put_again(failed, &item.clone())?,
         };
         match placed.replaced || self.memory.place.load(Field::Credit) == 0 {
             true => self.reap(),
-            false => self.evict_behind(item.shape, Some(reference)),
+            false => self.evict_behind(item.shape, Some(kept)),
         }
         self.shrink();
         Ok(placed)
@@ -331,23 +332,24 @@ impl<'m> Locked<'m> {
     #[inline(never)]
     fn put_again(
         &self,
-        failed: Result<Attempt<'m, (Placed, u32)>, OpError>,
+        failed: Result<Attempt<'m, (Placed, Kept)>, OpError>,
         item: &Item<'_>,
-    ) -> Result<(Placed, u32), OpError> {
-        self.again(failed, item.shape, &mut || self.attempt(*item))
+    ) -> Result<(Placed, Kept), OpError> {
+        self.again(failed, (item.hash, item.key), item.shape, &mut || self.attempt(*item))
     }
 
     /// Does what a failed attempt asks for, and attempts it again, as often as this is of use.
-    /// `shape` is that of the largest record that it makes.
+    /// `key` is what it is for, with its hash, and `shape` that of the largest record that it makes.
     #[cold]
     #[inline(never)]
     pub(crate) fn again<A>(
         &self,
         mut attempt: Result<Attempt<'m, A>, OpError>,
+        key: (Hash, &[u8]),
         shape: Shape,
         attempt_again: &mut dyn FnMut() -> Result<Attempt<'m, A>, OpError>,
     ) -> Result<A, OpError> {
-        let (mut splits, mut room) = (0, Room::new(self, shape));
+        let (mut splits, mut room) = (0, Room::new(self, key, shape));
         loop {
             // The intent is forgotten: what it was made from changes.
             holes::settle_forgotten(self.memory);
@@ -372,7 +374,7 @@ impl<'m> Locked<'m> {
     /// Allocates and writes the record before it looks where the key is: meanwhile its bucket comes
     /// from the memory (docs/decisions/0017-puts-write-first.md).
     #[inline(always)]
-    pub(crate) fn attempt(&self, item: Item<'_>) -> Result<Attempt<'m, (Placed, u32)>, OpError> {
+    pub(crate) fn attempt(&self, item: Item<'_>) -> Result<Attempt<'m, (Placed, Kept)>, OpError> {
         let (place, Item { hash, shape, key, .. }) = (self.memory.place, item);
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
@@ -383,7 +385,7 @@ impl<'m> Locked<'m> {
         };
         let mut found = locate::key_beside(place, hash, key, beside)?;
         self.note_use(&mut found);
-        let (stamp, replaced) = match found {
+        let (stamp, replaced, kept) = match found {
             Located::Found(position, word, old) => {
                 let expired = self.has_expired(&old);
                 if place.evicts() && !expired {
@@ -406,7 +408,7 @@ impl<'m> Locked<'m> {
                     intent.change_field(Field::Expired, |expired| expired.wrapping_add(1));
                 }
                 arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
-                (stamp, !expired)
+                (stamp, !expired, Kept::at(&position))
             }
             Located::Free(position) => {
                 let stamp = if taken.get() { locate::free_stamp(place, hash, born)? } else { born };
@@ -416,12 +418,12 @@ impl<'m> Locked<'m> {
                 if shape.kind == Kind::List {
                     orphans::count_put(&mut intent, shape.kind, None, false);
                 }
-                (stamp, false)
+                (stamp, false, Kept::at(&position))
             }
             none => return Ok(Attempt::NoSlot(none)),
         };
         intent.commit()?;
-        Ok(Attempt::Done((Placed { replaced, uid: place.uid(hash, stamp) }, reference)))
+        Ok(Attempt::Done((Placed { replaced, uid: place.uid(hash, stamp) }, kept)))
     }
 
     #[inline(always)]

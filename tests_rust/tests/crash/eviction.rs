@@ -66,7 +66,7 @@ fn an_operation_that_evicts_survives_death_at_many_steps() {
             }
         }
         // What was put twice counts as used, and stays until all keys were replaced eight times.
-        let left = (0..25).map(|_| refill(&map, &mut random)).max().unwrap();
+        let left = (0..25 * shards).map(|_| refill(&map, &mut random)).max().unwrap();
         println!("{killed} killed, {keys} keys, {left} left, {:?}", map.stats());
         assert!(killed > KILLS / 4, "{killed}");
         assert!(left > keys * 8 / 10, "{left} of {keys}");
