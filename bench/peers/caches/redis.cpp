@@ -28,13 +28,14 @@ class RedisCache : public Cache {
   bool Open() override {
     if (!error().empty()) return false;
     session_ = std::make_unique<RedisSession>(server_.socket());
+    session_->Do({"CONFIG", "SET", "maxmemory-policy", policy_});
+    UseEachCommand();
     const uint64_t mean_bytes = room_.bytes / room_.keys - kKeyBytes;
     for (uint64_t n = 0; n < room_.keys && session_->error().empty(); ++n) {
       session_->Put(MissingKeyAt(work_, n), values_.At(0, n, mean_bytes));
     }
     const std::string bytes = std::to_string(session_->Info("used_memory"));
     session_->Do({"FLUSHALL"});
-    session_->Do({"CONFIG", "SET", "maxmemory-policy", policy_});
     return session_->Do({"CONFIG", "SET", "maxmemory", bytes}) || Fail(session_->error());
   }
   bool Get(uint64_t index) override {
@@ -49,6 +50,15 @@ class RedisCache : public Cache {
   Held Measure() override { return {session_->Size(), 0}; }
 
  private:
+  // The server takes some 20 KB for its statistics of a command when it gets the first one.
+  void UseEachCommand() {
+    Put(0, work_.value_bytes);
+    Get(0);
+    Measure();
+    session_->Info("used_memory");
+    session_->Do({"FLUSHALL"});
+  }
+
   const Workload work_;
   const Held room_;
   const std::string policy_;
