@@ -110,11 +110,11 @@ struct Map::Opening {
     if (Impossible(folder)) return ImpossibleError("folder", folder);
     if (Impossible(name)) return ImpossibleError("name", name);
     rust::Box<bridge::Map> handle = bridge::detached_map();
-    const bridge::Options converted{options.shards,          options.max_bytes,
-                                    options.expected_keys,   options.mode,
-                                    options.group,           options.allow_any_file_system,
-                                    Sign(options.durable),   Arguments::Of(options.default_age),
-                                    options.patience.count()};
+    const bridge::Options converted{options.shards,        options.max_bytes,
+                                    options.expected_keys, options.mode,
+                                    options.group,         options.allow_any_file_system,
+                                    Sign(options.durable), Arguments::Of(options.default_age),
+                                    options.evict,         options.patience.count()};
     const bridge::Outcome outcome = ((*handle).*open)(View(folder), View(name), converted);
     if (!IsOk(outcome)) return ErrorOf(outcome);
     Map map;
@@ -354,9 +354,10 @@ Result<Stats> Map::GetStats() const {
   if (!handle_) return NotAttached();
   bridge::Stats stats{};
   const bridge::Outcome outcome = handle_->stats(stats);
-  return Answer(outcome, Stats{stats.keys, stats.committed_bytes, stats.max_bytes, stats.dead_bytes,
-                               stats.tables, stats.splits, stats.repairs, stats.moved_records,
-                               stats.timed_keys, stats.expired_keys, stats.retries});
+  return Answer(outcome,
+                Stats{stats.keys, stats.committed_bytes, stats.max_bytes, stats.dead_bytes,
+                      stats.tables, stats.splits, stats.repairs, stats.moved_records,
+                      stats.timed_keys, stats.expired_keys, stats.evicted_keys, stats.retries});
 }
 
 }  // namespace shf

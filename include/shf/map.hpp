@@ -76,6 +76,11 @@ struct Options {
   /// How long keys live that nobody gives an age: 1 ms to 2^47 - 1 ms. Map::SetDefaultAge() changes
   /// it later, for all processes. Unset: for ever.
   std::optional<std::chrono::milliseconds> default_age;
+  /// When the map is full, evict the keys that are worth the least, so that there is always room
+  /// for others of up to an eighth of max_bytes, key and value together; larger ones are kTooLarge.
+  /// Gets keep keys from being evicted, unless the map is opened for reading only. Each record
+  /// takes 8 bytes more. Not with durable, which keeps what was deleted until the next Sync().
+  bool evict = false;
   /// How long a writing operation of this handle waits while a living process, which may be
   /// stopped, holds the lock of a shard; then it answers kBusy and has changed nothing (Clear() may
   /// have deleted some keys). Zero: it does not wait. Negative: it waits as long as that process
@@ -97,6 +102,7 @@ struct Stats {
   uint64_t timed_keys = 0;       ///< keys that have an age, or had one before one of for ever
   uint64_t expired_keys = 0;     ///< keys that had expired when they were deleted or replaced,
                                  ///< since creation
+  uint64_t evicted_keys = 0;     ///< keys evicted because the map was full, since creation
   uint64_t retries = 0;          ///< looks that gets of this handle made again in this process,
                                  ///< because a writer was there
 };

@@ -41,6 +41,13 @@ impl MapFile {
         Map::create(self.folder(), &self.name, &options).unwrap()
     }
 
+    /// As `create_with`, a map that evicts keys when it is full.
+    pub fn create_evicting(&self, shards: u32, max_bytes: u64) -> Map {
+        let (shards, max_bytes, secret) = (Some(shards), Some(max_bytes), Some(crate::secret()));
+        let options = Options { shards, max_bytes, secret, evict: true, ..Options::default() };
+        Map::create(self.folder(), &self.name, &options).unwrap()
+    }
+
     /// Another handle of the map.
     pub fn open(&self) -> Map {
         Map::open(self.folder(), &self.name, &Options::default()).unwrap()

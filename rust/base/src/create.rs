@@ -10,8 +10,8 @@ use crate::error::OpenError;
 use crate::file_system;
 use crate::format::{FileHeader, Identity};
 use crate::geometry::{
-    APPARENT_BYTES_DEFAULT, BadGeometry, Geometry, SHARDS_DEFAULT, WINDOW_BYTES_MAX,
-    WINDOW_BYTES_MIN,
+    APPARENT_BYTES_DEFAULT, BadGeometry, EVICTING_FRACTION, Geometry, PAGE_BYTES, SHARDS_DEFAULT,
+    WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
 };
 use crate::limits;
 use crate::map_file::MapFile;
@@ -37,6 +37,11 @@ const MAX_BYTES_MIN: u64 = 64 << 10;
 const FIRST_KEY_BYTES: u64 = 48 << 10;
 /// A shard that nobody asked for should get at least this much of the maximum.
 const SHARD_BYTES_MIN: u64 = 1 << 20;
+/// What a shard keeps of its memory whoever needs it: descriptors, a table, and the run that it
+/// writes to.
+const SHARD_BYTES_KEPT: u64 = 4 * PAGE_BYTES;
+/// In a map that evicts, at most one of so many bytes is kept like that.
+const KEPT_FRACTION: u64 = 4;
 /// All permission bits that a map can have.
 const MODE_MAX: u32 = 0o777;
 /// Names tried for a file that has to have one from the start.
@@ -64,6 +69,8 @@ pub struct CreateOptions {
     /// Seal records, so that they can be made to survive a crash of the machine. Default: on file
     /// systems that survive it themselves.
     pub durable: Option<bool>,
+    /// Evict keys when the map is full.
+    pub evict: bool,
 }
 
 /// Creates the map `name` in `folder`, which must exist, and opens it for writing.
@@ -82,7 +89,8 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     };
     let shards = options.shards.unwrap_or_else(|| default_shards(max_bytes));
     let draft = Draft::new(&place).map_err(|errno| place.error("open", errno))?;
-    let (geometry, region) = map_whole(&place, &draft.file, shards, max_bytes)?;
+    let record_bytes = options.record_bytes(max_bytes);
+    let (geometry, region) = map_whole(&place, &draft.file, shards, max_bytes, record_bytes)?;
     let file = draft.map_file().map_err(|error| place.error("fcntl(F_DUPFD)", error))?;
     let (file, region) = (Arc::new(file), Arc::new(region));
     let storage = Storage::new(region.clone(), &geometry, Some(file.clone()));
@@ -93,7 +101,8 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     let identity =
         file_system::identity(&draft.file).map_err(|error| place.error("fstat", error))?;
     let durable = options.is_durable(&file_system, &identity)?;
-    let header = FileHeader { geometry, max_bytes, secret, created_ns: now_ns(), durable };
+    let (created_ns, evicting) = (now_ns(), options.evict);
+    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
     header.store(&region);
     default_age::store(&region, options.age_ms);
     identity.store(&region);
@@ -122,7 +131,11 @@ impl CreateOptions {
         let shards = self.shards.unwrap_or(1);
         let smallest = Geometry::new(shards, WINDOW_BYTES_MIN).map_err(invalid)?;
         if let Some(max_bytes) = self.max_bytes {
-            let least = MAX_BYTES_MIN.max(smallest.front_real_bytes() + FIRST_KEY_BYTES);
+            let mut least = MAX_BYTES_MIN.max(smallest.front_real_bytes() + FIRST_KEY_BYTES);
+            if self.evict {
+                let kept = smallest.front_real_bytes() + u64::from(shards) * SHARD_BYTES_KEPT;
+                least = least.max(KEPT_FRACTION * kept);
+            }
             if max_bytes < least {
                 return Err(OpenError::InvalidOption {
                     option: "max_bytes",
@@ -131,7 +144,16 @@ impl CreateOptions {
                 });
             }
             let shards = self.shards.unwrap_or_else(|| default_shards(max_bytes));
-            Geometry::choose(shards, max_bytes, APPARENT_BYTES_DEFAULT).map_err(invalid)?;
+            let record_bytes = self.record_bytes(max_bytes);
+            Geometry::choose(shards, max_bytes, APPARENT_BYTES_DEFAULT, record_bytes)
+                .map_err(invalid)?;
+        }
+        if self.evict && self.durable == Some(true) {
+            return Err(OpenError::InvalidOption {
+                option: "evict",
+                expected: "false in a durable map, which gives no memory back before a sync".into(),
+                found: "true".into(),
+            });
         }
         if self.mode > MODE_MAX {
             return Err(OpenError::InvalidOption {
@@ -158,9 +180,15 @@ impl CreateOptions {
         Ok(())
     }
 
+    /// Bytes of a record that one shard must be able to hold, whatever its share.
+    fn record_bytes(&self, max_bytes: u64) -> u64 {
+        if self.evict { max_bytes / EVICTING_FRACTION } else { 0 }
+    }
+
     /// Whether the map will be durable. Who attaches after a crash of the machine must notice it.
     fn is_durable(&self, found: &StatFs, identity: &Identity) -> Result<bool, OpenError> {
         match (self.durable, identity.tells_boots()) {
+            _ if self.evict => Ok(false),
             (Some(true), false) => Err(OpenError::InvalidOption {
                 option: "durable",
                 expected: "true only where /proc tells the boot id".into(),
@@ -199,9 +227,10 @@ fn map_whole(
     file: &File,
     shards: u32,
     max_bytes: u64,
+    record_bytes: u64,
 ) -> Result<(Geometry, Region), OpenError> {
-    let mut geometry =
-        Geometry::choose(shards, max_bytes, APPARENT_BYTES_DEFAULT).map_err(invalid)?;
+    let mut geometry = Geometry::choose(shards, max_bytes, APPARENT_BYTES_DEFAULT, record_bytes)
+        .map_err(invalid)?;
     loop {
         let len = geometry.file_bytes();
         let error = match set_length(file, len) {

@@ -23,7 +23,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
 /// Reads as something else on a machine of the other byte order.
 pub const BYTE_ORDER_MARK: u64 = 0x0102_0304_0506_0708;
 /// The version of the format that this library writes and reads.
-pub const VERSION: u64 = 9;
+pub const VERSION: u64 = 10;
 /// Words that the checksum covers.
 const CHECKED_WORDS: usize = 15;
 /// Bytes of the immutable part, checksum included.
@@ -42,6 +42,8 @@ pub const ROOT_REBUILDING: u64 = 1 << 63;
 pub const ROOT_CRASHED: u64 = 1 << 62;
 /// Feature bit: records are sealed, and `sync` makes them durable.
 const FEATURE_DURABLE: u64 = 1;
+/// Feature bit: a full map evicts keys.
+const FEATURE_EVICTING: u64 = 2;
 /// Offset of the lock's futex word, from the start of a shard header. A line that readers never
 /// load.
 pub const LOCK_OFFSET: u64 = 33 * 64;
@@ -50,7 +52,7 @@ pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
 /// What the layout fingerprint is computed from: the numbers that two builds must agree on;
 /// MUST change with any of them, written here or not.
-const LAYOUT: &str = "shf layout 9: page 4096, unit 8, slots 1024x64, \
+const LAYOUT: &str = "shf layout 10: page 4096, unit 8, slots 1024x64, \
     shard header 4608 every 4928, 68 KiB between windows, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
     durability from 3840, index from 3904, epochs at 1088, age at 1152, \
@@ -62,8 +64,8 @@ const LAYOUT: &str = "shf layout 9: page 4096, unit 8, slots 1024x64, \
     overflow 6, version 26, directory 512x1024, hash xxh3-64 seeded: \
     bucket 7..13, directory 13..32, shard from 52 on, \
     kept before keys from 256 bytes on, types in bits 28..32, live by bit 32, gaps by bit 31, \
-    timed by bit 34, sealed by bit 35, deadline 0..48 and key 48..64, \
-    timed and hand from 3952, expired at 3816, generation 36..56, version 56..64, \
+    timed by bit 34, sealed by bit 35, deadline 0..48 and key 48..64 or turn 48..60 and used 60, \
+    timed and hand from 3952, expired at 3816, eviction from 4032, generation 36..56, version 56..64, \
     births above keys, births around by bit 61, \
     rebuilding by bit 63, crashed by bit 62, moves of tables from bit 8 on";
 
@@ -80,6 +82,8 @@ pub struct FileHeader {
     pub created_ns: u64,
     /// Whether records are sealed, so that they can be made to survive a crash of the machine.
     pub durable: bool,
+    /// Whether a full map evicts keys, so that there is room for others.
+    pub evicting: bool,
 }
 
 /// A header field that does not say what it must.
@@ -101,7 +105,8 @@ impl FileHeader {
         words[1] = BYTE_ORDER_MARK;
         words[2] = VERSION;
         words[3] = fingerprint();
-        words[4] = if self.durable { FEATURE_DURABLE } else { 0 };
+        words[4] = if self.durable { FEATURE_DURABLE } else { 0 }
+            | if self.evicting { FEATURE_EVICTING } else { 0 };
         words[5] = self.geometry.file_bytes();
         words[6] = self.geometry.window_bytes();
         words[7] = self.max_bytes;
@@ -128,7 +133,7 @@ impl FileHeader {
         expect("version", VERSION, words[2])?;
         expect_hex("layout fingerprint", fingerprint(), words[3])?;
         expect_hex("header checksum", checksum(&words[..CHECKED_WORDS]), words[CHECKED_WORDS])?;
-        expect_hex("feature bits", words[4] & FEATURE_DURABLE, words[4])?;
+        expect_hex("feature bits", words[4] & (FEATURE_DURABLE | FEATURE_EVICTING), words[4])?;
         expect("process slots", geometry::SLOTS.into(), words[11])?;
         let shards = u32::try_from(words[10]).unwrap_or(0);
         let geometry = Geometry::new(shards, words[6]).map_err(|bad| Mismatch {
@@ -144,6 +149,7 @@ impl FileHeader {
             secret: words[8],
             created_ns: words[9],
             durable: words[4] & FEATURE_DURABLE != 0,
+            evicting: words[4] & FEATURE_EVICTING != 0,
         })
     }
 
@@ -228,8 +234,9 @@ mod tests {
         // Goal: P5 against a header that somebody made, not only damaged. Method: one word of it
         // changed, and the checksum that fits.
         let geometry = Geometry::new(4, 1 << 20).unwrap();
-        let (max_bytes, secret, created_ns, durable) = (1 << 20, 1, 2, false);
-        let header = FileHeader { geometry, max_bytes, secret, created_ns, durable };
+        let (max_bytes, secret, created_ns) = (1 << 20, 1, 2);
+        let (durable, evicting) = (false, false);
+        let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
         let file_bytes = geometry.file_bytes();
         let forged = |word: usize, value: u64| {
             let mut words = [0; CHECKED_WORDS + 1];
@@ -246,7 +253,7 @@ mod tests {
             (field, found)
         };
         assert_eq!(forged(8, 77).unwrap().secret, 77);
-        assert_eq!(wrong(4, 2), ("feature bits", "0x0000000000000002".into()));
+        assert_eq!(wrong(4, 4), ("feature bits", "0x0000000000000004".into()));
         assert_eq!(wrong(5, 4096), ("file_bytes in the header", "4096".into()));
         for window_bytes in [0, 4096, (1 << 20) + 1, 16 << 30, u64::MAX] {
             assert_eq!(wrong(6, window_bytes), ("window_bytes", window_bytes.to_string()));

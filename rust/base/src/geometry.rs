@@ -51,6 +51,8 @@ pub const WINDOW_BYTES_MAX: u64 = 8 << 30;
 /// windows does not compete for few sets of the processor's address translations
 /// (docs/decisions/0022-windows-apart.md).
 pub const WINDOW_GAP: u64 = 17 * PAGE_BYTES;
+/// The largest record of a map that evicts is its maximum over this.
+pub const EVICTING_FRACTION: u64 = 8;
 /// Apparent length that a map's windows stay within unless its maximum asks for more.
 pub const APPARENT_BYTES_DEFAULT: u64 = 128 << 30;
 
@@ -115,11 +117,13 @@ impl Geometry {
     }
 
     /// The geometry for at most `max_bytes` of real memory: windows of `apparent_bytes` together,
-    /// but at least twice a shard's share, so that skew never matters.
+    /// but at least twice a shard's share, so that skew never matters, and four times `record_bytes`,
+    /// which one shard must be able to hold in a row.
     pub fn choose(
         shards: u32,
         max_bytes: u64,
         apparent_bytes: u64,
+        record_bytes: u64,
     ) -> Result<Geometry, BadGeometry> {
         Geometry::new(shards, WINDOW_BYTES_MIN)?;
         let share = max_bytes.div_ceil(shards.into()).max(1);
@@ -133,6 +137,8 @@ impl Geometry {
             });
         }
         let room = (apparent_bytes / u64::from(shards)).max(1);
+        let record_room = (record_bytes.min(WINDOW_BYTES_MAX / 4) * 4).next_power_of_two();
+        let least = least.max(record_room);
         let window = (1 << room.ilog2()).clamp(
             least,
             WINDOW_BYTES_MAX.min(share.saturating_mul(64).next_power_of_two()).max(least),
@@ -281,12 +287,12 @@ mod tests {
 
     #[test]
     fn a_maximum_beyond_the_windows_names_the_option_to_raise() {
-        let bad = Geometry::choose(1, 5 << 30, APPARENT_BYTES_DEFAULT).unwrap_err();
+        let bad = Geometry::choose(1, 5 << 30, APPARENT_BYTES_DEFAULT, 0).unwrap_err();
         assert_eq!(bad.field, "max_bytes");
         assert!(
-            Geometry::choose(256, 24 << 30, APPARENT_BYTES_DEFAULT).unwrap().window_bytes()
+            Geometry::choose(256, 24 << 30, APPARENT_BYTES_DEFAULT, 0).unwrap().window_bytes()
                 == 512 << 20
         );
-        assert!(Geometry::choose(3, 1 << 30, APPARENT_BYTES_DEFAULT).is_err());
+        assert!(Geometry::choose(3, 1 << 30, APPARENT_BYTES_DEFAULT, 0).is_err());
     }
 }

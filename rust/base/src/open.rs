@@ -59,19 +59,29 @@ pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
 /// A map on the heap, for tests under Miri and the model checker: one process, always real, with
 /// the same secret each time. Panics when the numbers are no geometry or memory is short.
 pub fn heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Opened {
-    heap_of(shards, window_bytes, max_bytes, false)
+    heap_of(shards, window_bytes, max_bytes, (false, false))
 }
 
 /// As `heap`, of a durable map, of which nothing is ever written to a disk.
 pub fn durable_heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Opened {
-    heap_of(shards, window_bytes, max_bytes, true)
+    heap_of(shards, window_bytes, max_bytes, (true, false))
 }
 
-fn heap_of(shards: u32, window_bytes: u64, max_bytes: u64, durable: bool) -> Opened {
+/// As `heap`, of a map that evicts keys when it is full.
+pub fn evicting_heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Opened {
+    heap_of(shards, window_bytes, max_bytes, (false, true))
+}
+
+fn heap_of(
+    shards: u32,
+    window_bytes: u64,
+    max_bytes: u64,
+    (durable, evicting): (bool, bool),
+) -> Opened {
     let geometry = Geometry::new(shards, window_bytes).expect("a valid geometry");
     let region = Region::heap(geometry.file_bytes()).expect("enough memory");
     let (secret, created_ns) = (HEAP_SECRET, 0);
-    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable };
+    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
     header.store(&region);
     let storage = Storage::new(Arc::new(region), &geometry, None);
     Opened { storage, header, presence: Some(Presence::single()) }

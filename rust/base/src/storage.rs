@@ -153,6 +153,13 @@ impl Storage {
         self.file.is_some()
     }
 
+    /// Bytes that the file system has left; all there could be on the heap, and where it cannot tell.
+    pub fn spare_bytes(&self) -> u64 {
+        let file = self.file.as_ref().and_then(|file| file.descriptor().ok());
+        let found = file.and_then(|file| fstatfs(file).ok());
+        found.map_or(u64::MAX, |found| file_system::free_bytes(&found))
+    }
+
     /// Makes `len` bytes at `offset` a hole again, both multiples of a page, as far as the file
     /// system can. They read as zero afterwards, or as before. On the heap it does nothing.
     pub fn release(&self, offset: u64, len: u64) {

@@ -22,6 +22,7 @@ pub const OPTIONS: CreateOptions = CreateOptions {
     secret: None,
     age_ms: None,
     durable: None,
+    evict: false,
 };
 
 /// How long anything in a test may take before the test gives up.

@@ -51,6 +51,7 @@ mod ffi {
         allow_any_file_system: bool,
         durable: i32,
         default_age: Age,
+        evict: bool,
         patience_us: i64,
     }
 
@@ -66,6 +67,7 @@ mod ffi {
         moved_records: u64,
         timed_keys: u64,
         expired_keys: u64,
+        evicted_keys: u64,
         retries: u64,
     }
 

@@ -169,6 +169,7 @@ impl Map {
                 moved_records: stats.moved_records,
                 timed_keys: stats.timed_keys,
                 expired_keys: stats.expired_keys,
+                evicted_keys: stats.evicted_keys,
                 retries: stats.retries,
             };
             Ok(Outcome::done(true, 0))
@@ -282,6 +283,7 @@ fn engine_options(options: &Options) -> shf_engine::Options {
             sign => Some(sign > 0),
         },
         default_age: duration(options.default_age),
+        evict: options.evict,
         secret: None,
     }
 }

@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! word of a record, bit 0                 48              64
-//!                      | deadline        | of the key    |
+//!                      | deadline        | key, or uses  |
 //! ```
 //!
 //! A deadline is a moment of the wall clock (`shf_base::clock`) in milliseconds, all ones: never.
 //! It changes in place, so no seal covers it (`seal`). In a durable map the upper 16 bits are some
 //! of the hash of its key: after a crash of the machine a page that was written before the record
-//! has another word there.
+//! has another word there. In a map that evicts they say when the key was used (`uses`).
 
 use crate::hash::Hash;
+use crate::uses::Uses;
 use shf_base::clock;
 use shf_base::default_age::AGE_MS_MAX;
 use shf_base::error::OpError;
@@ -66,10 +67,21 @@ impl Deadline {
         Deadline(word & MASK)
     }
 
-    /// Packs it for a record, with the hash of its key if it is sealed.
+    /// Packs it for a record, with what else the word says.
     #[inline(always)]
-    pub(crate) fn word(self, key: Option<Hash>) -> u64 {
-        self.0 | key.map_or(0, |hash| hash.0 >> KEY_SHIFT << BITS)
+    pub(crate) fn word(self, above: Above) -> u64 {
+        let above = match above {
+            Above::Nothing => 0,
+            Above::Key(hash) => hash.0 >> KEY_SHIFT,
+            Above::Uses(uses) => uses.bits(),
+        };
+        self.0 | above << BITS
+    }
+
+    /// The same word with this deadline.
+    #[inline(always)]
+    pub(crate) fn in_word(self, word: u64) -> u64 {
+        self.0 | word & !MASK
     }
 
     /// Whether it is over.
@@ -81,6 +93,29 @@ impl Deadline {
     /// How long it is until then; `None`: for ever.
     pub(crate) fn left(self, now_ms: u64) -> Option<Duration> {
         (self != Deadline::NEVER).then(|| Duration::from_millis(self.0.saturating_sub(now_ms)))
+    }
+}
+
+/// What a record's word says above the deadline.
+#[derive(Clone, Copy)]
+pub(crate) enum Above {
+    /// Nothing.
+    Nothing,
+    /// In a durable map: bits of the hash of the key.
+    Key(Hash),
+    /// In a map that evicts: how the key was used.
+    Uses(Uses),
+}
+
+impl Uses {
+    /// Those that a record's word has.
+    pub(crate) fn of_word(word: u64) -> Uses {
+        Uses::of_bits(word >> BITS)
+    }
+
+    /// The same word with these.
+    pub(crate) fn in_word(self, word: u64) -> u64 {
+        Deadline(word & MASK).word(Above::Uses(self))
     }
 }
 
@@ -127,7 +162,8 @@ mod tests {
     #[test]
     fn a_word_keeps_the_deadline_and_tells_keys_apart() {
         let deadline = Deadline::after(10, 1000);
-        let words = [None, Some(Hash(1 << 32)), Some(Hash(2 << 32))].map(|key| deadline.word(key));
+        let words = [Above::Nothing, Above::Key(Hash(1 << 32)), Above::Key(Hash(2 << 32))]
+            .map(|above| deadline.word(above));
         assert!(words.iter().all(|&word| Deadline::of_word(word) == deadline));
         assert!(words[0] != words[1] && words[1] != words[2]);
     }

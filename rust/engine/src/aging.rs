@@ -33,8 +33,10 @@ impl Map {
             let (hash, age_ms) = (self.hash(key), self.age_ms(age)?);
             let deadline = age_ms.map(|_| Deadline::NEVER);
             let item = self.item(hash, value.kind(), key, bytes, deadline)?;
-            let locked = self.lock_place(self.fetch_bucket(hash))?;
-            locked.put(item.until(locked.deadline(age_ms)))
+            self.with_room(hash, || {
+                let locked = self.lock_place(self.fetch_bucket(hash))?;
+                locked.put(item.until(locked.deadline(age_ms)))
+            })
         })
     }
 
@@ -146,7 +148,8 @@ impl Map {
         deadline: Option<Deadline>,
     ) -> Result<Item<'a>, OpError> {
         let (key_len, value_len) = (key.len(), value.len() as u64);
-        let shape = Shape::fitting(&self.facts, key_len, value_len, kind, deadline.is_some())?;
+        let timed = deadline.is_some() || self.facts.evicting;
+        let shape = Shape::fitting(&self.facts, key_len, value_len, kind, timed)?;
         Ok(Item { hash, shape, deadline: deadline.unwrap_or(Deadline::NEVER), key, value })
     }
 
@@ -159,10 +162,12 @@ impl Map {
     ) -> Result<Option<A>, OpError> {
         let (hash, age_ms) = (self.hash(key), self.age_ms(age)?);
         let locked = self.lock_place(self.fetch_bucket(hash))?;
-        let Some(record) = locked.living(&locked.find(hash, key)?) else { return Ok(None) };
+        let mut found = locked.find(hash, key)?;
+        locked.note_use(&mut found);
+        let Some(record) = locked.living(&found) else { return Ok(None) };
         let (answer, deadline) = (first(&record)?, locked.deadline(age_ms));
         if record.shape.timed {
-            record.set_deadline(hash, deadline.unwrap_or(Deadline::NEVER));
+            record.set_deadline(deadline.unwrap_or(Deadline::NEVER));
         } else if deadline.is_some() {
             let value = private_copy(&record)?;
             locked.put(self.item(hash, record.shape.kind, key, &value, deadline)?)?;

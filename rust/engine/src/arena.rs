@@ -125,7 +125,8 @@ fn allocate_small<'m>(
     }
     match start_log(intent, memory, units) {
         Err(OpError::NoSpace { needed_bytes, max_bytes }) => {
-            let found = sweep::sweep(intent, place, class);
+            // Who evicts has the stacks refilled by that.
+            let found = !place.evicts() && sweep::sweep(intent, place, class);
             let block = if found { stacks::pop(intent, place, class) } else { None };
             let block = block.or_else(|| stacks::pop_larger(intent, place, class, 1));
             block.ok_or(OpError::NoSpace { needed_bytes, max_bytes })
@@ -178,8 +179,21 @@ fn head(intent: &Intent<'_>, place: Place<'_>) -> Option<(u32, Run)> {
 
 /// Will take fresh blocks from the log run that starts at `page` from now on.
 pub fn switch_head(intent: &mut Intent<'_>, place: Place<'_>, page: u32) {
-    if let Some((old, Run::Log { pages, live: 0, used, .. })) = head(intent, place) {
-        free_log(intent, place, old, pages, used);
+    match head(intent, place) {
+        Some((old, Run::Log { pages, live: 0, used, .. })) => {
+            free_log(intent, place, old, pages, used);
+        }
+        Some((old, Run::Log { pages, live, used, kept }))
+            if place.evicts() && used < pages * PAGE_UNITS as u32 =>
+        {
+            // Sizes keep changing and memory is scarce: the end of the run counts as dead, so that
+            // compaction knows of it.
+            let all = pages * PAGE_UNITS as u32;
+            Record::write_gap(place, place.page_unit(old) + used, all - used);
+            run::set(intent, place, old, Run::Log { pages, live, used: all, kept });
+            quarantine::raise_dead(intent, place, all - used, false);
+        }
+        _ => {}
     }
     intent.set_field(Field::Head, u64::from(page) + 1);
 }

@@ -21,8 +21,9 @@ use crate::stacks;
 use shf_base::error::OpError;
 use shf_base::geometry::PAGE_UNITS;
 
-/// A run is worth emptying when more than this fraction of it is dead.
-const SPARSE_FRACTION: u32 = 16;
+/// A run is worth emptying when more than so many parts of it are dead, of so many.
+const SPARSE_PARTS: u32 = 1;
+const PARTS: u32 = 16;
 /// Deletes empty runs when more than this fraction of the memory is dead.
 const DELETE_DEAD_FRACTION: u64 = 3;
 /// When more than the first one's fraction of the memory is dead, one of so many puts takes a step.
@@ -34,6 +35,8 @@ const CANDIDATES: usize = 128;
 const BLOCKS_PER_STEP: usize = 32;
 /// Live records that one step moves.
 const MOVES_PER_STEP: u32 = 8;
+/// Steps in which one run is emptied, at most.
+const STEPS_MAX: usize = 1024;
 /// Cache lines of the victim that are fetched before the step looks at the first.
 const FETCH_LINES: u64 = 16;
 
@@ -77,8 +80,9 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
     let (victim, mut done) = unpair(place.load(Field::Evacuation));
     let Some(page) = victim.checked_sub(1) else {
         // Without room to move records to, blocks are of more use in their stacks.
-        if place.load(Field::FreePages) > place.load(Field::Holes) || memory.may_grow() {
-            choose(place);
+        let has_room = place.load(Field::FreePages) > place.load(Field::Holes);
+        if has_room || place.evicts() || memory.may_grow() {
+            choose(place, SPARSE_PARTS);
         }
         return Ok(());
     };
@@ -109,6 +113,56 @@ fn work(memory: Memory<'_>) -> Result<(), OpError> {
         }
     }
     Ok(())
+}
+
+/// The log run that is the next to be emptied, however little of it is dead: its first page.
+pub fn sparsest(place: Place<'_>) -> Option<u32> {
+    if place.load(Field::Evacuation) == 0 {
+        choose(place, 0);
+    }
+    (place.load(Field::Evacuation) as u32).checked_sub(1)
+}
+
+/// Empties a log run at once; whether it did. Where a record finds no room, `make_room` is asked for
+/// some, and answers whether there is any. The caller holds the lock and nothing is pending.
+#[cold]
+pub fn empty(
+    memory: Memory<'_>,
+    page: u32,
+    mut make_room: impl FnMut() -> Result<bool, OpError>,
+) -> Result<bool, OpError> {
+    let place = memory.place;
+    if place.load(Field::Evacuation) as u32 != page + 1 {
+        begin(place, page);
+    }
+    let victim = place.load(Field::Evacuation) as u32;
+    for _ in 0..STEPS_MAX {
+        if place.load(Field::Evacuation) as u32 != victim {
+            return free_if_empty(place, page);
+        }
+        match work(memory) {
+            Ok(()) => {}
+            Err(OpError::NoSpace { .. }) if make_room()? => {}
+            Err(OpError::NoSpace { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    place.store(Field::Evacuation, 0);
+    Ok(false)
+}
+
+/// Frees a log run that nothing is live in, where its last record did not; whether it is free.
+fn free_if_empty(place: Place<'_>, page: u32) -> Result<bool, OpError> {
+    let mut intent = Intent::begin(place);
+    match run::at(&intent, place, page) {
+        Run::Log { pages, live: 0, used, .. } => {
+            arena::free_log(&mut intent, place, page, pages, used);
+            intent.commit()?;
+            Ok(true)
+        }
+        Run::Log { .. } => Ok(false),
+        _ => Ok(true),
+    }
 }
 
 /// Starts to fetch what the next moves touch, all at once: the records, then their buckets and the
@@ -154,31 +208,41 @@ fn relocate<'m>(memory: Memory<'m>, block: Block<'m>) -> Result<bool, OpError> {
     Ok(true)
 }
 
-/// Makes the sparsest of the next runs the victim, if one is sparse enough to be worth it.
-fn choose(place: Place<'_>) {
+/// Makes the sparsest of the next runs the victim, if more than so many parts of it are dead or 0
+/// are asked for.
+fn choose(place: Place<'_>, dead_parts: u32) {
     let (fit, rotor) = unpair(place.load(Field::Rotors));
     let head = place.load(Field::Head) as u32;
     let intent = Intent::begin(place);
     let (top, _) = run::tops(&intent, place);
     let mut page = if rotor < top { rotor } else { 0 };
-    let mut best: Option<(u32, u32, u32, u32)> = None;
+    let mut best: Option<(u32, u32, u32)> = None;
     for _ in 0..CANDIDATES {
         let run = run::at(&intent, place, page);
-        if let Run::Log { pages, live, used, .. } = run
+        if let Run::Log { live, used, .. } = run
             && page + 1 != head
-            && used - live.min(used) > used / SPARSE_FRACTION
-            && best.is_none_or(|(_, _, l, u)| {
+            && (dead_parts == 0 || used - live.min(used) > used / PARTS * dead_parts)
+            && best.is_none_or(|(_, l, u)| {
                 u64::from(live) * u64::from(u) < u64::from(l) * u64::from(used)
             })
         {
-            best = Some((page, pages, live, used));
+            best = Some((page, live, used));
         }
         let pages = run.pages();
         page = if pages == 0 || page + pages >= top { 0 } else { page + pages };
     }
     place.store(Field::Rotors, pair(fit, page));
-    if let Some((page, pages, ..)) = best {
-        stacks::purge(place, place.page_unit(page), pages * PAGE_UNITS as u32);
-        place.store(Field::Evacuation, pair(page + 1, 0));
+    if let Some((page, ..)) = best {
+        begin(place, page);
     }
+}
+
+/// Makes a log run the victim: nobody takes a block out of it or puts one back any more.
+fn begin(place: Place<'_>, page: u32) {
+    let pages = run::at(&Intent::begin(place), place, page).pages();
+    stacks::purge(place, place.page_unit(page), pages * PAGE_UNITS as u32);
+    if place.load(Field::Head) as u32 == page + 1 {
+        place.store(Field::Head, 0);
+    }
+    place.store(Field::Evacuation, pair(page + 1, 0));
 }

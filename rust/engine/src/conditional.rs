@@ -5,6 +5,7 @@
 
 use crate::age::Age;
 use crate::condition::Condition;
+use crate::hash::Hash;
 use crate::kind::Kind;
 use crate::map::Map;
 use crate::shape::Shape;
@@ -66,16 +67,18 @@ impl Map {
         age: Option<Age>,
     ) -> Result<Option<Placed>, OpError> {
         let hash = self.hash(key);
-        let locked = self.lock_place(self.fetch_bucket(hash))?;
-        let record = locked.living(&locked.find(hash, key)?);
-        if !condition.holds(record, self.facts.secret) {
-            return Ok(None);
-        }
-        let deadline = match (age, record) {
-            (None, Some(record)) => record.deadline(),
-            (age, _) => locked.deadline(self.age_ms(age.unwrap_or_default())?),
-        };
-        locked.put(self.item(hash, kind, key, value, deadline)?).map(Some)
+        self.with_room(hash, || {
+            let locked = self.lock_place(self.fetch_bucket(hash))?;
+            let record = locked.living(&locked.find(hash, key)?);
+            if !condition.holds(record, self.facts.secret) {
+                return Ok(None);
+            }
+            let deadline = match (age, record) {
+                (None, Some(record)) => record.deadline(),
+                (age, _) => locked.deadline(self.age_ms(age.unwrap_or_default())?),
+            };
+            locked.put(self.item(hash, kind, key, value, deadline)?).map(Some)
+        })
     }
 
     /// Deletes the key if it is there and `condition` holds; whether it did.
@@ -117,6 +120,10 @@ impl Map {
     /// Errors: as `put`; `WrongType`, also where what text becomes is no UTF-8; `OutOfMemory`.
     pub fn append(&self, key: &[u8], suffix: &[u8]) -> Result<u64, OpError> {
         let hash = self.hash(key);
+        self.with_room(hash, || self.append_hashed(hash, key, suffix))
+    }
+
+    fn append_hashed(&self, hash: Hash, key: &[u8], suffix: &[u8]) -> Result<u64, OpError> {
         let locked = self.lock_place(self.fetch_bucket(hash))?;
         let (mut kind, mut value) = (Kind::Bytes, Vec::new());
         let record = locked.living(&locked.find(hash, key)?);

@@ -34,6 +34,10 @@ const SLACK_PAGES_MIN: u64 = 16;
 const STEP_PAGES: u32 = 16;
 /// Runs that it looks at.
 const STEP_RUNS: usize = 64;
+/// Runs that are looked at when pages are given back at once.
+const NOW_RUNS: usize = 4096;
+/// Bytes that the file system has to have left for that.
+const SPARE_BYTES: u64 = 1 << 20;
 /// Searches before a map that may not grow answers that there is no space.
 const LAST_SEARCHES: usize = 64;
 
@@ -45,8 +49,8 @@ pub fn take<'m>(
     least: u32,
     most: u32,
 ) -> Result<(u32, u32), OpError> {
-    let mut refused = false;
-    if let Some(taken) = take_free(intent, memory, (least, most), &mut refused)? {
+    let (mut refused, mut all) = (false, true);
+    if let Some(taken) = take_free(intent, memory, (least, most), &mut refused, &mut all)? {
         return Ok(taken);
     }
     let full = match run::take_fresh(intent, memory, least, most) {
@@ -55,7 +59,11 @@ pub fn take<'m>(
     };
     // The map may not grow: now a longer search is worth it.
     for _ in 0..LAST_SEARCHES {
-        if let Some(taken) = take_free(intent, memory, (least, most), &mut refused)? {
+        if all {
+            break;
+        }
+        all = true;
+        if let Some(taken) = take_free(intent, memory, (least, most), &mut refused, &mut all)? {
             return Ok(taken);
         }
     }
@@ -63,21 +71,26 @@ pub fn take<'m>(
 }
 
 /// One search among free runs that are real, and one with holes unless there was no space to make
-/// them real: then they are `refused`.
+/// them real: then they are `refused`. `all` stays true if both have seen all there is.
 fn take_free<'m>(
     intent: &mut Intent<'m>,
     memory: Memory<'m>,
     (least, most): (u32, u32),
     refused: &mut bool,
+    all: &mut bool,
 ) -> Result<Option<(u32, u32)>, OpError> {
     let place = memory.place;
-    if let Some(taken) = run::take_free(intent, place, least, most) {
+    let holes = intent.field(Field::Holes);
+    if intent.field(Field::FreePages).saturating_sub(holes) >= u64::from(least)
+        && let Some(taken) = run::take_free(intent, place, (least, most), all)
+    {
         return Ok(Some(taken));
     }
-    if *refused || intent.field(Field::Holes) == 0 {
+    if *refused || holes == 0 {
         return Ok(None);
     }
-    let Some(found) = run::search(intent, place, (least, most), true) else { return Ok(None) };
+    let found = run::search(intent, place, (least, most), true, all);
+    let Some(found) = found else { return Ok(None) };
     match make_real(memory, &found) {
         Ok(()) => {
             if found.holes > 0 {
@@ -106,6 +119,41 @@ fn make_real(memory: Memory<'_>, found: &Found) -> Result<(), OpError> {
         memory.count(place.load(Field::Holes).saturating_sub(found.holes.into()));
     }
     Ok(())
+}
+
+/// Gives up to so many free pages back at once, whether they have rested or not; how many. That is
+/// for readers as if they had rested, as long as the file system has pages left (`grace`): so it
+/// gives none back when that has few. The caller holds the lock and nothing is pending.
+#[cold]
+pub fn give_now(memory: Memory<'_>, pages: u32) -> Result<u32, OpError> {
+    let place = memory.place;
+    let (top, _) = run::tops(&Intent::begin(place), place);
+    let (fit, sparse) = unpair(place.load(Field::Rotors));
+    let (mut page, mut given) = (if fit < top { fit } else { 0 }, 0);
+    if memory.storage.spare_bytes() < SPARE_BYTES {
+        return Ok(0);
+    }
+    for _ in 0..NOW_RUNS {
+        let real = place.load(Field::FreePages).saturating_sub(place.load(Field::Holes));
+        if given >= pages || real == 0 {
+            break;
+        }
+        let run = run::at(&Intent::begin(place), place, page);
+        let next = page.saturating_add(run.pages());
+        if let Run::Free { pages: free, freed, .. } = run
+            && next <= top
+            && !run.is_held(place)
+        {
+            let more = free.min(pages - given).min(STEP_PAGES);
+            make_hole(memory, (page, free), more, freed)?;
+            given += more;
+            page += more;
+        } else {
+            page = if run.pages() == 0 || next >= top { 0 } else { next };
+        }
+    }
+    place.store(Field::Rotors, pair(page, sparse));
+    Ok(given)
 }
 
 /// Gives some free pages back, if there are many. The caller holds the lock and nothing is pending.
@@ -162,16 +210,22 @@ fn give_back(memory: Memory<'_>) -> Result<(), OpError> {
     place.store(Field::Rotors, pair(page, sparse));
     place.store(Field::Walked, walked.saturating_add(passed.max(1)));
     match rested {
-        Some((page, Run::Free { pages, freed, .. })) => make_hole(memory, page, pages, freed),
+        Some((page, Run::Free { pages, freed, .. })) => {
+            make_hole(memory, (page, pages), pages.min(STEP_PAGES), freed)
+        }
         _ => Ok(()),
     }
 }
 
-/// Makes the first pages of a free run a hole.
-fn make_hole(memory: Memory<'_>, page: u32, pages: u32, freed: u64) -> Result<(), OpError> {
+/// Makes the first `given` pages of a free run, at most `STEP_PAGES`, a hole.
+fn make_hole(
+    memory: Memory<'_>,
+    (page, pages): (u32, u32),
+    given: u32,
+    freed: u64,
+) -> Result<(), OpError> {
     let place = memory.place;
     settle(memory);
-    let given = pages.min(STEP_PAGES);
     place.store(Field::Unsettled, pair(page + 1, given));
     let mut intent = Intent::begin(place);
     run::set(&mut intent, place, page, Run::Hole { pages: given, freed });

@@ -54,6 +54,15 @@ pub fn key<'m>(place: Place<'m>, hash: Hash, key: &[u8]) -> Result<Located<'m>, 
     search(place, hash, found)
 }
 
+/// As `key`, of the key that `is_it` knows by its record.
+pub fn record<'m>(
+    place: Place<'m>,
+    hash: Hash,
+    is_it: impl Fn(&Record<'_>) -> bool,
+) -> Result<Located<'m>, OpError> {
+    search(place, hash, |_, record| is_it(record))
+}
+
 /// As `key`, and calls `beside` for each other key whose record has to be looked at.
 #[inline(always)]
 pub fn key_beside<'m>(

@@ -7,7 +7,7 @@ use crate::directory;
 use crate::growth::{self, Memory};
 use crate::hash::Hash;
 use crate::kind::Kind;
-use crate::locate::Located;
+use crate::locate::{self, Located};
 use crate::number::Number;
 use crate::options::Options;
 use crate::place::{Field, Place};
@@ -17,7 +17,7 @@ use crate::record::Record;
 use crate::shard::{self, Locked, Placed};
 use crate::sink::Sink;
 use crate::stats::Stats;
-use crate::take::{Nothing, Take, ToSink, ToSlice};
+use crate::take::{Nothing, Noticing, Take, ToSink, ToSlice};
 use crate::walk;
 use shf_base::error::{OpError, OpenError};
 use shf_base::format::FileHeader;
@@ -103,6 +103,12 @@ impl Map {
         Map::new(opened, &Options::default())
     }
 
+    /// The same, one that evicts keys when it is full.
+    pub fn evicting_heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Map {
+        let opened = open::evicting_heap(shards, window_bytes, max_bytes);
+        Map::new(opened, &Options::default())
+    }
+
     /// A handle of the map that a region's bytes are, for fuzzing. Of the options only `patience`
     /// matters.
     #[cfg(feature = "fuzzing")]
@@ -127,7 +133,7 @@ impl Map {
             patience: options.patience,
             recovered: None,
             retries: AtomicU64::new(0),
-            has_aged: AtomicBool::new(false),
+            has_aged: AtomicBool::new(opened.header.evicting),
         }
     }
 
@@ -170,10 +176,12 @@ impl Map {
     ) -> Result<Placed, OpError> {
         let age_ms = self.age_ms(Age::Default)?;
         let item = self.item(hash, Kind::Bytes, key, value, age_ms.map(|_| Deadline::NEVER))?;
-        let place = self.fetch_bucket(hash);
-        arena::prefetch(place, item.shape);
-        let locked = self.lock_place(place)?;
-        locked.put(item.until(locked.deadline(age_ms)))
+        self.with_room(hash, || {
+            let place = self.fetch_bucket(hash);
+            arena::prefetch(place, item.shape);
+            let locked = self.lock_place(place)?;
+            locked.put(item.until(locked.deadline(age_ms)))
+        })
     }
 
     /// Replaces the contents of `into` with the value, reusing its memory. False: the key is not
@@ -244,13 +252,17 @@ impl Map {
     #[inline]
     pub fn add_number<N: Number>(&self, key: &[u8], delta: N::Delta) -> Result<N, OpError> {
         let hash = self.hash(key);
-        let locked = self.lock_place(self.fetch_bucket(hash))?;
-        match locked.find(hash, key)? {
-            Located::Found(_, _, record) if !locked.has_expired(&record) => {
-                locked.add(record, delta)
+        self.with_room(hash, || {
+            let locked = self.lock_place(self.fetch_bucket(hash))?;
+            let mut found = locked.find(hash, key)?;
+            locked.note_use(&mut found);
+            match found {
+                Located::Found(_, _, record) if !locked.has_expired(&record) => {
+                    locked.add(record, delta)
+                }
+                _ => self.put_sum(locked, hash, key, delta),
             }
-            _ => self.put_sum(locked, hash, key, delta),
-        }
+        })
     }
 
     /// Puts what a key that is not there becomes by an addition. Takes the lock itself: what others
@@ -310,6 +322,7 @@ impl Map {
             moved_records: sum(Field::Moved),
             timed_keys: sum(Field::Timed),
             expired_keys: sum(Field::Expired),
+            evicted_keys: if self.facts.evicting { sum(Field::Evicted) } else { 0 },
             retries: self.retries.load(Relaxed),
         }
     }
@@ -397,9 +410,39 @@ impl Map {
         self.read_on(hash, is_it, take)
     }
 
-    /// As `read`, wherever the key is.
+    /// As `read`, wherever the key is. In a map that evicts, says of the key that it was used.
     #[inline(never)]
     pub(crate) fn read_on<T: Take>(
+        &self,
+        hash: Hash,
+        is_it: impl Fn(&Record<'_>) -> bool,
+        take: T,
+    ) -> Result<Option<T::Answer>, OpError> {
+        if !self.facts.evicting {
+            return self.look_on(hash, is_it, take);
+        }
+        let mut noted = true;
+        let found = self.look_on(hash, &is_it, Noticing(take, &mut noted));
+        if !noted {
+            self.note_use(hash, is_it);
+        }
+        found
+    }
+
+    /// Says of a key that it was used, unless that would take any waiting.
+    #[cold]
+    fn note_use(&self, hash: Hash, is_it: impl Fn(&Record<'_>) -> bool) {
+        let place = self.place(hash.shard_bits());
+        let Some(presence) = self.presence.as_ref() else { return };
+        if let Ok(Some(locked)) = shard::lock_at_rest(self.memory(place), presence)
+            && let Ok(mut found) = locate::record(place, hash, is_it)
+        {
+            locked.note_use(&mut found);
+        }
+    }
+
+    #[inline(always)]
+    fn look_on<T: Take>(
         &self,
         hash: Hash,
         is_it: impl Fn(&Record<'_>) -> bool,
@@ -515,5 +558,6 @@ fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
         secret: options.secret,
         age_ms: options.default_age.map(age::milliseconds),
         durable: options.durable,
+        evict: options.evict,
     })
 }

@@ -41,7 +41,7 @@ use crate::intent::Intent;
 use crate::place::{Field, Place, pair, unpair};
 use crate::run;
 use crate::split;
-use crate::table::{BUCKETS, Head, REACH, Table, bucket_at};
+use crate::table::{BUCKETS, Head, REACH, TAG_MASK, Table, bucket_at};
 use shf_base::atomic::Ordering::Release;
 use shf_base::error::OpError;
 
@@ -234,7 +234,7 @@ impl Plan {
             let head = source.head(bucket);
             head.occupied().all(|slot| {
                 let word = source.slot(bucket, slot);
-                self.add(place, (bucket, slot), head.tag(slot), word)
+                self.add(place, (bucket, slot), head.marked_tag(slot), word)
             })
         })
     }
@@ -255,7 +255,7 @@ impl Plan {
             let is_it = |slot: &usize| {
                 format.reference(self.slots[bucket][*slot]) == format.reference(word)
             };
-            self.heads[bucket].matching(tag).find(is_it).map(|slot| (bucket, slot))
+            self.heads[bucket].matching(tag & TAG_MASK).find(is_it).map(|slot| (bucket, slot))
         };
         if let Some((bucket, slot)) = buckets().find_map(there) {
             self.added[bucket] |= 1 << slot;

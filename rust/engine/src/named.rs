@@ -62,6 +62,10 @@ impl Map {
     ///
     /// Errors: as `put`, and `OutOfMemory`.
     pub fn put_uid(&self, uid: Uid, value: &[u8]) -> Result<Option<Placed>, OpError> {
+        self.with_room(uid.hash(), || self.put_uid_once(uid, value))
+    }
+
+    fn put_uid_once(&self, uid: Uid, value: &[u8]) -> Result<Option<Placed>, OpError> {
         let locked = self.lock_place(self.fetch_bucket(uid.hash()))?;
         let Some(record) = locked.living(&locked.find_uid(uid)?) else { return Ok(None) };
         let (mut key, len) = (Vec::new(), record.shape.key_len as usize);

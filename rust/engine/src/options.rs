@@ -30,6 +30,10 @@ pub struct Options {
     /// survive a crash of the machine, and `Map::verify` knows values that a stranger changed.
     /// Default: on file systems that outlive the machine's next start, not on tmpfs.
     pub durable: Option<bool>,
+    /// When the map is full, evict the keys that are worth the least, so that there is always room
+    /// for others, of up to an eighth of `max_bytes`, key and value together. Not with `durable`,
+    /// which keeps what was deleted until the next sync.
+    pub evict: bool,
     /// How long keys live that nobody gives an age, in milliseconds, of which parts are rounded up: 1
     /// ms to 2^47 - 1 ms, some 4,400 years. `Map::set_default_age` changes it later, for all
     /// processes. Default: for ever.

@@ -12,6 +12,7 @@
 //! 3840  of durable maps: epoch, born, born before, freed, freed before, dead before
 //! 3904  index: gap, vacated, rest, kept, turn, pause; expiry: timed, hand
 //! 3968  holes, unsettled, rested, resting, rest began, walked
+//! 4032  of maps that evict: turns, evicted, credit
 //! 4096  stacks: 127 half words (`stacks`)
 //! ```
 //!
@@ -126,6 +127,13 @@ pub enum Field {
     RestBegan = HOLES_OFFSET + 32,
     /// Pages that the search for rested runs has passed since the last rest was over.
     Walked = HOLES_OFFSET + 40,
+    /// In a map that evicts, how often the hand has gone round.
+    Turns = EVICTION_OFFSET,
+    /// Keys evicted since creation.
+    Evicted = EVICTION_OFFSET + 8,
+    /// Bytes that were evicted and not put yet, plus one; 0: there may be memory without that
+    /// (`eviction`).
+    Credit = EVICTION_OFFSET + 16,
 }
 
 const LEVEL_OFFSET: u64 = 16;
@@ -143,9 +151,11 @@ const DURABILITY_OFFSET: u64 = COUNTERS_OFFSET + 64;
 const INDEX_OFFSET: u64 = DURABILITY_OFFSET + 64;
 /// How memory goes back to the file system.
 const HOLES_OFFSET: u64 = INDEX_OFFSET + 64;
+/// What only maps that evict have.
+const EVICTION_OFFSET: u64 = HOLES_OFFSET + 64;
 /// A half word for each size class.
 const STACKS_OFFSET: u64 = PAGE_BYTES;
-const _: () = assert!(HOLES_OFFSET + 64 <= STACKS_OFFSET);
+const _: () = assert!(EVICTION_OFFSET + 64 <= STACKS_OFFSET);
 const _: () = assert!(STACKS_OFFSET + CLASSES as u64 * 4 <= SHARD_HEADER_BYTES);
 
 /// The lines that nearly every mutation touches: the lock, the intent of a put, the allocator's
@@ -224,6 +234,12 @@ impl<'m> Place<'m> {
     #[inline(always)]
     pub fn is_durable(&self) -> bool {
         self.facts.durable
+    }
+
+    /// Whether the map evicts keys when it is full.
+    #[inline(always)]
+    pub fn evicts(&self) -> bool {
+        self.facts.evicting
     }
 
     /// The epochs of the map.

@@ -73,6 +73,12 @@ impl<'p, 'm> Seen<'p, 'm> {
         Seen { place, root, bucket, slot, word, head }
     }
 
+    /// Whether the key had its access bit.
+    #[inline(always)]
+    pub fn is_accessed(&self) -> bool {
+        self.head.is_accessed(self.slot)
+    }
+
     /// Whether everything read from the record up to now belongs to it.
     #[inline(always)]
     pub fn unchanged(&self) -> bool {

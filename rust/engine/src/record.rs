@@ -22,7 +22,7 @@
 //! is no record: its low 14 bits are its units, any number of them. The bits from 36 on are the
 //! record's stamp (`stamp`), which it has from when it is published on.
 
-use crate::age::Deadline;
+use crate::age::{Above, Deadline};
 use crate::class;
 use crate::hash::Hash;
 use crate::intent::Intent;
@@ -33,9 +33,10 @@ use crate::quarantine;
 use crate::seal::{self, SEAL_BYTES, State, Words};
 use crate::shape::{
     DEADLINE_BYTES, HASH_BYTES, HASHED_KEY_BYTES, HEADER_BYTES, KIND_SHIFT, LARGE, LENGTH_BITS,
-    LENGTHS_BYTES, PAYLOAD_BYTES_MAX, SEALED, Shape, TIMED,
+    LENGTHS_BYTES, PAYLOAD_BYTES_MAX, SEALED, Shape, TIMED, deadline_word,
 };
 use crate::stamp::Stamp;
+use crate::uses::Uses;
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::atomic::{Bytes, Word};
 use shf_base::error::OpError;
@@ -154,6 +155,26 @@ impl<'m> Record<'m> {
         }
     }
 
+    /// Starts to fetch the first line of what lies at a reference: of most records, all but the value.
+    #[inline(always)]
+    pub fn prefetch_front(place: &Place<'_>, reference: u32) {
+        place.region().prefetch(place.unit_offset(reference));
+    }
+
+    /// The word with the deadline of the record at a reference, by its header alone; `None`: it has
+    /// none, or there is no record.
+    #[inline(always)]
+    pub fn deadline_at(place: &Place<'m>, reference: u32) -> Option<Word<'m>> {
+        let bytes = place.record_bytes(reference)?;
+        let header = bytes.word(0).load(Relaxed);
+        if header & TIMED == 0 {
+            return None;
+        }
+        let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK)?;
+        let word = deadline_word(header & SEALED != 0, kind);
+        (bytes.len() > word * 8).then(|| bytes.word(word))
+    }
+
     /// A value with a type, a large record, or one with a deadline or a long key.
     fn at_other(bytes: Bytes<'m>, header: u64, reference: u32) -> Option<Record<'m>> {
         let (sealed, timed) = (header & SEALED != 0, header & TIMED != 0);
@@ -209,13 +230,18 @@ impl<'m> Record<'m> {
     #[inline(never)]
     fn write_other(place: Place<'_>, bytes: Bytes<'_>, reference: u32, item: &Item<'_>) {
         let shape = item.shape;
+        let above = match () {
+            () if shape.sealed => Above::Key(item.hash),
+            () if place.evicts() => Above::Uses(Uses::begin(place.load(Field::Turns))),
+            () => Above::Nothing,
+        };
         let checksum = || {
             let covered = if shape.kind.is_number() { &[] } else { item.value };
             let content = |seed| Hash::of(covered, seed).0;
             seal::checksum(shape.seal_front(place, reference), item.hash.0, content)
         };
         let seal = shape.sealed.then(|| (shape.words(reference), checksum()));
-        write_long(bytes, seal, item);
+        write_long(bytes, seal, above, item);
     }
 
     /// Makes a block that nothing refers to look like a retired record of its class: one store.
@@ -389,11 +415,20 @@ impl<'m> Record<'m> {
     }
 
     /// Changes the deadline of a record that has one, at once. The caller holds the lock.
-    /// `hash` is that of its key.
-    pub fn set_deadline(self, hash: Hash, deadline: Deadline) {
+    pub fn set_deadline(self, deadline: Deadline) {
         debug_assert!(self.shape.timed);
-        let word = deadline.word(self.shape.sealed.then_some(hash));
-        self.deadline_word().store(word, Release);
+        let word = self.deadline_word();
+        word.store(deadline.in_word(word.load(Relaxed)), Release);
+    }
+
+    /// Takes over how the key of another record was used, in a map that evicts. This one is not
+    /// published yet, or the caller holds the lock.
+    pub fn inherit_uses(place: &Place<'m>, reference: u32, old: Record<'m>) {
+        let new = Record::deadline_at(place, reference);
+        if let Some(new) = new.filter(|_| old.shape.timed) {
+            let uses = Uses::of_word(old.deadline_word().load(Relaxed));
+            new.store(uses.in_word(new.load(Relaxed)), Release);
+        }
     }
 
     #[inline(always)]
@@ -459,7 +494,8 @@ impl<'m> Record<'m> {
     /// Whether the deadline of a sealed record is one that was given to its key.
     fn has_own_deadline(self, place: Place<'m>) -> bool {
         let word = || self.deadline_word().load(Relaxed);
-        !self.shape.timed || word() == Deadline::of_word(word()).word(Some(self.sealed_hash(place)))
+        !self.shape.timed
+            || word() == Deadline::of_word(word()).word(Above::Key(self.sealed_hash(place)))
     }
 
     /// Whether the seal of a sealed record, in a slot now or once, may be that of one here, by its
@@ -587,9 +623,9 @@ impl<'m> Record<'m> {
     }
 }
 
-/// Writes a record: all its words, then what is left of its bytes. `seal`: where
-/// the words of its seal lie, and the checksum.
-fn write_long(bytes: Bytes<'_>, seal: Option<(Words, u64)>, item: &Item<'_>) {
+/// Writes a record: all its words, then what is left of its bytes. `seal`: where the words of its
+/// seal lie, and the checksum; `above`: what lies above its deadline.
+fn write_long(bytes: Bytes<'_>, seal: Option<(Words, u64)>, above: Above, item: &Item<'_>) {
     const WORDS: u64 = 1 + (SEAL_BYTES + DEADLINE_BYTES + LENGTHS_BYTES + HASH_BYTES) / 8;
     let Item { hash, shape, deadline, key, value } = *item;
     let (mut words, mut len) = ([0u64; WORDS as usize], 1);
@@ -605,7 +641,7 @@ fn write_long(bytes: Bytes<'_>, seal: Option<(Words, u64)>, item: &Item<'_>) {
         len += 1;
     }
     if shape.timed {
-        words[len] = deadline.word(shape.sealed.then_some(hash));
+        words[len] = deadline.word(above);
         len += 1;
     }
     if shape.is_large() {

@@ -196,10 +196,10 @@ pub struct Found {
 pub fn take_free(
     intent: &mut Intent<'_>,
     place: Place<'_>,
-    least: u32,
-    most: u32,
+    (least, most): (u32, u32),
+    all: &mut bool,
 ) -> Option<(u32, u32)> {
-    let found = search(intent, place, (least, most), false)?;
+    let found = search(intent, place, (least, most), false, all)?;
     Some(take_found(intent, place, found))
 }
 
@@ -259,12 +259,14 @@ pub fn tops(intent: &Intent<'_>, place: Place<'_>) -> (u32, u32) {
 }
 
 /// At least `least` free pages in a row, found by next fit; neighbouring free runs, and
-/// `with_holes` also holes, count as one up to `most`.
+/// `with_holes` also holes, count as one up to `most`. `all` stays true if there are none, and not
+/// only none near.
 pub fn search(
     intent: &Intent<'_>,
     place: Place<'_>,
     (least, most): (u32, u32),
     with_holes: bool,
+    all: &mut bool,
 ) -> Option<Found> {
     if intent.field(Field::FreePages) < u64::from(least) {
         return None;
@@ -273,8 +275,14 @@ pub fn search(
     let (rotor, sparse) = unpair(intent.field(Field::Rotors));
     let mut page = if rotor < top { rotor } else { 0 };
     let mut found = Found { page, pages: 0, holes: 0, freed: 0, rest: None };
+    // All pages, and those again among which a run may lie that began before the first.
+    let (mut passed, end) = (0, top.saturating_add(most));
     for _ in 0..SEARCH_RUNS {
+        if passed > end {
+            return None;
+        }
         let run = at(intent, place, page);
+        passed = passed.saturating_add(run.pages().max(1));
         let free = match run {
             Run::Free { freed, .. } if !run.is_held(place) => Some(freed),
             Run::Hole { freed, .. } if with_holes => Some(freed),
@@ -306,6 +314,7 @@ pub fn search(
     }
     // The next search goes on where this one ended. A cursor: stored at once, outside of intents.
     place.store(Field::Rotors, pair(page, sparse));
+    *all = false;
     None
 }
 

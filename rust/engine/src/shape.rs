@@ -6,7 +6,7 @@ use crate::place::Place;
 use crate::seal::{self, SEAL_BYTES, Words};
 use shf_base::error::OpError;
 use shf_base::format::FileHeader;
-use shf_base::geometry::PAGE_BYTES;
+use shf_base::geometry::{EVICTING_FRACTION, PAGE_BYTES};
 
 pub(crate) const LENGTH_BITS: u32 = 14;
 pub(crate) const KIND_SHIFT: u32 = 28;
@@ -38,6 +38,12 @@ pub struct Shape {
     pub timed: bool,
 }
 
+/// Where the word of the deadline lies, of a record that has one, counted from the header.
+#[inline(always)]
+pub(crate) fn deadline_word(sealed: bool, kind: Kind) -> usize {
+    1 + 2 * usize::from(sealed) + usize::from(kind.is_number())
+}
+
 impl Shape {
     /// The shape of a key with a value in a map. Refuses what can never fit, naming what to raise.
     #[inline(always)]
@@ -53,6 +59,11 @@ impl Shape {
         if needed_bytes > PAYLOAD_BYTES_MAX {
             let option = "none: this is the format's limit";
             return Err(OpError::TooLarge { needed_bytes, limit_bytes: PAYLOAD_BYTES_MAX, option });
+        }
+        if facts.evicting && needed_bytes > facts.max_bytes / EVICTING_FRACTION {
+            let limit_bytes = facts.max_bytes / EVICTING_FRACTION;
+            let option = "max_bytes: a map that evicts takes an eighth of it";
+            return Err(OpError::TooLarge { needed_bytes, limit_bytes, option });
         }
         let shape = Shape { key_len, value_len, kind, sealed: facts.durable, timed };
         // The last page is the least that the index takes.
@@ -91,7 +102,7 @@ impl Shape {
     /// Where the word of the deadline lies, of a record that has one, counted from the header.
     #[inline(always)]
     pub(crate) fn deadline_word(self) -> usize {
-        1 + 2 * usize::from(self.sealed) + usize::from(self.kind.is_number())
+        deadline_word(self.sealed, self.kind)
     }
 
     /// Whether the key's hash lies before the key.

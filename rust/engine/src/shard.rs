@@ -17,9 +17,9 @@ use crate::arena;
 use crate::check::{self, Violation};
 use crate::compaction::{self, By};
 use crate::directory;
-use crate::expiry::REAPS_PER_PUT;
 use crate::group::SlotSet;
 use crate::growth::Memory;
+use crate::hand::Met;
 use crate::hash::Hash;
 use crate::holes;
 use crate::intent::Intent;
@@ -33,10 +33,11 @@ use crate::quarantine;
 use crate::rebuild;
 use crate::record::Record;
 use crate::repair;
+use crate::room::Room;
 use crate::shape::Shape;
-use crate::squeeze;
 use crate::table::{Table, bucket_at};
 use crate::uid::Uid;
+use shf_base::atomic::Ordering::Relaxed;
 use shf_base::error::OpError;
 use shf_base::robust_mutex::{Guard, RobustMutex};
 use shf_base::slot::Presence;
@@ -54,9 +55,21 @@ pub struct Placed {
 
 /// What an attempt to put came to.
 enum Attempt<'m> {
-    Placed(Placed),
+    /// The key has its value, in the record at this reference.
+    Placed(Placed, u32),
     /// There is no slot for a new key, in the table that was found or because there is none.
     NoSlot(Located<'m>),
+}
+
+/// Why a key is erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Erased {
+    /// Somebody asked for it.
+    Deleted,
+    /// Its time was over.
+    Expired,
+    /// Its memory was needed.
+    Evicted,
 }
 
 /// A shard whose lock this thread holds, with nothing pending.
@@ -82,6 +95,18 @@ pub fn lock<'m>(
 pub fn try_lock<'m>(memory: Memory<'m>, who: &'m Presence) -> Result<Option<Locked<'m>>, OpError> {
     let guard = mutex(memory.place).try_lock(who)?;
     guard.map(|guard| settled(memory, guard)).transpose()
+}
+
+/// Takes the lock only if it is free at once and its last owner left nothing to do.
+pub fn lock_at_rest<'m>(
+    memory: Memory<'m>,
+    who: &'m Presence,
+) -> Result<Option<Locked<'m>>, OpError> {
+    let place = memory.place;
+    let (lock, suspect) = place.lock_words();
+    let is_at_rest =
+        lock.load(Relaxed) == 0 && suspect.load(Relaxed) == 0 && place.load(Field::Pending) == 0;
+    if is_at_rest { try_lock(memory, who) } else { Ok(None) }
 }
 
 /// Takes the lock of a shard and, when anything is wrong with it, rebuilds it; what was lost, or
@@ -162,7 +187,25 @@ impl<'m> Locked<'m> {
     /// Whether the key of a record has expired.
     #[inline(always)]
     pub fn has_expired(&self, record: &Record<'_>) -> bool {
-        record.deadline().is_some_and(|deadline| deadline.is_over(self.now.ms()))
+        record.deadline().is_some_and(|deadline| self.is_over(deadline))
+    }
+
+    /// Whether a deadline is over.
+    #[inline(always)]
+    pub(crate) fn is_over(&self, deadline: Deadline) -> bool {
+        deadline != Deadline::NEVER && deadline.is_over(self.now.ms())
+    }
+
+    /// In a map that evicts, says of a key that was found that it is being used.
+    #[inline(always)]
+    pub(crate) fn note_use(&self, found: &mut Located<'m>) {
+        if self.memory.place.evicts()
+            && let Located::Found(position, ..) = found
+            && !position.head.is_accessed(position.slot)
+        {
+            let Position { entry, bucket, slot, .. } = *position;
+            position.head = entry.table.store_access(bucket, slot, true);
+        }
     }
 
     /// When a key expires that gets an age now, if it gets one.
@@ -189,7 +232,7 @@ impl<'m> Locked<'m> {
         match found {
             Located::Found(position, word, record) => {
                 let living = !self.has_expired(&record);
-                self.erase(position, word, record)?;
+                self.erase(position, word, record, Erased::Deleted)?;
                 compaction::step(self.memory, By::Delete, hash);
                 self.reap();
                 self.shrink();
@@ -221,22 +264,38 @@ impl<'m> Locked<'m> {
         slots: SlotSet,
         which: impl Fn(&Record<'_>) -> bool,
     ) -> Result<u64, OpError> {
-        let (place, format) = (self.memory.place, self.memory.place.slot_format());
         let mut erased = 0;
         for slot in slots {
-            let word = table.slot(bucket, slot);
-            let damaged =
-                || place.corrupt(table.slot_offset(bucket, slot), "slot without a record");
-            let record = Record::at(&place, format.reference(word)).ok_or_else(damaged)?;
-            if !which(&record) {
-                continue;
+            let (position, word, record) = self.position(table, bucket, slot)?;
+            if which(&record) {
+                self.erase(position, word, record, Erased::Deleted)?;
+                erased += 1;
             }
-            let entry = crate::directory::Entry { table, depth: 0, index: 0 };
-            let (distance, head) = (format.distance(word), table.head(bucket));
-            self.erase(Position { entry, bucket, slot, distance, head }, word, record)?;
-            erased += 1;
         }
         Ok(erased)
+    }
+
+    /// Deletes a key that the hand has met; the shape of its record.
+    pub(crate) fn erase_met(&self, met: Met<'m>, why: Erased) -> Result<Shape, OpError> {
+        let (position, word, record) = self.position(met.table, met.bucket, met.slot)?;
+        self.erase(position, word, record, why)?;
+        Ok(record.shape)
+    }
+
+    /// What lies in a slot that holds a key.
+    fn position(
+        &self,
+        table: Table<'m>,
+        bucket: usize,
+        slot: usize,
+    ) -> Result<(Position<'m>, u32, Record<'m>), OpError> {
+        let place = self.memory.place;
+        let (format, word) = (place.slot_format(), table.slot(bucket, slot));
+        let damaged = || place.corrupt(table.slot_offset(bucket, slot), "slot without a record");
+        let record = Record::at(&place, format.reference(word)).ok_or_else(damaged)?;
+        let entry = directory::Entry { table, depth: 0, index: 0 };
+        let (distance, head) = (format.distance(word), table.head(bucket));
+        Ok((Position { entry, bucket, slot, distance, head }, word, record))
     }
 
     /// A step of giving back what the shard does not need any more, after an operation that went
@@ -252,12 +311,15 @@ impl<'m> Locked<'m> {
     #[inline(always)]
     pub(crate) fn put(&self, item: Item<'_>) -> Result<Placed, OpError> {
         compaction::step(self.memory, By::Put, item.hash);
-        let placed = match self.attempt(item) {
-            Ok(Attempt::Placed(placed)) => placed,
+        let (placed, reference) = match self.attempt(item) {
+            Ok(Attempt::Placed(placed, reference)) => (placed, reference),
             // A copy: what others may point to is not kept in registers.
             failed => self.put_again(failed, &item.clone())?,
         };
-        self.reap();
+        match placed.replaced || self.memory.place.load(Field::Credit) == 0 {
+            true => self.reap(),
+            false => self.evict_behind(item.shape, reference),
+        }
         self.shrink();
         Ok(placed)
     }
@@ -269,37 +331,26 @@ impl<'m> Locked<'m> {
         &self,
         mut attempt: Result<Attempt<'m>, OpError>,
         item: &Item<'_>,
-    ) -> Result<Placed, OpError> {
-        let (mut splits, mut reaps, mut squeezed) = (0, 0, false);
+    ) -> Result<(Placed, u32), OpError> {
+        let (mut splits, mut room) = (0, Room::new(self, item.shape));
         loop {
             // The intent is forgotten: what it was made from changes.
             holes::settle_forgotten(self.memory);
             let done = match attempt {
-                Ok(Attempt::Placed(placed)) => return Ok(placed),
-                Ok(Attempt::NoSlot(found)) => link::make_slot(self.memory, found, &mut splits),
-                Err(error) => Err(error),
+                Ok(Attempt::Placed(placed, reference)) => return Ok((placed, reference)),
+                Ok(Attempt::NoSlot(found)) => {
+                    link::make_slot(self.memory, found, &mut splits).map_err(|error| (error, true))
+                }
+                Err(error) => Err((error, false)),
             };
             match done {
-                Err(full @ OpError::NoSpace { .. }) if !squeezed => {
-                    if reaps < REAPS_PER_PUT && self.reap_for_room() {
-                        reaps += 1;
-                    } else {
-                        self.squeeze(full, item.shape)?;
-                        squeezed = true;
-                    }
+                Err((full @ OpError::NoSpace { .. }, of_index)) => {
+                    room.make(full, of_index)?;
                     splits = 0;
                 }
-                done => done?,
+                done => done.map_err(|(error, _)| error)?,
             }
             attempt = self.attempt(*item);
-        }
-    }
-
-    /// Makes room where the map may not grow, or else answers that it is full.
-    fn squeeze(&self, full: OpError, shape: Shape) -> Result<(), OpError> {
-        match squeeze::make_room(self.memory.place, shape) {
-            Ok(true) => Ok(()),
-            _ => Err(full),
         }
     }
 
@@ -315,9 +366,14 @@ impl<'m> Locked<'m> {
         let beside = |record: &Record<'_>| {
             taken.set(taken.get() | place.have_one_generation(record.stamp, born));
         };
-        let (stamp, replaced) = match locate::key_beside(place, hash, key, beside)? {
+        let mut found = locate::key_beside(place, hash, key, beside)?;
+        self.note_use(&mut found);
+        let (stamp, replaced) = match found {
             Located::Found(position, word, old) => {
                 let expired = self.has_expired(&old);
+                if place.evicts() && !expired {
+                    Record::inherit_uses(&place, reference, old);
+                }
                 // Of the keys beside it only those were looked at that lie before it.
                 let stamp = match expired {
                     false => old.stamp.next(),
@@ -344,11 +400,17 @@ impl<'m> Locked<'m> {
             none => return Ok(Attempt::NoSlot(none)),
         };
         intent.commit()?;
-        Ok(Attempt::Placed(Placed { replaced, uid: place.uid(hash, stamp) }))
+        Ok(Attempt::Placed(Placed { replaced, uid: place.uid(hash, stamp) }, reference))
     }
 
     #[inline(always)]
-    fn erase(&self, position: Position<'m>, word: u32, old: Record<'m>) -> Result<(), OpError> {
+    pub(crate) fn erase(
+        &self,
+        position: Position<'m>,
+        word: u32,
+        old: Record<'m>,
+        why: Erased,
+    ) -> Result<(), OpError> {
         let place = self.memory.place;
         let Position { entry, bucket, slot, distance, head } = position;
         let table = entry.table;
@@ -364,6 +426,11 @@ impl<'m> Locked<'m> {
         link::count_timed(&mut intent, old.shape.timed, false);
         if self.has_expired(&old) {
             intent.change_field(Field::Expired, |expired| expired.wrapping_add(1));
+        } else if why == Erased::Evicted {
+            intent.change_field(Field::Evicted, |evicted| evicted.wrapping_add(1));
+        }
+        if why != Erased::Evicted && place.evicts() {
+            intent.set_field(Field::Credit, 0);
         }
         arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
         intent.commit()

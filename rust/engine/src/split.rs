@@ -130,7 +130,7 @@ fn fill(place: Place<'_>, entry: Entry<'_>, new: Table<'_>) {
             }
             let word = if keeps_cache { word } else { hashing.repack(word, entry.depth + 1) };
             new.half(bucket, slot).store(word, Release);
-            *new_head = new_head.with_tag(slot, old_head.tag(slot));
+            *new_head = new_head.with_tag(slot, old_head.marked_tag(slot));
         }
     }
     let mut overflow = [0u8; BUCKETS];

@@ -238,7 +238,7 @@ impl<'m> Squeeze<'m> {
             let (_, sparse) = unpair(intent.field(Field::Rotors));
             intent.set_field(Field::Rotors, pair(self.gap_page, sparse));
             let most = self.gap.min(LOG_PAGES_MAX);
-            let taken = run::take_free(&mut intent, place, most, most);
+            let taken = run::take_free(&mut intent, place, (most, most), &mut true);
             let Some((page, pages)) = taken.filter(|taken| *taken == (self.gap_page, most)) else {
                 return Ok(false);
             };

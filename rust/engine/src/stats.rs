@@ -22,10 +22,13 @@ pub struct Stats {
     pub repairs: u64,
     /// Records moved by compaction, since creation.
     pub moved_records: u64,
-    /// Keys that have an age, or had one before they were given one of for ever.
+    /// Keys that have an age, or had one before they were given one of for ever; in a map that
+    /// evicts, all.
     pub timed_keys: u64,
     /// Keys that had expired when they were deleted or replaced, since creation.
     pub expired_keys: u64,
+    /// Keys that were evicted because the map was full, since creation.
+    pub evicted_keys: u64,
     /// Looks that gets through this handle had to make again because a writer was there, in this
     /// process; a forked child goes on from its parent's number.
     pub retries: u64,

@@ -26,6 +26,9 @@ const BUCKET_BYTES: u64 = 64;
 const VERSION_SHIFT: u32 = 38;
 const OVERFLOW_SHIFT: u32 = 32;
 const OVERFLOW_MAX: u64 = 63;
+/// The bits of a tag below the one that says that its key was used.
+pub const TAG_MASK: u8 = 0x7f;
+const ACCESS_SHIFT: usize = 7;
 
 /// The two words at the front of a bucket, as loaded together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +68,23 @@ impl Head {
     #[inline(always)]
     pub fn tag(self, slot: usize) -> u8 {
         let word = if slot < 8 { self.low } else { self.high };
-        (word >> (slot % 8 * 8)) as u8 & 0x7f
+        (word >> (slot % 8 * 8)) as u8 & TAG_MASK
     }
 
-    /// With another tag in a slot; 0 empties it.
+    /// The tag of a slot, with its access bit.
+    #[inline(always)]
+    pub fn marked_tag(self, slot: usize) -> u8 {
+        self.tag(slot) | u8::from(self.is_accessed(slot)) << ACCESS_SHIFT
+    }
+
+    /// Whether the key in a slot was used since the access bit of its tag was cleared.
+    #[inline(always)]
+    pub fn is_accessed(self, slot: usize) -> bool {
+        let word = if slot < 8 { self.low } else { self.high };
+        word >> (slot % 8 * 8 + ACCESS_SHIFT) & 1 != 0
+    }
+
+    /// With another tag in a slot, which may have its access bit; 0 empties it.
     #[inline(always)]
     pub fn with_tag(self, slot: usize, tag: u8) -> Head {
         let shift = slot % 8 * 8;
@@ -197,6 +213,18 @@ impl<'m> Table<'m> {
     #[inline(always)]
     pub fn high_offset(self, bucket: usize) -> u64 {
         self.low_offset(bucket) + 8
+    }
+
+    /// Says of the key in a slot whether it was used, which is nothing that readers compare; the head
+    /// as it is then. The caller holds the lock, and nothing is pending.
+    pub fn store_access(self, bucket: usize, slot: usize, accessed: bool) -> Head {
+        use shf_base::atomic::Ordering::Release;
+        let mut head = self.head(bucket);
+        let (word, bit) = (bucket * 8 + slot / 8, 1 << (slot % 8 * 8 + ACCESS_SHIFT));
+        let half = if slot < 8 { &mut head.low } else { &mut head.high };
+        *half = if accessed { *half | bit } else { *half & !bit };
+        self.bytes.word(word).store(*half, Release);
+        head
     }
 
     /// Stores a whole head, the version word last. For pages not published, and for split and

@@ -123,6 +123,20 @@ impl Take for DeadlineOf {
     }
 }
 
+/// What is wanted of the record, and whether the key was known to be in use before.
+pub struct Noticing<'n, T>(pub T, pub &'n mut bool);
+
+impl<T: Take> Take for Noticing<'_, T> {
+    type Answer = T::Answer;
+
+    #[inline(always)]
+    fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
+        let answer = self.0.take(seen, record);
+        *self.1 = answer.is_none() || seen.is_accessed();
+        answer
+    }
+}
+
 /// Which type the value has, and what else is wanted of it.
 pub struct WithKind<T>(pub T);
 

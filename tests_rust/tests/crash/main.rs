@@ -17,6 +17,7 @@ mod account;
 mod creation;
 mod deaths;
 mod durable;
+mod eviction;
 mod experiment;
 mod expiry;
 mod full;

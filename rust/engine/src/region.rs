@@ -1,0 +1,120 @@
+//! Clearing a region: making pages in a row free for a large record, in a map that evicts.
+//!
+//! Free pages and holes lie scattered between runs that are in use. Of all rows of runs that are long
+//! enough, the one in which the least is live is cleared: records of its log runs move to where
+//! others are evicted, large ones in it are evicted themselves. So the work is bounded by the pages
+//! that are asked for.
+
+use crate::block::Block;
+use crate::intent::Intent;
+use crate::place::{Field, Place, pair, unpair};
+use crate::record::Record;
+use crate::run::{self, Run};
+use crate::shard::{Erased, Locked};
+use shf_base::error::OpError;
+use shf_base::geometry::PAGE_UNITS;
+use std::collections::VecDeque;
+
+/// Runs that are looked at, and one more for each page that is asked for.
+const RUNS: u32 = 1024;
+
+/// A row of runs.
+#[derive(Clone, Copy)]
+struct Row {
+    /// The first page.
+    page: u32,
+    /// How many pages there are.
+    pages: u32,
+    /// What it costs to clear them, in units that are live.
+    cost: u64,
+}
+
+impl Row {
+    /// The run that starts at a page.
+    fn of(page: u32, run: Run) -> Row {
+        let cost = match run {
+            Run::Log { live, .. } => live.into(),
+            Run::Large { pages } => u64::from(pages) * PAGE_UNITS,
+            // Real ones first.
+            Run::Hole { .. } => 1,
+            Run::Free { .. } | Run::Inside { .. } => 0,
+        };
+        Row { page, pages: run.pages(), cost }
+    }
+}
+
+impl Locked<'_> {
+    /// Makes at least so many pages in a row free, if there are as many; whether it did. They are
+    /// the next ones that are found.
+    pub(crate) fn clear_region(&self, pages: u32) -> Result<bool, OpError> {
+        let place = self.memory.place;
+        let Some(row) = cheapest(place, pages) else { return Ok(false) };
+        let mut page = row.page;
+        while page < row.page + row.pages {
+            let run = run::at(&Intent::begin(place), place, page);
+            let cleared = match run {
+                Run::Log { .. } => self.empty(page)?,
+                Run::Large { .. } => self.evict_large(page)?,
+                _ => true,
+            };
+            if !cleared {
+                return Ok(false);
+            }
+            page += run.pages().max(1);
+        }
+        let (_, sparse) = unpair(place.load(Field::Rotors));
+        place.store(Field::Rotors, pair(row.page, sparse));
+        Ok(true)
+    }
+
+    /// Evicts the large record at a page; whether it is one.
+    fn evict_large(&self, page: u32) -> Result<bool, OpError> {
+        let place = self.memory.place;
+        let reference = place.page_unit(page);
+        let block = Block { reference, units: 0, record: Record::at(&place, reference) };
+        let Some((record, position, word)) = block.slot(place)? else { return Ok(false) };
+        self.erase(position, word, record, Erased::Evicted)?;
+        Ok(true)
+    }
+}
+
+/// The row of runs with so many pages that costs the least, of those that are near.
+fn cheapest(place: Place<'_>, pages: u32) -> Option<Row> {
+    let intent = Intent::begin(place);
+    let (top, _) = run::tops(&intent, place);
+    let (fit, _) = unpair(place.load(Field::Rotors));
+    let mut runs: VecDeque<Row> = VecDeque::new();
+    let mut row = Row { page: if fit < top { fit } else { 0 }, pages: 0, cost: 0 };
+    let mut best: Option<Row> = None;
+    for _ in 0..RUNS.saturating_add(pages) {
+        let page = row.page + row.pages;
+        let run = if page < top { run::at(&intent, place, page) } else { Run::Inside { back: 0 } };
+        if run.pages() == 0 || page + run.pages() > top {
+            // At the end, or where no run starts.
+            if row.page == 0 && row.pages == 0 {
+                break;
+            }
+            runs.clear();
+            row = Row { page: 0, pages: 0, cost: 0 };
+            continue;
+        }
+        let next = Row::of(page, run);
+        runs.push_back(next);
+        (row.pages, row.cost) = (row.pages + next.pages, row.cost + next.cost);
+        while let Some(first) = runs.front()
+            && row.pages - first.pages >= pages
+        {
+            let Row { page, pages, cost } = row;
+            row = Row {
+                page: page + first.pages,
+                pages: pages - first.pages,
+                cost: cost - first.cost,
+            };
+            runs.pop_front();
+        }
+        if row.pages >= pages && best.is_none_or(|best| row.cost < best.cost) {
+            best = Some(row);
+        }
+    }
+    best
+}
