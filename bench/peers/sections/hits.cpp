@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kKeysParts = 10;  // of --keys, so many keys come again in a trace
 constexpr uint64_t kKeysLeast = 20'000;
-constexpr uint64_t kRequestsEach = 4;  // for each of them
+constexpr uint64_t kRequestsEach = 8;  // for each of them
 // Of a thousand of them, so many have room in the cache,
 constexpr std::array<uint64_t, 5> kRoomsPerMille = {3, 10, 30, 100, 300};
 // unless that would be too few for a map to be worth it.
