@@ -7,7 +7,7 @@ set(peers
   "LMDB, 1000 puts a transaction" "LMDB, one put a transaction" "Boost.Interprocess"
   "Redis, pipelined by 100" "Redis, single" "TBB concurrent_hash_map" "sharded std::unordered_map"
   "dashmap" "papaya")
-set(sections core limit latency memory attach lock counters operations wider growth)
+set(sections core limit latency memory attach lock counters operations hits wider growth)
 
 file(REMOVE "${FILE}")
 execute_process(

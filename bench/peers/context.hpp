@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "cache.hpp"
 #include "options.hpp"
 #include "peers.hpp"
 #include "processes.hpp"
@@ -20,7 +21,8 @@ namespace bench {
 
 struct Context {
   Options options;
-  std::vector<Peer> peers;  // those that are asked for and can be measured
+  std::vector<Peer> peers;        // those that are asked for and can be measured
+  std::vector<CachePeer> caches;  // the same, for the section about hit rates
   Results results;
   double start = Now();
   bool failed = false;
@@ -77,6 +79,7 @@ void MeasureAttach(Context* context);
 void MeasureLock(Context* context);
 void MeasureCounters(Context* context);
 void MeasureOperations(Context* context);
+void MeasureHits(Context* context);
 void MeasureWider(Context* context);
 void MeasureGrowth(Context* context);
 

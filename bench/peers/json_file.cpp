@@ -2,6 +2,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
@@ -97,6 +98,14 @@ Json PeersJson(const Context& context) {
                       {"version", peer.version},
                       {"configuration", way.configuration}});
     }
+  }
+  for (const CachePeer& cache : context.caches) {
+    const auto same = [&](const Json& known) { return known["name"] == cache.name; };
+    if (std::any_of(json.begin(), json.end(), same)) continue;
+    json.push_back({{"name", cache.name},
+                    {"kind", NameOf(cache.kind)},
+                    {"version", cache.version},
+                    {"configuration", cache.configuration}});
   }
   if (context.options.Wants(kMachine)) {
     json.push_back({{"name", kMachine},

@@ -65,6 +65,21 @@ void ChoosePeers(Context* context) {
   std::fflush(stdout);
 }
 
+// The same of caches.
+void ChooseCaches(Context* context) {
+  for (CachePeer& peer : AllCaches()) {
+    if (!context->options.Wants(peer.name)) continue;
+    if (peer.missing.empty()) {
+      context->caches.push_back(std::move(peer));
+    } else {
+      const std::string name = peer.name + " as a cache";
+      context->results.Skip(name, peer.missing);
+      std::printf("skipped: %s: %s\n", name.c_str(), peer.missing.c_str());
+    }
+  }
+  std::fflush(stdout);
+}
+
 int Run(const Options& options) {
   const uint64_t bytes = BytesNeeded(options);
   if (!FitsIntoMemory(bytes) || !FitsIntoFolder(options.folder, bytes)) return 1;
@@ -73,14 +88,16 @@ int Run(const Options& options) {
   Context context;
   context.options = options;
   ChoosePeers(&context);
-  const bool any = !context.peers.empty() || !context.results.skipped().empty();
+  if (options.wanted[kHits]) ChooseCaches(&context);
+  const bool any =
+      !context.peers.empty() || !context.caches.empty() || !context.results.skipped().empty();
   if (!any && !options.Wants(kMachine)) {
     std::fprintf(stderr, "bench: no peer has a name with what --peer says\n");
     return 1;
   }
   constexpr void (*kMeasure[kSections])(Context*) = {
-      MeasureCore, MeasureLimit,    MeasureLatency,    MeasureMemory, MeasureAttach,
-      MeasureLock, MeasureCounters, MeasureOperations, MeasureWider,  MeasureGrowth};
+      MeasureCore,     MeasureLimit,      MeasureLatency, MeasureMemory, MeasureAttach, MeasureLock,
+      MeasureCounters, MeasureOperations, MeasureHits,    MeasureWider,  MeasureGrowth};
   for (unsigned section = 0; section < kSections; ++section) {
     if (options.wanted[section] && !interrupted) kMeasure[section](&context);
   }

@@ -22,13 +22,14 @@ enum Section : unsigned {
   kLock,
   kCounters,
   kOperations,
+  kHits,
   kWider,
   kGrowth,
   kSections,
 };
 constexpr std::array<const char*, kSections> kSectionNames = {
-    "core", "limit",    "latency",    "memory", "attach",
-    "lock", "counters", "operations", "wider",  "growth"};
+    "core",     "limit",      "latency", "memory", "attach", "lock",
+    "counters", "operations", "hits",    "wider",  "growth"};
 // Those that run unless some are named: the core run.
 constexpr unsigned kSectionsByDefault = kOperations + 1;
 

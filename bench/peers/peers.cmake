@@ -2,6 +2,7 @@
 # missing is said here, and again by the program in its results.
 file(GLOB SHF_PEERS_SOURCES CONFIGURE_DEPENDS
   "${CMAKE_CURRENT_SOURCE_DIR}/peers/*.cpp"
+  "${CMAKE_CURRENT_SOURCE_DIR}/peers/caches/*.cpp"
   "${CMAKE_CURRENT_SOURCE_DIR}/peers/sections/*.cpp"
   "${CMAKE_CURRENT_SOURCE_DIR}/peers/stores/*.cpp")
 add_executable(shf_bench_peers ${SHF_PEERS_SOURCES} machine.cpp)

@@ -1,7 +1,11 @@
-// Lists the stores.
+// Lists the stores, and the caches.
 #include "peers.hpp"
 
 #include <unistd.h>
+
+#include <utility>
+
+#include "cache.hpp"
 
 namespace bench {
 
@@ -38,6 +42,12 @@ std::vector<Peer> AllPeers(const Options& options) {
       RustPeer("dashmap", "dashmap", threads, rust),
       RustPeer("papaya", "papaya", threads, rust),
   };
+}
+
+std::vector<CachePeer> AllCaches() {
+  std::vector<CachePeer> all = {ShfCache(), LruCache()};
+  for (CachePeer& redis : RedisCaches()) all.push_back(std::move(redis));
+  return all;
 }
 
 }  // namespace bench

@@ -97,7 +97,8 @@ class Table {
     bool wins = false;
     const double median = row->Median();
     if (ours != nullptr && ours != row && ours->Median() > 0) {
-      const bool better = row->unit == kMops ? median > ours->Median() : median < ours->Median();
+      const bool better =
+          MoreIsBetter(row->unit) ? median > ours->Median() : median < ours->Median();
       wins = better && !IsOurs(peer) && peer != kMachine && IsContest(workload);
       const double share = median / ours->Median();
       std::snprintf(ratio, sizeof(ratio), "%.*f%s", share < 100 ? 2 : 0, share, wins ? "<" : " ");

@@ -12,12 +12,16 @@
 
 namespace bench {
 
-// Units; of operations a second more is better, of all others less.
+// Units.
 inline constexpr char kMops[] = "Mops/s";
 inline constexpr char kNanoseconds[] = "ns";
 inline constexpr char kMicroseconds[] = "us";
 inline constexpr char kRatio[] = "ratio";
 inline constexpr char kBytes[] = "bytes";
+inline constexpr char kHitRate[] = "hit rate";  // hits over gets
+
+// Of the others less is better.
+inline bool MoreIsBetter(const std::string& unit) { return unit == kMops || unit == kHitRate; }
 
 // The columns of one table: rows that differ in nothing but peer, workload and unit.
 struct Scene {

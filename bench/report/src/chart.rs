@@ -24,6 +24,7 @@ pub fn all(figures: &Figures) -> Result<Vec<Chart>, String> {
         bars::throughput(figures),
         dots::latency(figures),
         bars::memory(figures),
+        lines::hits(figures),
         lines::growth(figures),
     ];
     let charts: Result<Vec<_>, _> = charts.into_iter().collect();

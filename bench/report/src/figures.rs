@@ -30,7 +30,7 @@ pub struct Figure {
 impl Figure {
     /// How far we are ahead: more than 1 when ours is the better figure.
     pub fn lead_over(&self, theirs: &Figure) -> f64 {
-        let more_is_better = self.unit == "Mops/s";
+        let more_is_better = matches!(self.unit.as_str(), "Mops/s" | "hit rate");
         if more_is_better { self.median / theirs.median } else { theirs.median / self.median }
     }
 }

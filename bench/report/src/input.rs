@@ -120,9 +120,9 @@ pub fn parse(text: &str) -> Result<Run, String> {
                 row.values
             ));
         }
-        if !["Mops/s", "ns", "us", "ratio", "bytes"].contains(&row.unit.as_str()) {
+        if !["Mops/s", "ns", "us", "ratio", "bytes", "hit rate"].contains(&row.unit.as_str()) {
             return Err(format!(
-                "{figure}: expected the unit Mops/s, ns, us, ratio or bytes, found {:?}",
+                "{figure}: expected the unit Mops/s, ns, us, ratio, bytes or hit rate, found {:?}",
                 row.unit
             ));
         }

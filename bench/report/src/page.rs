@@ -8,7 +8,7 @@ use crate::{table, targets};
 use std::fmt::Write;
 
 /// Sections in the order of the page, with a title and what they are.
-const SECTIONS: [(&str, &str, &str); 10] = [
+const SECTIONS: [(&str, &str, &str); 11] = [
     ("core", "Throughput", "Each peer is loaded from empty, then the other phases run on it."),
     ("wider", "Other sizes, and more processes", "Fewer keys, once."),
     (
@@ -44,6 +44,17 @@ const SECTIONS: [(&str, &str, &str); 10] = [
          there are few, these are in the processor's caches. A compare-and-swap is a get with its \
          token, and a put under the condition that the token is still good; an update does that \
          around a function. A walk copies each key and value.",
+    ),
+    (
+        "hits",
+        "Hit rates",
+        "Hits over gets, of caches that are full; a get that misses is followed by a put. The columns \
+         say for about how many keys there is room. SharedHashFile evicts, with a memory of a quarter \
+         more than keys and values; the others have as much room as it turns out to have. Of the keys \
+         that come again, the r-th in order of popularity is wanted in proportion to 1 / r ^ 0.7 to \
+         1.1. Scans want each of many other keys once, one after the other, as do 30 % of the gets \
+         where the trace says so. Where popularity drifts, another key is the most popular one after \
+         every ten gets. Mixed values have from half of the size to half more, and room is counted in bytes.",
     ),
     ("growth", "Growth", "How the cost of an operation grows with the number of keys."),
 ];

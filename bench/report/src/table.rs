@@ -17,13 +17,19 @@ struct Column<'f> {
 
 /// All tables of a section, each with a title.
 pub fn section(figures: &Figures, section: &str) -> String {
-    if section == "growth" { by_workload(figures, section) } else { by_scene(figures, section) }
+    match section {
+        "growth" | "hits" => by_workload(figures, section),
+        _ => by_scene(figures, section),
+    }
 }
 
 /// What the numbers are, and those in brackets.
 pub fn legend(figures: &Figures, section: &str) -> &'static str {
     let units = distinct(figures.section(section).map(|figure| figure.unit.as_str()));
     let contest = figures.section(section).any(|figure| figure.peer != OURS && is_contest(figure));
+    if units == ["hit rate"] {
+        return "In brackets: our figure over theirs.";
+    }
     match (units.contains(&"Mops/s"), units.len() > 1, contest) {
         (true, false, true) => {
             "Million operations a second, medians. In brackets: our figure over theirs."

@@ -1,4 +1,4 @@
-//! Lines over the number of keys, on a logarithmic axis: a panel for each workload.
+//! Lines over a number of keys, on a logarithmic axis: a panel for each workload.
 
 use super::Chart;
 use super::canvas::{self, Area, Error, GRID, INK, Side, WIDTH};
@@ -25,22 +25,31 @@ struct Series {
 
 /// The section growth.
 pub fn growth(figures: &Figures) -> Result<Option<Chart>, Error> {
-    let stores = figures.section("growth").filter(|figure| figure.peer != MACHINE);
+    chart(figures, "growth", "Growth with the number of keys")
+}
+
+/// The section hits.
+pub fn hits(figures: &Figures) -> Result<Option<Chart>, Error> {
+    chart(figures, "hits", "Hit rates by the keys that there is room for")
+}
+
+fn chart(figures: &Figures, section: &'static str, about: &str) -> Result<Option<Chart>, Error> {
+    let stores = figures.section(section).filter(|figure| figure.peer != MACHINE);
     let workloads = distinct(stores.map(|figure| (figure.workload.as_str(), figure.unit.as_str())));
     if workloads.is_empty() {
         return Ok(None);
     }
     let panels: Vec<_> = workloads
         .iter()
-        .map(|(workload, unit)| (format!("{workload}, {unit}"), series(figures, workload)))
+        .map(|(workload, unit)| (format!("{workload}, {unit}"), series(figures, section, workload)))
         .collect();
     let names = distinct(
         panels.iter().flat_map(|(_, all)| all).map(|series| (series.name.clone(), series.colour)),
     );
     let legend_height = names.len().div_ceil(LEGENDS_PER_ROW) as i32 * LEGEND_ROW_HEIGHT;
     let rows = panels.len().div_ceil(PANELS_PER_ROW) as i32;
-    let bytes = figures.scenes("growth")[0].value_bytes;
-    let title = format!("Growth with the number of keys, values of {bytes} bytes");
+    let bytes = figures.scenes(section)[0].value_bytes;
+    let title = format!("{about}, values of {bytes} bytes");
     let top = TITLE_HEIGHT + legend_height + 10;
     let svg = canvas::svg(top + rows * PANEL_HEIGHT, |area| {
         canvas::text(area, (WIDTH / 2, 20), Side::Around, 15, &title)?;
@@ -52,13 +61,13 @@ pub fn growth(figures: &Figures) -> Result<Option<Chart>, Error> {
         }
         Ok(())
     })?;
-    Ok(Some(Chart { section: "growth", file: "growth.svg".into(), title, svg }))
+    Ok(Some(Chart { section, file: format!("{section}.svg"), title, svg }))
 }
 
 /// The lines of all peers, and in panels of gets what the machine allows.
-fn series(figures: &Figures, workload: &str) -> Vec<Series> {
+fn series(figures: &Figures, section: &str, workload: &str) -> Vec<Series> {
     let line = |peer: &str, workload: &str, name: String| {
-        let here = figures.section("growth").filter(|figure| figure.peer == peer);
+        let here = figures.section(section).filter(|figure| figure.peer == peer);
         let mut points: Vec<_> = here
             .filter(|figure| figure.workload == workload)
             .map(|figure| (figure.scene.keys, figure.median))
