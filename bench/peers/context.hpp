@@ -77,6 +77,8 @@ void MeasureAttach(Context* context);
 void MeasureLock(Context* context);
 void MeasureCounters(Context* context);
 void MeasureOperations(Context* context);
+// A part of the section "operations".
+void MeasureLists(Context* context);
 void MeasureWider(Context* context);
 void MeasureGrowth(Context* context);
 
