@@ -80,6 +80,8 @@ void MeasureLock(Context* context);
 void MeasureCounters(Context* context);
 void MeasureOperations(Context* context);
 void MeasureHits(Context* context);
+// A part of the section "operations".
+void MeasureLists(Context* context);
 void MeasureWider(Context* context);
 void MeasureGrowth(Context* context);
 

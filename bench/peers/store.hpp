@@ -67,6 +67,10 @@ class Session : public Fallible {
   // Adds one to each of some counters, which begin at 0. Only of stores that have a way that
   // counts.
   virtual bool AddMany(const Key*, size_t) { return Fail("there are no counters"); }
+  // Adds an element at the end of the list of each key. Only of stores that have a way that counts.
+  virtual bool PushMany(const Key*, size_t, std::string_view) { return Fail("there are no lists"); }
+  // Takes the first element, of so many bytes, of the list of each key away. As above.
+  virtual bool ShiftMany(const Key*, size_t, size_t) { return Fail("there are no lists"); }
   // Only of stores that have a way with get_batch above 1.
   virtual bool GetMany(const Key*, size_t, Visitor*) { return Fail("there is no GetMany"); }
 };
@@ -100,7 +104,7 @@ struct Way {
   uint64_t operations_max = UINT64_MAX;  // of a way so slow that a run would take hours
   std::string missing;                   // why it cannot be measured; empty: it can
   bool puts = true;                      // whether it has puts of its own
-  bool counts = false;                   // whether it has counters, put_batch of them in one call
+  bool counts = false;                   // whether it has counters and lists, put_batch in one call
   bool latency = false;                  // whether the latency of its single puts is measured
   bool four_processes = false;  // whether it is measured with more of them than processors too
 };

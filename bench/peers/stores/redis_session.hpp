@@ -64,6 +64,18 @@ class RedisSession : public Session {
       return reply.type == REDIS_REPLY_INTEGER && reply.integer > 0;
     });
   }
+  bool PushMany(const Key* keys, size_t count, std::string_view element) override {
+    for (size_t n = 0; n < count; ++n) Append({"RPUSH", keys[n].view(), element});
+    return Each(count, [](size_t, const redisReply& reply) {
+      return reply.type == REDIS_REPLY_INTEGER && reply.integer > 0;
+    });
+  }
+  bool ShiftMany(const Key* keys, size_t count, size_t bytes) override {
+    for (size_t n = 0; n < count; ++n) Append({"LPOP", keys[n].view()});
+    return Each(count, [&](size_t, const redisReply& reply) {
+      return reply.type == REDIS_REPLY_STRING && reply.len == bytes;
+    });
+  }
   // A number of the command INFO memory, such as used_memory.
   uint64_t Info(const std::string& name) {
     uint64_t number = 0;

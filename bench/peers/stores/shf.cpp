@@ -45,6 +45,21 @@ class ShfSession : public Session {
     }
     return true;
   }
+  bool PushMany(const Key* keys, size_t count, std::string_view element) override {
+    for (size_t n = 0; n < count; ++n) {
+      const shf::Result<uint64_t> pushed = map_.Push(keys[n].view(), element);
+      if (!pushed.ok()) return Fail(pushed.text());
+    }
+    return true;
+  }
+  bool ShiftMany(const Key* keys, size_t count, size_t bytes) override {
+    for (size_t n = 0; n < count; ++n) {
+      const shf::Result<void> shifted = map_.Shift(keys[n].view(), &element_);
+      if (!shifted.ok()) return Fail(shifted.absent() ? "an element is gone" : shifted.text());
+      if (element_.size() != bytes) return Fail("an element of another size");
+    }
+    return true;
+  }
   const shf::Map& map() const { return map_; }
 
  private:
@@ -54,6 +69,7 @@ class ShfSession : public Session {
 
   const shf::Map map_;
   const uint64_t value_bytes_max_;
+  std::string element_;
 };
 
 class ShfStore : public Store {
