@@ -354,11 +354,10 @@ Result<Stats> Map::GetStats() const {
   if (!handle_) return NotAttached();
   bridge::Stats stats{};
   const bridge::Outcome outcome = handle_->stats(stats);
-  return Answer(outcome,
-                Stats{stats.keys, stats.committed_bytes, stats.max_bytes, stats.dead_bytes,
-                      stats.tables, stats.splits, stats.repairs, stats.moved_records,
-                      stats.timed_keys, stats.elements, stats.expired_keys, stats.evicted_keys,
-                      stats.retries});
+  return Answer(outcome, Stats{stats.keys, stats.committed_bytes, stats.max_bytes, stats.dead_bytes,
+                               stats.tables, stats.splits, stats.repairs, stats.moved_records,
+                               stats.timed_keys, stats.elements, stats.expired_keys,
+                               stats.evicted_keys, stats.retries});
 }
 
 }  // namespace shf
