@@ -80,8 +80,9 @@ void MeasureLock(Context* context);
 void MeasureCounters(Context* context);
 void MeasureOperations(Context* context);
 void MeasureHits(Context* context);
-// A part of the section "operations".
+// Parts of the section "operations".
 void MeasureLists(Context* context);
+void MeasureAges(Context* context);
 void MeasureWider(Context* context);
 void MeasureGrowth(Context* context);
 

@@ -71,6 +71,12 @@ class Session : public Fallible {
   virtual bool PushMany(const Key*, size_t, std::string_view) { return Fail("there are no lists"); }
   // Takes the first element, of so many bytes, of the list of each key away. As above.
   virtual bool ShiftMany(const Key*, size_t, size_t) { return Fail("there are no lists"); }
+  // Puts keys that live for so many milliseconds. As above.
+  virtual bool PutAgedMany(const Key*, const std::string_view*, size_t, uint64_t) {
+    return Fail("there are no ages");
+  }
+  // Has those that are there live for so many milliseconds from now on. As above.
+  virtual bool TouchMany(const Key*, size_t, uint64_t) { return Fail("there are no ages"); }
   // Only of stores that have a way with get_batch above 1.
   virtual bool GetMany(const Key*, size_t, Visitor*) { return Fail("there is no GetMany"); }
 };

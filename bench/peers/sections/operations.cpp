@@ -155,7 +155,10 @@ void Measure(const Workload& work, uint64_t key_bytes, Context* context) {
 }  // namespace
 
 void MeasureOperations(Context* context) {
-  for (unsigned run = 0; run < context->options.runs && !interrupted; ++run) MeasureLists(context);
+  for (unsigned run = 0; run < context->options.runs && !interrupted; ++run) {
+    MeasureLists(context);
+    MeasureAges(context);
+  }
   if (!context->options.Wants(kOurs)) return;
   for (unsigned run = 0; run < context->options.runs; ++run) {
     for (const uint64_t part : kKeysParts) {

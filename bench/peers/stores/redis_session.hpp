@@ -76,6 +76,19 @@ class RedisSession : public Session {
       return reply.type == REDIS_REPLY_STRING && reply.len == bytes;
     });
   }
+  bool PutAgedMany(const Key* keys, const std::string_view* values, size_t count,
+                   uint64_t age_ms) override {
+    const std::string age = std::to_string(age_ms);
+    for (size_t n = 0; n < count; ++n) Append({"SET", keys[n].view(), values[n], "PX", age});
+    return Each(count,
+                [](size_t, const redisReply& reply) { return reply.type == REDIS_REPLY_STATUS; });
+  }
+  bool TouchMany(const Key* keys, size_t count, uint64_t age_ms) override {
+    const std::string age = std::to_string(age_ms);
+    for (size_t n = 0; n < count; ++n) Append({"PEXPIRE", keys[n].view(), age});
+    return Each(count,
+                [](size_t, const redisReply& reply) { return reply.type == REDIS_REPLY_INTEGER; });
+  }
   // A number of the command INFO memory, such as used_memory.
   uint64_t Info(const std::string& name) {
     uint64_t number = 0;
@@ -98,7 +111,7 @@ class RedisSession : public Session {
     });
     return keys;
   }
-  // A command of up to four words that is answered by OK.
+  // A command of a few words that is answered by OK.
   bool Do(std::initializer_list<std::string_view> words) {
     Append(words);
     return Each(1,
@@ -129,7 +142,7 @@ class RedisSession : public Session {
     return error().empty();
   }
 
-  static constexpr size_t kPartsMax = 4;
+  static constexpr size_t kPartsMax = 5;
 
   redisContext* const context_;
 };

@@ -1,4 +1,5 @@
 // Our own map, in a file of its own with default options: it grows from empty.
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -57,6 +58,23 @@ class ShfSession : public Session {
       const shf::Result<void> shifted = map_.Shift(keys[n].view(), &element_);
       if (!shifted.ok()) return Fail(shifted.absent() ? "an element is gone" : shifted.text());
       if (element_.size() != bytes) return Fail("an element of another size");
+    }
+    return true;
+  }
+  bool PutAgedMany(const Key* keys, const std::string_view* values, size_t count,
+                   uint64_t age_ms) override {
+    for (size_t n = 0; n < count; ++n) {
+      const shf::Result<shf::Placed> placed =
+          map_.PutFor(keys[n].view(), values[n], std::chrono::milliseconds(age_ms));
+      if (!placed.ok()) return Fail(placed.text());
+    }
+    return true;
+  }
+  bool TouchMany(const Key* keys, size_t count, uint64_t age_ms) override {
+    for (size_t n = 0; n < count; ++n) {
+      const shf::Result<bool> touched =
+          map_.Touch(keys[n].view(), std::chrono::milliseconds(age_ms));
+      if (!touched.ok()) return Fail(touched.text());
     }
     return true;
   }

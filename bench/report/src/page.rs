@@ -43,7 +43,9 @@ const SECTIONS: [(&str, &str, &str); 11] = [
          for in the order of use. With many keys both wait for the same two lines of memory; where \
          there are few, these are in the processor's caches. A compare-and-swap is a get with its \
          token, and a put under the condition that the token is still good; an update does that \
-         around a function. A walk copies each key and value.",
+         around a function. A walk copies each key and value. Elements are pushed at the end of \
+         lists and shifted from the front; keys are put that live for an hour, or for 50 ms, so that \
+         they expire all the time, and given another age (touch).",
     ),
     (
         "hits",
