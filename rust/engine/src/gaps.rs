@@ -9,6 +9,10 @@
 //! what was pushed since, and need not have been kept. This comes before the other records of the
 //! key are retired, so that who dies on the way leaves the next one the same to do.
 //!
+//! What a list does not keep is deleted, and the disk gets that before anybody can push: else, after
+//! another crash, an element that the list had before the first one might be found under the index of
+//! a new one that the disk did not get.
+//!
 //! What gaps there are then, damage has made (`close`). The elements behind one move down, in order:
 //! each is given another index where it lies, by one intent that changes its slot as well. The word
 //! of the list comes last. Who goes on after a death finds the elements in the same order, some of
@@ -18,7 +22,7 @@
 use crate::arena;
 use crate::check::Violation;
 use crate::element::ElementKey;
-use crate::growth::Memory;
+use crate::growth::{self, Memory};
 use crate::intent::Intent;
 use crate::kind::Kind;
 use crate::link;
@@ -120,13 +124,16 @@ fn narrowed(list: List, (start, end): (i64, i64), elements: &[(ElementKey, u32)]
     Some(List { first: elements[first].0.index, count })
 }
 
-/// Closes the gaps in all lists of a shard whose index is being made anew, and counts the orphans;
-/// returns what was lost. `references` are its records.
-pub fn close(memory: Memory<'_>, references: &[u32]) -> Result<Vec<Violation>, OpError> {
+/// Closes the gaps in all lists of a shard whose index is being made anew, and counts the orphans, or
+/// deletes them after a crash of the machine; returns what was lost. `references` are its records.
+pub fn close(
+    memory: Memory<'_>,
+    references: &[u32],
+    crashed: bool,
+) -> Result<Vec<Violation>, OpError> {
     let place = memory.place;
     let elements = Elements::of(place, references, |record| record.is_live())?;
     let mut lost = Vec::new();
-    let mut orphans = elements.0.len();
     for &reference in references {
         let Some(record) = Record::at(&place, reference) else { continue };
         if record.shape.kind != Kind::List || !record.is_live() {
@@ -136,7 +143,6 @@ pub fn close(memory: Memory<'_>, references: &[u32]) -> Result<Vec<Violation>, O
         let (uid, list) = (place.uid(hash, record.stamp).bits(), record.list());
         let mut kept = 0;
         for (key, reference) in elements.of_list(uid, list)? {
-            orphans -= 1;
             let index = list.index_of(kept);
             match move_to(memory, reference, key, index) {
                 Ok(()) => kept += 1,
@@ -156,8 +162,26 @@ pub fn close(memory: Memory<'_>, references: &[u32]) -> Result<Vec<Violation>, O
             record.mend_list(List { count: kept, ..list });
         }
     }
+    let (mut orphans, has_elements) = (0, !elements.0.is_empty());
+    for (_, reference) in elements.0 {
+        let Some(record) = Record::at(&place, reference).filter(|record| record.is_live()) else {
+            continue;
+        };
+        if orphans::is_one(place, &record)? {
+            if crashed {
+                erase(place, reference)?;
+            } else {
+                orphans += 1;
+            }
+        }
+    }
     let (timed, _) = unpair(place.load(Field::Timed));
-    place.store(Field::Timed, pair(timed, orphans.try_into().unwrap_or(u32::MAX)));
+    place.store(Field::Timed, pair(timed, orphans));
+    if crashed && has_elements {
+        for (offset, len) in growth::committed_areas(place) {
+            memory.storage.flush(offset, len)?;
+        }
+    }
     Ok(lost)
 }
 

@@ -80,7 +80,7 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
         let older = link_record(memory, reference)?;
         salvage.lost.extend(older.filter(|_| !crashed));
     }
-    let lost = gaps::close(memory, &salvage.live)?;
+    let lost = gaps::close(memory, &salvage.live, crashed)?;
     salvage.lost.extend(lost.into_iter().filter(|_| !crashed));
     raise_births(place, &salvage.live, crashed);
     if crashed {
