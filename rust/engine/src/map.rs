@@ -174,14 +174,23 @@ impl Map {
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
+        match self.put_once(hash, key, value) {
+            Err(full @ OpError::NoSpace { .. }) => {
+                self.with_more_room(hash, full, || self.put_once(hash, key, value))
+            }
+            done => done,
+        }
+    }
+
+    /// As `put_hashed`, with what its own shard can do to make room.
+    #[inline(always)]
+    fn put_once(&self, hash: Hash, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
         let age_ms = self.age_ms(Age::Default)?;
         let item = self.item(hash, Kind::Bytes, key, value, age_ms.map(|_| Deadline::NEVER))?;
-        self.with_room(hash, || {
-            let place = self.fetch_bucket(hash);
-            arena::prefetch(place, item.shape);
-            let locked = self.lock_place(place)?;
-            locked.put(item.until(locked.deadline(age_ms)))
-        })
+        let place = self.fetch_bucket(hash);
+        arena::prefetch(place, item.shape);
+        let locked = self.lock_place(place)?;
+        locked.put(item.until(locked.deadline(age_ms)))
     }
 
     /// Replaces the contents of `into` with the value, reusing its memory. False: the key is not
@@ -253,17 +262,26 @@ impl Map {
     #[inline]
     pub fn add_number<N: Number>(&self, key: &[u8], delta: N::Delta) -> Result<N, OpError> {
         let hash = self.hash(key);
-        self.with_room(hash, || {
-            let locked = self.lock_place(self.fetch_bucket(hash))?;
-            let mut found = locked.find(hash, key)?;
-            locked.note_use(&mut found);
-            match found {
-                Located::Found(_, _, record) if !locked.has_expired(&record) => {
-                    locked.add(record, delta)
-                }
-                _ => self.put_sum(locked, hash, key, delta),
+        match self.add_once(hash, key, delta) {
+            Err(full @ OpError::NoSpace { .. }) => {
+                self.with_more_room(hash, full, || self.add_once(hash, key, delta))
             }
-        })
+            done => done,
+        }
+    }
+
+    /// As `add_number`, with what its own shard can do to make room.
+    #[inline(always)]
+    fn add_once<N: Number>(&self, hash: Hash, key: &[u8], delta: N::Delta) -> Result<N, OpError> {
+        let locked = self.lock_place(self.fetch_bucket(hash))?;
+        let mut found = locked.find(hash, key)?;
+        locked.note_use(&mut found);
+        match found {
+            Located::Found(_, _, record) if !locked.has_expired(&record) => {
+                locked.add(record, delta)
+            }
+            _ => self.put_sum(locked, hash, key, delta),
+        }
     }
 
     /// Puts what a key that is not there becomes by an addition. Takes the lock itself: what others

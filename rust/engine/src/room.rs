@@ -127,6 +127,23 @@ impl Map {
         }
     }
 
+    /// As `with_room`, of what was done once and answered `full`. Apart, so that what it is called with
+    /// is kept in registers until then.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn with_more_room<A>(
+        &self,
+        hash: Hash,
+        full: OpError,
+        operation: impl FnMut() -> Result<A, OpError>,
+    ) -> Result<A, OpError> {
+        if !self.facts.evicting {
+            return Err(full);
+        }
+        self.borrow_pages(hash, full)?;
+        self.with_room(hash, operation)
+    }
+
     /// Has shards lend as many pages as are missing; `full`: none of them could lend any. One that is
     /// locked, or damaged, is passed over, as long as others lend.
     #[cold]

@@ -41,6 +41,10 @@ impl ListTrack {
             self.is_unsure |= self.is_open;
             self.is_open = answer == Answer::Unknown;
             self.make(call);
+            if self.is_unsure && matches!(call, Call::Pop(_) | Call::Shift(_)) {
+                // Which element that took depends on what is not known.
+                self.kept.clear();
+            }
         }
         let stamps = |list: &VecDeque<Value>, stamp: &u64| list.iter().any(|v| v.stamp == *stamp);
         self.kept.retain(|stamp| stamps(&self.now, stamp));
@@ -151,5 +155,7 @@ mod tests {
         assert!(!may_be(&end, 0, &[1, 2, 3, 4]) && !may_be(&end, 2, &[]));
         let open = [(Call::Shift(0), Unknown)];
         assert!(may_be(&open, 0, &[1, 2, 3]) && may_be(&open, 0, &[2, 3]));
+        let unsure = [(push, Unknown), (Call::Pop(0), Done)];
+        assert!(may_be(&unsure, 0, &[1, 2]) && may_be(&unsure, 0, &[1, 2, 3]));
     }
 }
