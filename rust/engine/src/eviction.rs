@@ -23,10 +23,11 @@ use crate::class;
 use crate::compaction;
 use crate::growth;
 use crate::hand::{Hand, Met, Step};
+use crate::hash::Hash;
 use crate::holes;
 use crate::index_pages;
 use crate::kind::Kind;
-use crate::locate::Position;
+use crate::locate::{Located, Position};
 use crate::merge;
 use crate::orphans;
 use crate::place::{Field, Place};
@@ -73,8 +74,7 @@ impl Kept {
         Some(place.slot_format().reference(table.slot(self.bucket, self.slot)))
     }
 
-    /// The key in a slot that was found.
-    pub fn at(position: &Position<'_>) -> Kept {
+    fn at(position: &Position<'_>) -> Kept {
         let Position { entry, bucket, slot, .. } = *position;
         Kept { table: entry.table.page, bucket, slot }
     }
@@ -153,9 +153,10 @@ impl<'m> Locked<'m> {
         Ok((idleness, met))
     }
 
-    /// Evicts as much as a new key has taken, in a full map, but not the `kept` one.
+    /// Evicts as much as a record of this shape has taken, in a full map, but not the key.
     #[inline(never)]
-    pub(crate) fn evict_behind(&self, shape: Shape, kept: Option<Kept>) {
+    pub(crate) fn evict_behind(&self, shape: Shape, hash: Hash, key: &[u8]) {
+        let kept = self.kept(hash, key).unwrap_or(None);
         let (place, taken) = (self.memory.place, memory_bytes(shape));
         let real = place.load(Field::FreePages).saturating_sub(place.load(Field::Holes));
         if real > FREE_PAGES_MAX {
@@ -173,6 +174,14 @@ impl<'m> Locked<'m> {
             }
         }
         place.store(Field::Credit, credit.saturating_sub(taken).max(1));
+    }
+
+    /// A key that is not to be evicted, if it is there.
+    pub(crate) fn kept(&self, hash: Hash, key: &[u8]) -> Result<Option<Kept>, OpError> {
+        Ok(match self.find(hash, key)? {
+            Located::Found(position, ..) => Some(Kept::at(&position)),
+            _ => None,
+        })
     }
 
     /// Evicts keys of at least so many bytes together, if there are as many; how many.

@@ -57,7 +57,7 @@ impl<'m> Locked<'m> {
         let count = self.again(attempt(), (key.hash, key.key), largest, &mut attempt)?;
         match self.memory.place.load(Field::Credit) == 0 {
             true => self.reap(),
-            false => self.evict_behind(shape, None),
+            false => self.evict_behind(shape, key.hash, key.key),
         }
         self.shrink();
         Ok(count)

@@ -176,7 +176,7 @@ impl Map {
     ) -> Result<Placed, OpError> {
         match self.put_once(hash, key, value) {
             Err(full @ OpError::NoSpace { .. }) => {
-                self.with_more_room(hash, full, || self.put_once(hash, key, value))
+                self.with_more_room(hash, full, move || self.put_once(hash, key, value))
             }
             done => done,
         }
@@ -264,7 +264,7 @@ impl Map {
         let hash = self.hash(key);
         match self.add_once(hash, key, delta) {
             Err(full @ OpError::NoSpace { .. }) => {
-                self.with_more_room(hash, full, || self.add_once(hash, key, delta))
+                self.with_more_room(hash, full, move || self.add_once(hash, key, delta))
             }
             done => done,
         }

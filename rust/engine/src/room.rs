@@ -10,10 +10,8 @@
 //! each attempt works on a smaller rest: the pages that it had in vain are free, or others have put
 //! keys there meanwhile, of whom somebody got on.
 
-use crate::eviction::Kept;
 use crate::expiry::REAPS_PER_PUT;
 use crate::hash::Hash;
-use crate::locate::Located;
 use crate::map::Map;
 use crate::place::Field;
 use crate::shape::Shape;
@@ -73,10 +71,7 @@ impl<'l, 'm> Room<'l, 'm> {
         let (locked, place) = (self.locked, self.locked.place());
         let (bytes, pages) = (self.shape.bytes(), self.shape.pages() as u32);
         // What this is for was perhaps found to be there.
-        let kept = match locked.find(self.key.0, self.key.1)? {
-            Located::Found(position, ..) => Some(Kept::at(&position)),
-            _ => None,
-        };
+        let kept = locked.kept(self.key.0, self.key.1)?;
         let fits = || self.shape.is_large() && locked.memory.afford(pages).is_ok();
         if !of_index && !self.squeezed && fits() {
             // There is memory, but not in a row.

@@ -17,7 +17,6 @@ use crate::arena;
 use crate::check::{self, Violation};
 use crate::compaction::{self, By};
 use crate::directory;
-use crate::eviction::Kept;
 use crate::group::SlotSet;
 use crate::growth::Memory;
 use crate::hand::Met;
@@ -159,6 +158,17 @@ fn settle(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
     Ok(())
 }
 
+/// Says of the key in a slot that it is being used.
+#[cold]
+#[inline(never)]
+fn used(mut position: Position<'_>) -> Position<'_> {
+    let Position { entry, bucket, slot, head, .. } = position;
+    if !head.is_accessed(slot) {
+        position.head = entry.table.store_access(bucket, slot, true);
+    }
+    position
+}
+
 impl<'m> Locked<'m> {
     /// The shard's place.
     pub fn place(&self) -> Place<'m> {
@@ -204,11 +214,25 @@ impl<'m> Locked<'m> {
     pub(crate) fn note_use(&self, found: &mut Located<'m>) {
         if self.memory.place.evicts()
             && let Located::Found(position, ..) = found
-            && !position.head.is_accessed(position.slot)
         {
-            let Position { entry, bucket, slot, .. } = *position;
-            position.head = entry.table.store_access(bucket, slot, true);
+            *position = used(*position);
         }
+    }
+
+    /// In a map that evicts, says of a key that it is being used, and of the record that is going to
+    /// be its next one, if it lives on, how it was.
+    #[cold]
+    #[inline(never)]
+    fn used_again(
+        &self,
+        position: Position<'m>,
+        old: Record<'m>,
+        next: Option<u32>,
+    ) -> Position<'m> {
+        if let Some(reference) = next {
+            Record::inherit_uses(&self.memory.place, reference, old);
+        }
+        used(position)
     }
 
     /// When a key expires that gets an age now, if it gets one.
@@ -314,14 +338,14 @@ impl<'m> Locked<'m> {
     #[inline(always)]
     pub(crate) fn put(&self, item: Item<'_>) -> Result<Placed, OpError> {
         compaction::step(self.memory, By::Put, item.hash);
-        let (placed, kept) = match self.attempt(item) {
+        let placed = match self.attempt(item) {
             Ok(Attempt::Done(placed)) => placed,
             // A copy: what others may point to is not kept in registers.
             failed => self.put_again(failed, &item.clone())?,
         };
         match placed.replaced || self.memory.place.load(Field::Credit) == 0 {
             true => self.reap(),
-            false => self.evict_behind(item.shape, Some(kept)),
+            false => self.evict_behind(item.shape, item.hash, item.key),
         }
         self.shrink();
         Ok(placed)
@@ -332,9 +356,9 @@ impl<'m> Locked<'m> {
     #[inline(never)]
     fn put_again(
         &self,
-        failed: Result<Attempt<'m, (Placed, Kept)>, OpError>,
+        failed: Result<Attempt<'m, Placed>, OpError>,
         item: &Item<'_>,
-    ) -> Result<(Placed, Kept), OpError> {
+    ) -> Result<Placed, OpError> {
         self.again(failed, (item.hash, item.key), item.shape, &mut || self.attempt(*item))
     }
 
@@ -374,7 +398,7 @@ impl<'m> Locked<'m> {
     /// Allocates and writes the record before it looks where the key is: meanwhile its bucket comes
     /// from the memory (docs/decisions/0017-puts-write-first.md).
     #[inline(always)]
-    pub(crate) fn attempt(&self, item: Item<'_>) -> Result<Attempt<'m, (Placed, Kept)>, OpError> {
+    pub(crate) fn attempt(&self, item: Item<'_>) -> Result<Attempt<'m, Placed>, OpError> {
         let (place, Item { hash, shape, key, .. }) = (self.memory.place, item);
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
@@ -383,13 +407,11 @@ impl<'m> Locked<'m> {
         let beside = |record: &Record<'_>| {
             taken.set(taken.get() | place.have_one_generation(record.stamp, born));
         };
-        let mut found = locate::key_beside(place, hash, key, beside)?;
-        self.note_use(&mut found);
-        let (stamp, replaced, kept) = match found {
-            Located::Found(position, word, old) => {
+        let (stamp, replaced) = match locate::key_beside(place, hash, key, beside)? {
+            Located::Found(mut position, word, old) => {
                 let expired = self.has_expired(&old);
-                if place.evicts() && !expired {
-                    Record::inherit_uses(&place, reference, old);
+                if place.evicts() {
+                    position = self.used_again(position, old, (!expired).then_some(reference));
                 }
                 // Of the keys beside it only those were looked at that lie before it.
                 let stamp = match expired {
@@ -408,7 +430,7 @@ impl<'m> Locked<'m> {
                     intent.change_field(Field::Expired, |expired| expired.wrapping_add(1));
                 }
                 arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;
-                (stamp, !expired, Kept::at(&position))
+                (stamp, !expired)
             }
             Located::Free(position) => {
                 let stamp = if taken.get() { locate::free_stamp(place, hash, born)? } else { born };
@@ -418,12 +440,12 @@ impl<'m> Locked<'m> {
                 if shape.kind == Kind::List {
                     orphans::count_put(&mut intent, shape.kind, None, false);
                 }
-                (stamp, false, Kept::at(&position))
+                (stamp, false)
             }
             none => return Ok(Attempt::NoSlot(none)),
         };
         intent.commit()?;
-        Ok(Attempt::Done((Placed { replaced, uid: place.uid(hash, stamp) }, kept)))
+        Ok(Attempt::Done(Placed { replaced, uid: place.uid(hash, stamp) }))
     }
 
     #[inline(always)]
