@@ -1,10 +1,12 @@
 //! Maps that evict: there is always room, whatever the sizes and shards are, and what is used stays.
 #![cfg(all(feature = "crash-points", not(any(miri, loom))))]
 
-use shf_base::clock;
+use shf_base::{clock, crash};
 use shf_engine::hash::Hash;
 use shf_engine::{Age, Condition, Map, OpError, OpenError, Options, Value};
 use shf_tests::map_file::MapFile;
+use shf_tests::process::{self, End, Stopping};
+use shf_tests::watchdog::Watchdog;
 use shf_tests::{Random, assert_sound};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -251,6 +253,50 @@ fn many_writers_of_a_full_map_all_get_on() {
     });
     assert_sound(&map);
     assert!(map.stats().evicted_keys > 0);
+}
+
+#[test]
+fn a_large_value_whose_pages_are_lent_while_it_is_copied_is_never_taken() {
+    // Goal: P1 where pages go back without rest. Method: a reader stops at each of its looks, also with
+    // the value found and not yet copied; meanwhile its key is deleted, and another shard gets the
+    // pages, so that the reader would find zeros.
+    let value = vec![7; 900_000];
+    for n in 1.. {
+        let _watchdog = Watchdog::new("a stopped reader");
+        let file = MapFile::new("lent");
+        let map = file.create_evicting(4, 8 << 20);
+        let key_in = |shard: u32, nth: usize| {
+            let keys = (0u32..).map(u32::to_le_bytes);
+            keys.filter(|key| shard_of(&map, key) == shard).nth(nth).unwrap()
+        };
+        let key = key_in(0, 0);
+        map.put(&key, &value).unwrap();
+        let child = process::spawn(|| {
+            let reader = file.open_read_only();
+            crash::arm_look(n);
+            let mut found = Vec::new();
+            match reader.get(&key, &mut found) {
+                Ok(there) => !there || found == value,
+                Err(error) => error == OpError::Busy,
+            }
+        });
+        if let Some(end) = process::wait_for_stop(child) {
+            assert_eq!(end, End::Exited(0));
+            assert!(n > 2, "the reader looks {} times", n - 1);
+            break;
+        }
+        let reader = Stopping::new(child);
+        for nth in 0..4 {
+            map.put(&key_in(2, nth), &value).unwrap();
+            map.put(&key_in(3, nth), &value).unwrap();
+        }
+        map.delete(&key).unwrap();
+        for nth in 0..2 {
+            map.put(&key_in(1, nth), &value).unwrap();
+        }
+        reader.go_on();
+        assert_eq!(reader.wait(), End::Exited(0), "stopped at look {n}");
+    }
 }
 
 #[test]
