@@ -22,6 +22,9 @@ const KILLS: usize = 15;
 const LIFE_MS: u64 = 8;
 /// Calls that a process makes at most.
 const CALLS: usize = 60_000;
+/// Of lists, whose states are many: where calls that were cut short may belong is a long search.
+const LIST_CALLS: usize = 10_000;
+const LIST_KILLS: usize = 3;
 /// Numbers on the board for one call: begun, ended, kind and key, argument, answer, expected.
 const NUMBERS: usize = 6;
 
@@ -288,7 +291,7 @@ fn list_event(log: &Log) -> Option<(u64, Event<ListCall>)> {
 fn judge_lists(board: Board, processes: usize) -> usize {
     let mut calls = 0;
     for list in 0..LISTS {
-        let logs = |process| (0..CALLS).map(move |index| Log::of(board, process, index));
+        let logs = |process| (0..LIST_CALLS).map(move |index| Log::of(board, process, index));
         // What looks and was cut short says nothing.
         let says = |event: &Event<ListCall>| {
             event.ended != u64::MAX
@@ -321,16 +324,16 @@ fn calls_of_several_processes_on_a_list_have_an_order() {
     let _watchdog = Watchdog::new("calls on lists");
     let mut random = Random::from_env(9);
     let file = MapFile::new("linearizable-lists");
-    let processes = PROCESSES + KILLS;
+    let processes = PROCESSES + LIST_KILLS;
     let (map, board) = (file.create(1), Board::of(processes * CALLS * NUMBERS));
     let mut seed = Random::new(random.next());
     let mut start = |process: usize| {
         let seed = seed.next();
-        process::spawn(|| work_on_lists(&file.open(), board, process, seed, CALLS))
+        process::spawn(|| work_on_lists(&file.open(), board, process, seed, LIST_CALLS))
     };
     let steady = start(0);
     let mut others: Vec<i32> = (1..PROCESSES).map(&mut start).collect();
-    for kill in 0..KILLS {
+    for kill in 0..LIST_KILLS {
         std::thread::sleep(Duration::from_micros(random.below(LIFE_MS * 1000)));
         let victim = others.remove(0);
         process::signal(victim, libc::SIGKILL);
