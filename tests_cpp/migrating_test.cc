@@ -3,6 +3,7 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "SharedHashFile.hpp"
 #include "support.hpp"
@@ -162,6 +163,26 @@ TEST(Migrating, WalksOfAPrefixDoWhatTheirRowSays) {
   while (*map.Scan(&cursor, "user:", use_entry)) {
   }
   EXPECT_EQ(seen, 0);
+}
+
+TEST(Migrating, ListsDoWhatTheirRowsSay) {
+  const Scratch scratch;
+  const shf::Map map = scratch.Create();
+  std::string element = "second";
+  EXPECT_EQ(*map.Push(key, element), 1u);
+  element = "first";
+  EXPECT_EQ(*map.Unshift(key, element), 2u);
+  EXPECT_EQ(*map.Length(key), 2u);
+  std::vector<std::string> elements;
+  EXPECT_TRUE(map.Range(key, 0, 10, &elements).ok());
+  EXPECT_EQ(elements, (std::vector<std::string>{"first", "second"}));
+  EXPECT_TRUE(map.Range(key, -2, shf::Map::kEnd, &elements).ok());
+  EXPECT_EQ(elements, (std::vector<std::string>{"first", "second"}));
+  EXPECT_TRUE(map.Pop(key, &element).ok());
+  EXPECT_EQ(element, "second");
+  EXPECT_TRUE(map.Shift(key, &element).ok());
+  EXPECT_EQ(element, "first");
+  EXPECT_FALSE(*map.Contains(key));
 }
 
 TEST(Migrating, AMapAtItsMaximumStaysReadableAndDeletable) {
