@@ -27,6 +27,11 @@ const FULL_STEPS_MAX: u64 = 272 * 4096 / 32 * 32;
 /// Steps of a put that finds no memory where keys have expired: it may reap eight tables of them,
 /// each by an intent of some 27 steps, four times.
 const REAP_STEPS_MAX: u64 = 4 * 8 * 768 * 28;
+/// Steps of a put into a full map that evicts: it may evict two records of 80 bytes for each that it
+/// moves out of a run of 8 pages, in some 40 steps each.
+const CACHE_STEPS_MAX: u64 = 3 * 40 * 8 * 4096 / 80;
+/// And for each byte of a large value: as much is evicted, then pages are cleared in the same way.
+const CACHE_STEPS_PER_BYTE: u64 = 4 * 40 / 80;
 /// Bytes that one small put may make real: a growth step of records and one of the index, of
 /// 32 KiB each, with the page descriptors that come with them.
 const GROWTH_BYTES_MAX: u64 = 72 << 10;
@@ -226,6 +231,40 @@ fn a_put_into_a_full_map_takes_no_more_steps_than_its_bound() {
             assert!(worst.steps <= FULL_STEPS_MAX, "{max_bytes} {len}: {worst:?}");
             assert_sound(&map);
         }
+    }
+}
+
+#[test]
+fn a_put_into_a_full_cache_takes_no_more_steps_than_its_bound() {
+    // Goal: P3 where keys are evicted: what a put does rises with its own size, not with the map's,
+    // nor does it evict more than that. Method: maps in one shard and in several, to which twice as
+    // many small keys come as they hold; then values of other sizes, up to a tenth of the smallest
+    // map, of which each finds no block of its size.
+    let _alone = alone();
+    for (max_bytes, shards) in [(1 << 20, 1), (32 << 20, 1), (8 << 20, 8)] {
+        let map = Map::evicting_heap(shards, 128 << 20, max_bytes);
+        let (mut random, mut worst) = (Random::from_env(13), [Worst::default(); 12]);
+        for key in 0..max_bytes / 50 {
+            map.put(&key.to_le_bytes(), &[1; 50]).unwrap();
+        }
+        let (before, mut put_bytes) = (map.stats(), 0);
+        while put_bytes < max_bytes / 4 {
+            let doubled = random.below(64).trailing_zeros().min(11);
+            let (key, value) = (random.next().to_le_bytes(), vec![2; 50 << doubled]);
+            worst[doubled as usize].count(&map, || map.put(&key, &value)).unwrap();
+            put_bytes += value.len() as u64;
+        }
+        let evicted = map.stats().evicted_keys - before.evicted_keys;
+        println!(
+            "{max_bytes} bytes, {shards} shards, {evicted} of {} keys: {worst:?}",
+            before.keys
+        );
+        for (doubled, worst) in worst.iter().enumerate() {
+            let most = CACHE_STEPS_MAX + CACHE_STEPS_PER_BYTE * (50 << doubled);
+            assert!(worst.steps <= most, "{} bytes: {worst:?}, not {most}", 50 << doubled);
+        }
+        assert!(evicted * 80 < 2 * put_bytes, "{evicted} keys of 80 bytes, {put_bytes} put");
+        assert_sound(&map);
     }
 }
 

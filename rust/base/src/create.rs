@@ -5,7 +5,7 @@
 use crate::attach::{Opened, check_file_system, ensure_front};
 use crate::cancellation::Uncancellable;
 use crate::crash;
-use crate::default_age::{self, AGE_MS_MAX};
+use crate::default_age::{self, AGE_MS_MAX, AGES_MS};
 use crate::error::OpenError;
 use crate::file_system;
 use crate::format::{FileHeader, Identity};
@@ -168,7 +168,7 @@ impl CreateOptions {
                 found: format!("{:#o}", self.mode),
             });
         }
-        if let Some(age_ms) = self.age_ms.filter(|age_ms| !(1..=AGE_MS_MAX).contains(age_ms)) {
+        if let Some(age_ms) = self.age_ms.filter(|age_ms| !AGES_MS.contains(age_ms)) {
             return Err(OpenError::InvalidOption {
                 option: "default_age",
                 expected: format!("from 1 to {AGE_MS_MAX} ms"),

@@ -5,9 +5,12 @@
 use crate::atomic::Ordering::{Acquire, Release};
 use crate::format::AGE_OFFSET;
 use crate::region::Region;
+use std::ops::RangeInclusive;
 
 /// The longest age, in milliseconds: some 4,400 years.
 pub const AGE_MS_MAX: u64 = (1 << 47) - 1;
+/// All ages there are, in milliseconds.
+pub const AGES_MS: RangeInclusive<u64> = 1..=AGE_MS_MAX;
 
 /// The default age of the map in a region, in milliseconds; `None`: keys live for ever. What a
 /// stranger wrote there is no longer than the longest.

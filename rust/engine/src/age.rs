@@ -13,7 +13,7 @@
 use crate::hash::Hash;
 use crate::uses::Uses;
 use shf_base::clock;
-use shf_base::default_age::AGE_MS_MAX;
+use shf_base::default_age::{AGE_MS_MAX, AGES_MS};
 use shf_base::error::OpError;
 use std::cell::Cell;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
 
 /// An age in milliseconds, if it is in the range of ages.
 pub(crate) fn checked(age_ms: u64) -> Result<u64, OpError> {
-    match (1..=AGE_MS_MAX).contains(&age_ms) {
+    match AGES_MS.contains(&age_ms) {
         true => Ok(age_ms),
         false => Err(OpError::InvalidAge { found_ms: age_ms, max_ms: AGE_MS_MAX }),
     }

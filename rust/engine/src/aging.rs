@@ -184,7 +184,7 @@ impl Map {
         if record.shape.timed {
             record.set_deadline(deadline.unwrap_or(Deadline::NEVER));
         } else if deadline.is_some() {
-            let value = private_copy(&record)?;
+            let value = record.stored_value(0)?;
             let item = self.item(hash, record.shape.kind, key, &value, deadline)?;
             match record.shape.kind {
                 Kind::List => locked.put_list_again(item)?,
@@ -193,14 +193,4 @@ impl Map {
         }
         Ok(Some(answer))
     }
-}
-
-/// The value of a record, in private memory.
-fn private_copy(record: &Record<'_>) -> Result<Vec<u8>, OpError> {
-    let (mut value, len) = (Vec::new(), record.shape.value_len as usize);
-    let reserved = value.try_reserve_exact(len);
-    reserved.map_err(|_| OpError::OutOfMemory { bytes: len as u64 })?;
-    value.resize(len, 0);
-    record.copy_stored(&mut value);
-    Ok(value)
 }

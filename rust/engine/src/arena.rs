@@ -30,7 +30,7 @@ use shf_base::error::OpError;
 use shf_base::geometry::PAGE_UNITS;
 
 /// Pages of a log run, at most.
-const LOG_PAGES_MAX: u32 = 8;
+pub const LOG_PAGES_MAX: u32 = 8;
 /// A new log run is this fraction of the pages in use, so that small shards stay small.
 const LOG_FRACTION: u32 = 32;
 /// More than this fraction of the used record memory is much to be dead.

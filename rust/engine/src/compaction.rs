@@ -35,8 +35,8 @@ const CANDIDATES: usize = 128;
 const BLOCKS_PER_STEP: usize = 32;
 /// Live records that one step moves.
 const MOVES_PER_STEP: u32 = 8;
-/// Steps in which one run is emptied, at most.
-const STEPS_MAX: usize = 1024;
+/// Steps in which one run is emptied, at most: three for each block that it may have.
+const STEPS_MAX: u64 = 3 * arena::LOG_PAGES_MAX as u64 * PAGE_UNITS / 2;
 /// Cache lines of the victim that are fetched before the step looks at the first.
 const FETCH_LINES: u64 = 16;
 
@@ -123,13 +123,14 @@ pub fn sparsest(place: Place<'_>) -> Option<u32> {
     (place.load(Field::Evacuation) as u32).checked_sub(1)
 }
 
-/// Empties a log run at once; whether it did. Where a record finds no room, `make_room` is asked for
-/// some, and answers whether there is any. The caller holds the lock and nothing is pending.
+/// Empties a log run at once; whether it did. Where the record of a block finds no room, `make_room` is
+/// asked for some, and answers whether to go on; a second time for the same block, if what it made
+/// is in smaller pieces. The caller holds the lock and nothing is pending.
 #[cold]
-pub fn empty(
-    memory: Memory<'_>,
+pub fn empty<'m>(
+    memory: Memory<'m>,
     page: u32,
-    mut make_room: impl FnMut() -> Result<bool, OpError>,
+    mut make_room: impl FnMut(Block<'m>) -> Result<bool, OpError>,
 ) -> Result<bool, OpError> {
     let place = memory.place;
     if place.load(Field::Evacuation) as u32 != page + 1 {
@@ -142,8 +143,14 @@ pub fn empty(
         }
         match work(memory) {
             Ok(()) => {}
-            Err(OpError::NoSpace { .. }) if make_room()? => {}
-            Err(OpError::NoSpace { .. }) => break,
+            Err(OpError::NoSpace { .. }) => {
+                let (_, done) = unpair(place.load(Field::Evacuation));
+                let block = block::at(&place, place.page_unit(page).wrapping_add(done));
+                match block {
+                    Some(block) if make_room(block)? => {}
+                    _ => break,
+                }
+            }
             Err(error) => return Err(error),
         }
     }

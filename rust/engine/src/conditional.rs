@@ -137,13 +137,9 @@ impl Map {
             if kind != Kind::Text || str::from_utf8(suffix).is_err() {
                 kind.expect(Kind::Bytes)?;
             }
-            let old_len = record.shape.value_len as usize;
-            let bytes = old_len.saturating_add(suffix.len());
-            Shape::fitting(&self.facts, key.len(), bytes as u64, kind, record.shape.timed)?;
-            let reserved = value.try_reserve_exact(bytes);
-            reserved.map_err(|_| OpError::OutOfMemory { bytes: bytes as u64 })?;
-            value.resize(old_len, 0);
-            record.copy_value(&mut value);
+            let bytes = record.shape.value_len.saturating_add(suffix.len() as u64);
+            Shape::fitting(&self.facts, key.len(), bytes, kind, record.shape.timed)?;
+            value = record.stored_value(suffix.len())?;
             value.extend_from_slice(suffix);
         }
         let value = if value.is_empty() { suffix } else { &value };

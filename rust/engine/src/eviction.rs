@@ -19,6 +19,7 @@
 //! When memory is there otherwise, of deleted keys or in free pages, the account is closed.
 
 use crate::age::Deadline;
+use crate::block::Block;
 use crate::class;
 use crate::compaction;
 use crate::growth;
@@ -244,9 +245,41 @@ impl<'m> Locked<'m> {
     }
 
     /// Makes the pages of the log run that starts at one free: its records move to where others are
-    /// evicted, and not into pages that are free. Whether it did.
+    /// evicted, and not into pages that are free. One that finds no room where as much as it takes was
+    /// evicted, since that lies in smaller pieces, is evicted itself. So no more goes than twice what is
+    /// live in the run. Whether it did.
     pub(crate) fn empty(&self, page: u32, kept: Option<Kept>) -> Result<bool, OpError> {
-        compaction::empty(self.memory.closed(), page, || Ok(self.evict(kept)? > 0))
+        let mut last = None;
+        compaction::empty(self.memory.closed(), page, |block| {
+            let is_first = last.replace(block.reference) != Some(block.reference);
+            let bytes = u64::from(block.units) * UNIT_BYTES;
+            Ok(is_first && self.evict_bytes(bytes, kept)? > 0 || self.evict_block(block, kept)?)
+        })
+    }
+
+    /// Evicts the key that a block belongs to, but not the `kept` one; whether it did. An element does
+    /// not go without its list.
+    pub(crate) fn evict_block(
+        &self,
+        block: Block<'m>,
+        kept: Option<Kept>,
+    ) -> Result<bool, OpError> {
+        let place = self.memory.place;
+        let Some((record, position, word)) = block.slot(place)? else { return Ok(false) };
+        if let Some((position, list)) = orphans::list_of(place, &record)? {
+            if kept == Some(Kept::at(&position)) {
+                return Ok(false);
+            }
+            let word = position.entry.table.slot(position.bucket, position.slot);
+            self.erase(position, word, list, Erased::Evicted)?;
+            // Where the element is now, if the table has changed.
+            return self.evict_block(block, kept);
+        }
+        if kept == Some(Kept::at(&position)) {
+            return Ok(false);
+        }
+        self.erase(position, word, record, Erased::Evicted)?;
+        Ok(true)
     }
 }
 

@@ -1,4 +1,6 @@
-//! A record: key and value with their lengths and type, out of line, immutable once published.
+//! A record: key and value with their lengths and type, out of line, immutable once published. Here it
+//! is read, and what may change in place is changed; `draft` writes it, and `life` has it live and
+//! retire.
 //!
 //! ```text
 //! header word                                        then
@@ -25,16 +27,14 @@
 //! is no record: its low 14 bits are its units, any number of them. The bits from 36 on are the
 //! record's stamp (`stamp`), which it has from when it is published on.
 
-use crate::age::{Above, Deadline};
+use crate::age::Deadline;
 use crate::class;
 use crate::element::{self, ElementKey};
 use crate::hash::Hash;
 use crate::intent::Intent;
-use crate::item::Item;
 use crate::kind::Kind;
 use crate::list::List;
-use crate::place::{Field, Place};
-use crate::quarantine;
+use crate::place::Place;
 use crate::seal::{self, SEAL_BYTES, State, Words};
 use crate::shape::{
     DEADLINE_BYTES, HASH_BYTES, HASHED_KEY_BYTES, HEADER_BYTES, KIND_SHIFT, LARGE, LENGTH_BITS,
@@ -47,10 +47,9 @@ use shf_base::atomic::{Bytes, Word};
 use shf_base::error::OpError;
 use shf_base::geometry::UNIT_BYTES;
 
-const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
+pub(crate) const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 const KIND_MASK: u64 = 15;
-const LIVE: u64 = 1 << 32;
-const GAP: u64 = 1 << 31;
+pub(crate) const LIVE: u64 = 1 << 32;
 /// Keys of at most this length are hashed in registers.
 const SHORT_KEY_BYTES: usize = 32;
 /// Plain records have values below this length, a power of two.
@@ -79,10 +78,10 @@ pub struct Record<'m> {
     /// Its stamp, from the same load. That of a number changes with its value.
     pub stamp: Stamp,
     /// Where the key begins.
-    key_at: usize,
+    pub(crate) key_at: usize,
     /// Where the record lies.
     reference: u32,
-    bytes: Bytes<'m>,
+    pub(crate) bytes: Bytes<'m>,
 }
 
 impl<'m> Record<'m> {
@@ -212,66 +211,6 @@ impl<'m> Record<'m> {
         (shape.is_large() == large).then_some(record)
     }
 
-    /// Writes a record, not live, into memory that is allocated and not published; `publish` is
-    /// next.
-    #[inline(always)]
-    pub(crate) fn write(place: &Place<'m>, reference: u32, item: Item<'_>) -> Result<(), OpError> {
-        let shape = item.shape;
-        let bytes = place.record_bytes(reference).and_then(|room| room.part(0, shape.bytes()));
-        let Some(bytes) = bytes else {
-            let offset = place.unit_offset(reference);
-            return Err(place.corrupt(offset, "allocation outside of the file"));
-        };
-        let other = shape.kind.is_in_place() || shape.is_large() || shape.has_hash();
-        if other || shape.sealed || shape.timed {
-            Record::write_other(*place, bytes, reference, &item.clone());
-        } else {
-            bytes.store_parts([&shape.header()[0].to_ne_bytes(), item.key, item.value]);
-        }
-        Ok(())
-    }
-
-    /// Writes one with a seal, a deadline or a type, with a long key, or a large one.
-    #[inline(never)]
-    fn write_other(place: Place<'_>, bytes: Bytes<'_>, reference: u32, item: &Item<'_>) {
-        let shape = item.shape;
-        let above = match () {
-            () if shape.sealed => Above::Key(item.hash),
-            () if place.evicts() => Above::Uses(Uses::begin(place.load(Field::Turns))),
-            () => Above::Nothing,
-        };
-        let checksum = || {
-            let covered = if shape.kind.is_in_place() { &[] } else { item.value };
-            let content = |seed| Hash::of(covered, seed).0;
-            seal::checksum(shape.seal_front(place, reference), item.hash.0, content)
-        };
-        let seal = shape.sealed.then(|| (shape.words(reference), checksum()));
-        write_long(bytes, seal, above, item);
-    }
-
-    /// Makes a block that nothing refers to look like a retired record of its class: one store.
-    pub fn write_free(place: Place<'_>, reference: u32, class: usize) {
-        let value_len = u64::from(class::units(class)) * UNIT_BYTES - HEADER_BYTES;
-        let (kind, sealed, timed) = (Kind::Bytes, false, false);
-        let shape = Shape { key_len: 0, value_len, kind, sealed, timed };
-        if let Some(room) = place.record_bytes(reference) {
-            room.word(0).store(shape.header()[0], Release);
-        }
-    }
-
-    /// Makes units that nothing refers to, any number, one free block: one store.
-    pub fn write_gap(place: Place<'_>, reference: u32, units: u32) {
-        if let Some(room) = place.record_bytes(reference) {
-            room.word(0).store(u64::from(units) & LENGTH_MASK | GAP, Release);
-        }
-    }
-
-    /// The units of the gap at a reference, if there is one.
-    pub fn gap_units(place: &Place<'m>, reference: u32) -> Option<u32> {
-        let header = place.record_bytes(reference)?.word(0).load(Relaxed);
-        (header & !LENGTH_MASK == GAP).then_some((header & LENGTH_MASK) as u32)
-    }
-
     /// Whether the record is that of a key, and the key is `key`.
     #[inline(always)]
     pub fn key_is(self, key: &[u8]) -> bool {
@@ -360,7 +299,7 @@ impl<'m> Record<'m> {
     }
 
     /// The hash of `len` bytes of the record.
-    fn hash_bytes(self, seed: u64, start: usize, len: usize) -> Hash {
+    pub(crate) fn hash_bytes(self, seed: u64, start: usize, len: usize) -> Hash {
         let mut piece = [0; PIECE_BYTES];
         Hash::of_pieces(seed, |hasher| {
             for from in (0..len).step_by(PIECE_BYTES) {
@@ -387,13 +326,19 @@ impl<'m> Record<'m> {
         }
     }
 
-    /// Copies the value as it lies in the record; `into` has its length.
-    pub fn copy_stored(self, into: &mut [u8]) {
+    /// The value as it lies in the record, in private memory that has room for `more` bytes behind it.
+    pub fn stored_value(self, more: usize) -> Result<Vec<u8>, OpError> {
+        let (mut value, len) = (Vec::new(), self.value_len());
+        let bytes = len.saturating_add(more);
+        let reserved = value.try_reserve_exact(bytes);
+        reserved.map_err(|_| OpError::OutOfMemory { bytes: bytes as u64 })?;
+        value.resize(len, 0);
         if self.shape.kind.is_in_place() {
-            into.copy_from_slice(&self.number().to_le_bytes());
+            value.copy_from_slice(&self.number().to_le_bytes());
         } else {
-            self.bytes.copy_out(self.value_at(), into);
+            self.bytes.copy_out(self.value_at(), &mut value);
         }
+        Ok(value)
     }
 
     /// Whether these are the bytes of the value.
@@ -428,7 +373,7 @@ impl<'m> Record<'m> {
 
     /// Where the value begins that is no number.
     #[inline(always)]
-    fn value_at(self) -> usize {
+    pub(crate) fn value_at(self) -> usize {
         self.key_at + self.shape.key_len as usize
     }
 
@@ -488,7 +433,7 @@ impl<'m> Record<'m> {
         }
     }
 
-    fn value_len(self) -> usize {
+    pub(crate) fn value_len(self) -> usize {
         self.shape.value_len as usize
     }
 
@@ -505,12 +450,12 @@ impl<'m> Record<'m> {
     }
 
     #[inline(always)]
-    fn number_word(self) -> usize {
+    pub(crate) fn number_word(self) -> usize {
         if self.shape.sealed { self.words().number } else { 1 }
     }
 
     #[inline(always)]
-    fn words(self) -> Words {
+    pub(crate) fn words(self) -> Words {
         self.shape.words(self.reference)
     }
 
@@ -539,7 +484,7 @@ impl<'m> Record<'m> {
     }
 
     #[inline(always)]
-    fn deadline_word(self) -> Word<'m> {
+    pub(crate) fn deadline_word(self) -> Word<'m> {
         self.bytes.word(self.shape.deadline_word())
     }
 
@@ -558,211 +503,8 @@ impl<'m> Record<'m> {
         Ok(())
     }
 
-    /// Copies a small record, not as a live one, to memory that is allocated and not published. The
-    /// caller holds the lock, so that nobody changes a number meanwhile.
-    pub fn copy_to(self, place: Place<'m>, reference: u32) -> Result<(), OpError> {
-        let offset = place.unit_offset(reference);
-        let len = self.bytes.len() as u64;
-        let target = place.record_bytes(reference).and_then(|room| room.part(0, len));
-        let Some(target) = target else {
-            return Err(place.corrupt(offset, "allocation outside of the file"));
-        };
-        target.word(0).store(self.shape.header()[0], Relaxed);
-        let mut copied = 1;
-        if self.shape.sealed {
-            let words = self.shape.words(reference);
-            target.word(words.state).store(State::Written.encode(0), Relaxed);
-            target.word(words.checksum).store(self.checksum(place, reference), Relaxed);
-            copied = 3;
-            if self.shape.kind.is_in_place() {
-                target.word(words.number).store(self.number(), Relaxed);
-                copied = 4;
-            }
-        }
-        for word in copied..self.bytes.len().div_ceil(8) {
-            target.word(word).store(self.bytes.word(word).load(Relaxed), Relaxed);
-        }
-        Ok(())
-    }
-
-    /// What the seal of a sealed record says of it.
-    pub fn state(self) -> State {
-        State::decode(self.bytes.word(self.words().state).load(Relaxed))
-    }
-
-    /// Whether the record is sealed, and what was sealed here.
-    pub fn is_whole(self, place: Place<'m>) -> bool {
-        let checksum = || self.bytes.word(self.words().checksum).load(Relaxed);
-        self.shape.sealed
-            && checksum() == self.checksum(place, self.reference)
-            && self.has_own_deadline(place)
-    }
-
-    /// Whether the deadline of a sealed record is one that was given to its key.
-    fn has_own_deadline(self, place: Place<'m>) -> bool {
-        let word = || self.deadline_word().load(Relaxed);
-        !self.shape.timed
-            || word() == Deadline::of_word(word()).word(Above::Key(self.sealed_hash(place)))
-    }
-
-    /// Whether the seal of a sealed record, in a slot now or once, may be that of one here, by its
-    /// header and its key.
-    pub fn has_front(self, place: Place<'m>) -> bool {
-        let word = |word| self.bytes.word(word).load(Relaxed);
-        let front = self.shape.seal_front(place, self.reference);
-        seal::has_front(word(self.words().checksum), front)
-            && seal::tag_in(word(self.words().state)) == self.tag(place, front)
-    }
-
-    /// The tag of its state.
-    fn tag(self, place: Place<'m>, front: u64) -> u64 {
-        seal::tag(front, self.sealed_hash(place).0, self.stamp.generation())
-    }
-
-    /// The hash of the key, which is not the one that is stored beside a long key.
-    fn sealed_hash(self, place: Place<'m>) -> Hash {
-        match self.shape.has_hash() {
-            true => self.hash_of_key(place.secret()),
-            false => self.hash(place.secret()),
-        }
-    }
-
-    /// The checksum that the record's seal has at a place.
-    fn checksum(self, place: Place<'m>, reference: u32) -> u64 {
-        let hash = self.sealed_hash(place);
-        let covered = !self.shape.kind.is_in_place();
-        let len = if covered { self.shape.value_len as usize } else { 0 };
-        let content = |seed| self.hash_bytes(seed, self.value_at(), len).0;
-        seal::checksum(self.shape.seal_front(place, reference), hash.0, content)
-    }
-
-    /// The epoch in which the record in a free block was retired, if it is sealed.
-    #[inline(always)]
-    pub fn retired_in(place: &Place<'m>, reference: u32) -> Option<u64> {
-        let bytes = place.record_bytes(reference)?;
-        let state = Words::of(reference, false).state;
-        if bytes.word(0).load(Relaxed) & SEALED == 0 || bytes.len() <= state * 8 {
-            return None;
-        }
-        match State::decode(bytes.word(state).load(Relaxed)) {
-            State::Retired { epoch } => Some(epoch),
-            _ => None,
-        }
-    }
-
-    /// Has the seal at a reference say that no slot has ever referred to the record, at once.
-    pub fn disown(place: Place<'_>, reference: u32) {
-        let state = Words::of(reference, false).state as u64 * UNIT_BYTES;
-        if let Some(word) = place.word(place.unit_offset(reference) + state) {
-            word.store(State::Written.encode(0), Release);
-        }
-    }
-
-    /// Will say that it is live, in its header and in its seal, where it does not yet; as the first
-    /// that was ever born.
-    pub fn revive(self, intent: &mut Intent<'_>, place: Place<'m>) {
-        let offset = place.unit_offset(self.reference);
-        if !self.is_live() {
-            intent.set(offset, self.header() | LIVE);
-        }
-        let says_so = || matches!(self.state(), State::Live { .. }) && self.has_front(place);
-        if self.shape.sealed && !says_so() {
-            let state = self.words().state as u64 * UNIT_BYTES;
-            let tag = self.tag(place, self.shape.seal_front(place, self.reference));
-            intent.set(offset + state, State::Live { born: 0 }.encode(tag));
-        }
-    }
-
-    /// Its header when it is not live. It keeps its stamp: recovery may bring it back.
-    #[inline(always)]
-    fn header(self) -> u64 {
-        self.shape.header()[0] | self.stamp.bits()
-    }
-
     /// Where it lies.
     pub fn reference(self) -> u32 {
         self.reference
     }
-
-    /// Whether a slot refers to the record.
-    pub fn is_live(self) -> bool {
-        self.bytes.word(0).load(Relaxed) & LIVE != 0
-    }
-
-    /// Will be live, with this stamp. `hash` is that of its key. The same intent makes a slot refer to
-    /// the record, after this.
-    #[inline(always)]
-    pub fn publish(
-        intent: &mut Intent<'_>,
-        place: Place<'_>,
-        reference: u32,
-        shape: Shape,
-        stamp: Stamp,
-        hash: impl FnOnce() -> Hash,
-    ) {
-        let offset = place.unit_offset(reference);
-        intent.set(offset, shape.header()[0] | stamp.bits() | LIVE);
-        if shape.sealed {
-            let born = intent.field(Field::Born).wrapping_add(1);
-            intent.set_field(Field::Born, born);
-            let state = shape.words(reference).state as u64 * UNIT_BYTES;
-            let tag = seal::tag(shape.seal_front(place, reference), hash().0, stamp.generation());
-            intent.set(offset + state, State::Live { born }.encode(tag));
-        }
-    }
-
-    /// Will no longer be live. The same intent takes the record's slot away. Whether a crash of the
-    /// machine may bring it back, so that its memory has to be kept (`quarantine`).
-    #[inline(always)]
-    pub fn retire(self, intent: &mut Intent<'_>, place: Place<'_>, reference: u32) -> bool {
-        let offset = place.unit_offset(reference);
-        intent.set(offset, self.header());
-        if !self.shape.sealed {
-            return false;
-        }
-        let at = self.words().state;
-        let word = self.bytes.word(at).load(Relaxed);
-        let born = if let State::Live { born } = State::decode(word) { born } else { 0 };
-        let epoch = quarantine::epoch_of_retirement(place, born);
-        let state = State::Retired { epoch }.encode(seal::tag_in(word));
-        intent.set(offset + at as u64 * UNIT_BYTES, state);
-        epoch != 0
-    }
-}
-
-/// Writes a record: all its words, then what is left of its bytes. `seal`: where the words of its
-/// seal lie, and the checksum; `above`: what lies above its deadline.
-fn write_long(bytes: Bytes<'_>, seal: Option<(Words, u64)>, above: Above, item: &Item<'_>) {
-    const WORDS: u64 = 1 + (SEAL_BYTES + DEADLINE_BYTES + LENGTHS_BYTES + HASH_BYTES) / 8;
-    let Item { hash, shape, deadline, key, value } = *item;
-    let (mut words, mut len) = ([0u64; WORDS as usize], 1);
-    let [header, key_len, value_len] = shape.header();
-    words[0] = header;
-    if let Some((at, checksum)) = seal {
-        (words[at.state], words[at.checksum]) = (State::Written.encode(0), checksum);
-        len += 2;
-    }
-    let number = if shape.kind.is_in_place() { value.try_into().ok() } else { None };
-    if let Some(number) = number {
-        words[seal.map_or(1, |(at, _)| at.number)] = u64::from_le_bytes(number);
-        len += 1;
-    }
-    if shape.timed {
-        words[len] = deadline.word(above);
-        len += 1;
-    }
-    if shape.is_large() {
-        (words[len], words[len + 1]) = (key_len, value_len);
-        len += 2;
-    }
-    if shape.has_hash() {
-        words[len] = hash.0;
-        len += 1;
-    }
-    let mut front = [0; WORDS as usize * 8];
-    for (to, word) in front.chunks_exact_mut(8).zip(words) {
-        to.copy_from_slice(&word.to_ne_bytes());
-    }
-    let rest = if number.is_some() { &[] } else { value };
-    bytes.store_parts([&front[..len * 8], key, rest]);
 }

@@ -9,11 +9,10 @@ use crate::block::Block;
 use crate::eviction::Kept;
 use crate::holes;
 use crate::intent::Intent;
-use crate::orphans;
 use crate::place::{Field, pair, unpair};
 use crate::record::Record;
 use crate::run::{self, Run};
-use crate::shard::{Erased, Locked};
+use crate::shard::Locked;
 use shf_base::error::OpError;
 use shf_base::geometry::PAGE_UNITS;
 use std::collections::VecDeque;
@@ -60,7 +59,11 @@ impl Locked<'_> {
             let run = run::at(&Intent::begin(place), place, page);
             let cleared = match run {
                 Run::Log { .. } => self.empty(page, kept)?,
-                Run::Large { .. } => self.evict_large(page)?,
+                Run::Large { .. } => {
+                    let reference = place.page_unit(page);
+                    let record = Record::at(&place, reference);
+                    self.evict_block(Block { reference, units: 0, record }, kept)?
+                }
                 _ => true,
             };
             if !cleared {
@@ -73,27 +76,11 @@ impl Locked<'_> {
         Ok(true)
     }
 
-    /// Evicts the large record at a page; whether it is one.
-    fn evict_large(&self, page: u32) -> Result<bool, OpError> {
-        let place = self.memory.place;
-        let reference = place.page_unit(page);
-        let block = Block { reference, units: 0, record: Record::at(&place, reference) };
-        let Some((record, position, word)) = block.slot(place)? else { return Ok(false) };
-        if let Some((position, list)) = orphans::list_of(place, &record)? {
-            // An element does not go without its list.
-            let word = position.entry.table.slot(position.bucket, position.slot);
-            self.erase(position, word, list, Erased::Evicted)?;
-            return self.evict_large(page);
-        }
-        self.erase(position, word, record, Erased::Evicted)?;
-        Ok(true)
-    }
-
     /// The row of runs with so many pages that costs the least, of those that are near. The kept
     /// key's own run is in none, nor are holes that the file system has no pages for.
     fn cheapest(&self, pages: u32, kept: Option<Kept>) -> Option<Row> {
         let place = self.memory.place;
-        let (own, no_holes) = (self.large_page_of(kept), !holes::may_give_now(self.memory));
+        let (own, no_holes) = (self.page_of(kept), !holes::may_give_now(self.memory));
         let intent = Intent::begin(place);
         let (top, _) = run::tops(&intent, place);
         let (fit, _) = unpair(place.load(Field::Rotors));
@@ -137,10 +124,13 @@ impl Locked<'_> {
         best.filter(|best| best.cost < NEVER)
     }
 
-    /// The first page of the kept key's record, if it is a large one.
-    fn large_page_of(&self, kept: Option<Kept>) -> Option<u32> {
+    /// The first page of the run that the kept key's record lies in.
+    fn page_of(&self, kept: Option<Kept>) -> Option<u32> {
         let place = self.memory.place;
-        let record = Record::at(&place, kept?.reference(place)?)?;
-        if record.shape.is_large() { place.unit_page(record.reference()) } else { None }
+        let reference = kept?.reference(place)?;
+        match Record::at(&place, reference)?.shape.is_large() {
+            true => place.unit_page(reference),
+            false => Some(run::log_of(&Intent::begin(place), place, reference).ok()?.0),
+        }
     }
 }

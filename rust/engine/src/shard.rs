@@ -17,7 +17,6 @@ use crate::arena;
 use crate::check::{self, Violation};
 use crate::compaction::{self, By};
 use crate::directory;
-use crate::group::SlotSet;
 use crate::growth::Memory;
 use crate::hand::Met;
 use crate::hash::Hash;
@@ -276,28 +275,16 @@ impl<'m> Locked<'m> {
         bucket: usize,
         which: impl Fn(&Record<'_>) -> bool,
     ) -> Result<u64, OpError> {
-        let erased = self.erase_of(table, bucket, table.head(bucket).occupied(), which)?;
-        if erased > 0 {
-            self.shrink();
-        }
-        Ok(erased)
-    }
-
-    /// Deletes those keys of some slots of a bucket, which hold keys, that `which` says.
-    pub(crate) fn erase_of(
-        &self,
-        table: Table<'m>,
-        bucket: usize,
-        slots: SlotSet,
-        which: impl Fn(&Record<'_>) -> bool,
-    ) -> Result<u64, OpError> {
         let mut erased = 0;
-        for slot in slots {
+        for slot in table.head(bucket).occupied() {
             let (position, word, record) = self.position(table, bucket, slot)?;
             if which(&record) {
                 self.erase(position, word, record, Erased::Deleted)?;
                 erased += 1;
             }
+        }
+        if erased > 0 {
+            self.shrink();
         }
         Ok(erased)
     }

@@ -1,10 +1,15 @@
-//! Deaths at random steps of operations that evict.
+//! Deaths in operations that evict: at every step of some, and at random steps of many.
 
+use crate::deaths::{self, Scene};
+use crate::operation::repair;
 use shf_base::crash;
-use shf_engine::Map;
+use shf_base::grace;
+use shf_engine::{Map, Stats};
+use shf_tests::image::Image;
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End};
 use shf_tests::{Random, assert_sound};
+use std::os::unix::fs::MetadataExt;
 
 const KILLS: u64 = 300;
 
@@ -72,4 +77,116 @@ fn an_operation_that_evicts_survives_death_at_many_steps() {
         assert!(left > keys * 8 / 10, "{left} of {keys}");
         assert_sound(&map);
     }
+}
+
+/// A full map, and a put that evicts others for its key.
+struct Eviction {
+    file: MapFile,
+    map: Map,
+    image: Image,
+    key: u64,
+    /// Keys that the put evicts.
+    evicts: u64,
+    size: u64,
+}
+
+impl Eviction {
+    /// The first put of a value of a length that makes a `hit` of the counters before and after it.
+    fn of(what: &str, len: u64, hit: impl Fn(&Stats, &Stats) -> bool) -> Eviction {
+        grace::set_rest(0);
+        let file = MapFile::new(&format!("crash-{what}"));
+        let (map, mut random) = (file.create_evicting(1, 512 << 10), Random::from_env(9));
+        refill(&map, &mut random);
+        for _ in 0..1000 {
+            let image = Image::of(file.folder(), file.name());
+            let (before, key) = (map.stats(), key(&mut random, len));
+            map.put(&key.to_le_bytes(), &value(key)).unwrap();
+            let after = map.stats();
+            if hit(&before, &after) {
+                let evicts = after.evicted_keys - before.evicted_keys;
+                return Eviction { file, map, image, key, evicts, size: before.keys };
+            }
+        }
+        panic!("{what}: not found");
+    }
+
+    /// Dies at all steps, of which there are at least `least`.
+    fn run(self, least: u64) {
+        deaths::run(&self, least);
+    }
+
+    fn put(&self) -> bool {
+        self.map.put(&self.key.to_le_bytes(), &value(self.key)).is_ok()
+    }
+}
+
+impl Scene for Eviction {
+    fn name(&self) -> &str {
+        self.file.name()
+    }
+
+    fn restore(&self) {
+        self.image.restore();
+    }
+
+    fn ready(&self) {
+        // Takes the child's slot.
+        assert!(repair(&self.map));
+    }
+
+    fn operate(&self) -> bool {
+        crash::check_mutations();
+        self.put()
+    }
+
+    fn recover(&self) -> bool {
+        crash::check_mutations();
+        repair(&self.map)
+    }
+
+    fn keep(&self) -> Box<dyn Fn() + '_> {
+        let image = Image::of(self.file.folder(), self.file.name());
+        Box::new(move || image.restore())
+    }
+
+    fn judge(&self, step: &str, _thoroughly: bool) {
+        let step = &format!("{}, {step}", self.file.name());
+        assert_sound(&self.map);
+        let mut is_there = false;
+        let judge = &mut |found_key: &[u8], found: &[u8]| {
+            let key = u64::from_le_bytes(found_key.try_into().unwrap());
+            assert!(found == value(key), "{step}: key {key:#x} has another value");
+            is_there |= key == self.key;
+            true
+        };
+        self.map.for_each(judge).unwrap();
+        let others = self.map.size() - u64::from(is_there);
+        assert!(others <= self.size && others + self.evicts >= self.size, "{step}: {others} keys");
+        let committed_bytes = self.map.stats().committed_bytes;
+        let real_bytes = std::fs::metadata(self.image.path()).unwrap().blocks() * 512;
+        assert_eq!(real_bytes, committed_bytes, "{step}");
+        assert!(self.put(), "{step}: no room");
+        assert_sound(&self.map);
+    }
+}
+
+#[test]
+fn an_eviction_survives_death_at_every_step() {
+    // Goal: P2 while a put evicts one key. No other is lost.
+    let one = |before: &Stats, after: &Stats| after.evicted_keys == before.evicted_keys + 1;
+    Eviction::of("evict-one", 100, one).run(20);
+}
+
+#[test]
+fn emptying_a_run_survives_death_at_every_step() {
+    // Goal: P2 while the records of a run are moved to where others are evicted.
+    let moves = |before: &Stats, after: &Stats| after.moved_records > before.moved_records + 20;
+    Eviction::of("evict-run", 700, moves).run(1000);
+}
+
+#[test]
+fn clearing_pages_for_a_large_value_survives_death_at_every_step() {
+    // Goal: P2 while keys are evicted, runs emptied and large values evicted for pages in a row.
+    let moves = |before: &Stats, after: &Stats| after.moved_records > before.moved_records + 20;
+    Eviction::of("evict-region", 17_000, moves).run(1000);
 }

@@ -1,0 +1,145 @@
+//! Records in memory that is allocated and not published, and blocks that are none: who writes here
+//! is alone.
+
+use crate::age::Above;
+use crate::class;
+use crate::hash::Hash;
+use crate::item::Item;
+use crate::kind::Kind;
+use crate::place::{Field, Place};
+use crate::record::{LENGTH_MASK, Record};
+use crate::seal::{self, SEAL_BYTES, State, Words};
+use crate::shape::{DEADLINE_BYTES, HASH_BYTES, HEADER_BYTES, LENGTHS_BYTES, Shape};
+use crate::uses::Uses;
+use shf_base::atomic::Bytes;
+use shf_base::atomic::Ordering::{Relaxed, Release};
+use shf_base::error::OpError;
+use shf_base::geometry::UNIT_BYTES;
+
+const GAP: u64 = 1 << 31;
+
+impl<'m> Record<'m> {
+    /// Writes a record, not live, into memory that is allocated and not published; `publish` is
+    /// next.
+    #[inline(always)]
+    pub(crate) fn write(place: &Place<'m>, reference: u32, item: Item<'_>) -> Result<(), OpError> {
+        let shape = item.shape;
+        let bytes = place.record_bytes(reference).and_then(|room| room.part(0, shape.bytes()));
+        let Some(bytes) = bytes else {
+            let offset = place.unit_offset(reference);
+            return Err(place.corrupt(offset, "allocation outside of the file"));
+        };
+        let other = shape.kind.is_in_place() || shape.is_large() || shape.has_hash();
+        if other || shape.sealed || shape.timed {
+            Record::write_other(*place, bytes, reference, &item.clone());
+        } else {
+            bytes.store_parts([&shape.header()[0].to_ne_bytes(), item.key, item.value]);
+        }
+        Ok(())
+    }
+
+    /// Writes one with a seal, a deadline or a type, with a long key, or a large one.
+    #[inline(never)]
+    fn write_other(place: Place<'_>, bytes: Bytes<'_>, reference: u32, item: &Item<'_>) {
+        let shape = item.shape;
+        let above = match () {
+            () if shape.sealed => Above::Key(item.hash),
+            () if place.evicts() => Above::Uses(Uses::begin(place.load(Field::Turns))),
+            () => Above::Nothing,
+        };
+        let checksum = || {
+            let covered = if shape.kind.is_in_place() { &[] } else { item.value };
+            let content = |seed| Hash::of(covered, seed).0;
+            seal::checksum(shape.seal_front(place, reference), item.hash.0, content)
+        };
+        let seal = shape.sealed.then(|| (shape.words(reference), checksum()));
+        write_long(bytes, seal, above, item);
+    }
+
+    /// Makes a block that nothing refers to look like a retired record of its class: one store.
+    pub fn write_free(place: Place<'_>, reference: u32, class: usize) {
+        let value_len = u64::from(class::units(class)) * UNIT_BYTES - HEADER_BYTES;
+        let (kind, sealed, timed) = (Kind::Bytes, false, false);
+        let shape = Shape { key_len: 0, value_len, kind, sealed, timed };
+        if let Some(room) = place.record_bytes(reference) {
+            room.word(0).store(shape.header()[0], Release);
+        }
+    }
+
+    /// Makes units that nothing refers to, any number, one free block: one store.
+    pub fn write_gap(place: Place<'_>, reference: u32, units: u32) {
+        if let Some(room) = place.record_bytes(reference) {
+            room.word(0).store(u64::from(units) & LENGTH_MASK | GAP, Release);
+        }
+    }
+
+    /// The units of the gap at a reference, if there is one.
+    pub fn gap_units(place: &Place<'m>, reference: u32) -> Option<u32> {
+        let header = place.record_bytes(reference)?.word(0).load(Relaxed);
+        (header & !LENGTH_MASK == GAP).then_some((header & LENGTH_MASK) as u32)
+    }
+
+    /// Copies a small record, not as a live one, to memory that is allocated and not published. The
+    /// caller holds the lock, so that nobody changes a number meanwhile.
+    pub fn copy_to(self, place: Place<'m>, reference: u32) -> Result<(), OpError> {
+        let offset = place.unit_offset(reference);
+        let len = self.bytes.len() as u64;
+        let target = place.record_bytes(reference).and_then(|room| room.part(0, len));
+        let Some(target) = target else {
+            return Err(place.corrupt(offset, "allocation outside of the file"));
+        };
+        target.word(0).store(self.shape.header()[0], Relaxed);
+        let mut copied = 1;
+        if self.shape.sealed {
+            let words = self.shape.words(reference);
+            target.word(words.state).store(State::Written.encode(0), Relaxed);
+            target.word(words.checksum).store(self.checksum(place, reference), Relaxed);
+            copied = 3;
+            if self.shape.kind.is_in_place() {
+                target.word(words.number).store(self.number(), Relaxed);
+                copied = 4;
+            }
+        }
+        for word in copied..self.bytes.len().div_ceil(8) {
+            target.word(word).store(self.bytes.word(word).load(Relaxed), Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Writes a record: all its words, then what is left of its bytes. `seal`: where the words of its
+/// seal lie, and the checksum; `above`: what lies above its deadline.
+fn write_long(bytes: Bytes<'_>, seal: Option<(Words, u64)>, above: Above, item: &Item<'_>) {
+    const WORDS: u64 = 1 + (SEAL_BYTES + DEADLINE_BYTES + LENGTHS_BYTES + HASH_BYTES) / 8;
+    let Item { hash, shape, deadline, key, value } = *item;
+    let (mut words, mut len) = ([0u64; WORDS as usize], 1);
+    let [header, key_len, value_len] = shape.header();
+    words[0] = header;
+    if let Some((at, checksum)) = seal {
+        (words[at.state], words[at.checksum]) = (State::Written.encode(0), checksum);
+        len += 2;
+    }
+    let number = if shape.kind.is_in_place() { value.try_into().ok() } else { None };
+    if let Some(number) = number {
+        words[seal.map_or(1, |(at, _)| at.number)] = u64::from_le_bytes(number);
+        len += 1;
+    }
+    if shape.timed {
+        words[len] = deadline.word(above);
+        len += 1;
+    }
+    if shape.is_large() {
+        (words[len], words[len + 1]) = (key_len, value_len);
+        len += 2;
+    }
+    if shape.has_hash() {
+        words[len] = hash.0;
+        len += 1;
+    }
+    let mut front = [0; WORDS as usize * 8];
+    for (to, word) in front.chunks_exact_mut(8).zip(words) {
+        to.copy_from_slice(&word.to_ne_bytes());
+    }
+    let rest = if number.is_some() { &[] } else { value };
+    bytes.store_parts([&front[..len * 8], key, rest]);
+}
