@@ -8,9 +8,9 @@
 use loom::thread::JoinHandle;
 use shf_base::atomic::model;
 use shf_base::open::HEAP_SECRET;
-use shf_engine::Map;
 use shf_engine::group::SLOTS;
 use shf_engine::hash::Hash;
+use shf_engine::{Elements, Map};
 use std::sync::Arc;
 
 const KEY: &[u8] = b"the key!";
@@ -472,4 +472,53 @@ fn two_adds_of_one_key_both_count() {
             assert_eq!(map.add(KEY, 0), Ok(11));
         },
     );
+}
+
+/// All elements of the list under `KEY`, each of which must be whole.
+fn range(map: &Map) -> Vec<u8> {
+    let mut elements = Elements::new();
+    map.range(KEY, 0, i64::MAX, &mut elements).unwrap();
+    let number = |element: &[u8]| {
+        assert_eq!(element, value(element[0]), "a torn element");
+        element[0]
+    };
+    elements.iter().map(number).collect()
+}
+
+fn with_a_list() -> Arc<Map> {
+    prepared(|map| {
+        map.push(KEY, &value(1)).unwrap();
+        map.push(KEY, &value(2)).unwrap();
+    })
+}
+
+#[test]
+fn a_range_beside_a_pop_and_a_push_is_of_one_moment() {
+    // Goal: an element under the index of another, in its memory, is not taken for it.
+    explore(
+        2,
+        with_a_list(),
+        range,
+        |map| {
+            map.pop(KEY, &mut Vec::new()).unwrap();
+            map.push(KEY, &value(3)).unwrap();
+        },
+        |map, read, ()| {
+            assert!(matches!(&read[..], [1, 2] | [1] | [1, 3]), "{read:?}");
+            assert_eq!(range(map), [1, 3]);
+        },
+    );
+}
+
+#[test]
+fn two_pops_of_one_list_take_one_element_each() {
+    let pop = |map: &Map| {
+        let mut found = Vec::new();
+        map.pop(KEY, &mut found).unwrap();
+        found[0]
+    };
+    explore(3, with_a_list(), pop, pop, |map, one, other| {
+        assert!(matches!((one, other), (1, 2) | (2, 1)), "{one} {other}");
+        assert_eq!(map.length(KEY), Ok(0));
+    });
 }

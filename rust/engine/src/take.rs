@@ -132,8 +132,9 @@ impl Take for ListOf {
     type Answer = Result<(List, Stamp), OpError>;
 
     fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
-        let kind = record.shape.kind;
-        let list = kind.expect(Kind::List).map(|()| (record.list(), record.stamp));
+        // In this order: what the list is said to be is at least as new as the stamp.
+        let stamp = record.stamp_now();
+        let list = record.shape.kind.expect(Kind::List).map(|()| (record.list(), stamp));
         seen.unchanged().then_some(list)
     }
 }
