@@ -16,6 +16,8 @@ file(COPY "${SOURCE}/CMakeLists.txt" "${SOURCE}/Cargo.toml" "${SOURCE}/Cargo.loc
 # In a fraction of the time. How fast the library is, is not looked at here.
 set(ENV{CARGO_PROFILE_RELEASE_LTO} off)
 set(ENV{CARGO_PROFILE_RELEASE_CODEGEN_UNITS} 16)
+set(ENV{CARGO_PROFILE_RELEASE_OPT_LEVEL} 0)
+set(ENV{CARGO_PROFILE_DEV_OPT_LEVEL} 0)
 
 function(run)
   execute_process(COMMAND ${ARGN} COMMAND_ECHO STDOUT COMMAND_ERROR_IS_FATAL ANY)
