@@ -26,9 +26,9 @@ if(SHF_SANITIZER STREQUAL "thread")
 endif()
 
 # The standard library is built once for all packages when their profiles agree, and in a fraction
-# of the time without link-time optimisation.
+# of the time without link-time and most other optimisation.
 set(SHF_RUST_ENVIRONMENT CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
-    CARGO_PROFILE_RELEASE_DEBUG=line-tables-only)
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=line-tables-only)
 
 function(shf_check_nightly)
   set(ENV{RUSTUP_AUTO_INSTALL} 0)

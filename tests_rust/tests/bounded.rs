@@ -248,8 +248,8 @@ fn a_put_into_a_full_cache_takes_no_more_steps_than_its_bound() {
             map.put(&key.to_le_bytes(), &[1; 50]).unwrap();
         }
         let (before, mut put_bytes) = (map.stats(), 0);
-        while put_bytes < max_bytes / 4 {
-            let doubled = random.below(64).trailing_zeros().min(11);
+        while put_bytes < max_bytes {
+            let doubled = random.below(12);
             let (key, value) = (random.next().to_le_bytes(), vec![2; 50 << doubled]);
             worst[doubled as usize].count(&map, || map.put(&key, &value)).unwrap();
             put_bytes += value.len() as u64;

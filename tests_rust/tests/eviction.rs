@@ -192,6 +192,29 @@ fn every_operation_that_needs_memory_gets_it() {
 }
 
 #[test]
+fn a_list_that_takes_half_of_the_map_gets_the_largest_element() {
+    // Goal: a list does not go for what is pushed to it, nor is it in the way of that. Method: maps
+    // full of small keys, to which come elements of one size each until the list has a half,
+    // then one of an eighth.
+    for (len, share) in [(1, 2), (90, 3), (700, 3), (3500, 3), (9000, 3)] {
+        let file = MapFile::new(&format!("evict-list-{len}"));
+        let (max_bytes, mut pushed) = (1 << 20, 0);
+        let map = file.create_evicting(1, max_bytes);
+        for key in 0..20_000u64 {
+            map.put(&key.to_le_bytes(), &[1; 50]).unwrap();
+        }
+        while pushed * (len + 50) < max_bytes / 6 * share {
+            pushed += 1;
+            assert_eq!(map.push(b"list", &vec![2; len as usize]), Ok(pushed));
+        }
+        let largest = vec![3; max_bytes as usize / 8 - 40];
+        assert_eq!(map.push(b"list", &largest), Ok(pushed + 1), "{len}: {:?}", map.stats());
+        assert_eq!(map.unshift(b"list", b"first"), Ok(pushed + 2));
+        assert_sound(&map);
+    }
+}
+
+#[test]
 fn the_hit_rate_is_at_least_that_of_exact_lru() {
     // Goal: the policy is worth its name. Method: the same requests to the map and to a list in the
     // exact order of use, of as many keys as the map holds; zipf, and zipf with scans in between.

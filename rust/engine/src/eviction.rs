@@ -246,14 +246,16 @@ impl<'m> Locked<'m> {
 
     /// Makes the pages of the log run that starts at one free: its records move to where others are
     /// evicted, and not into pages that are free. One that finds no room where as much as it takes was
-    /// evicted, since that lies in smaller pieces, is evicted itself. So no more goes than twice what is
-    /// live in the run. Whether it did.
+    /// evicted, since that lies in smaller pieces, is evicted itself; of the kept key, others until it
+    /// does. So no more goes than twice what is live in the run, but for that. Whether it did.
     pub(crate) fn empty(&self, page: u32, kept: Option<Kept>) -> Result<bool, OpError> {
         let mut last = None;
         compaction::empty(self.memory.closed(), page, |block| {
             let is_first = last.replace(block.reference) != Some(block.reference);
             let bytes = u64::from(block.units) * UNIT_BYTES;
-            Ok(is_first && self.evict_bytes(bytes, kept)? > 0 || self.evict_block(block, kept)?)
+            Ok(is_first && self.evict_bytes(bytes, kept)? > 0
+                || self.evict_block(block, kept)?
+                || self.evict_bytes(bytes, kept)? > 0)
         })
     }
 

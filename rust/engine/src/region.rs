@@ -77,10 +77,12 @@ impl Locked<'_> {
     }
 
     /// The row of runs with so many pages that costs the least, of those that are near. The kept
-    /// key's own run is in none, nor are holes that the file system has no pages for.
+    /// key's own run is in none, nor are holes that may not be made real, by the maximum or since the
+    /// file system has no pages for them.
     fn cheapest(&self, pages: u32, kept: Option<Kept>) -> Option<Row> {
         let place = self.memory.place;
-        let (own, no_holes) = (self.page_of(kept), !holes::may_give_now(self.memory));
+        let may_use_holes = holes::may_give_now(self.memory) && self.memory.afford(pages).is_ok();
+        let own = self.page_of(kept);
         let intent = Intent::begin(place);
         let (top, _) = run::tops(&intent, place);
         let (fit, _) = unpair(place.load(Field::Rotors));
@@ -101,7 +103,7 @@ impl Locked<'_> {
                 continue;
             }
             let mut next = Row::of(page, run);
-            if own == Some(page) || no_holes && matches!(run, Run::Hole { .. }) {
+            if own == Some(page) || !may_use_holes && matches!(run, Run::Hole { .. }) {
                 next.cost = NEVER;
             }
             runs.push_back(next);

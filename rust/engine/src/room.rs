@@ -72,11 +72,13 @@ impl<'l, 'm> Room<'l, 'm> {
         let (bytes, pages) = (self.shape.bytes(), self.shape.pages() as u32);
         // What this is for was perhaps found to be there.
         let kept = locked.kept(self.key.0, self.key.1)?;
-        let fits = || self.shape.is_large() && locked.memory.afford(pages).is_ok();
+        let fits = || pages > 1 && locked.memory.afford(pages).is_ok();
         if !of_index && !self.squeezed && fits() {
             // There is memory, but not in a row.
             self.squeezed = true;
-            return if locked.clear_region(pages, kept)? { Ok(()) } else { Err(full) };
+            if locked.clear_region(pages, kept)? {
+                return Ok(());
+            }
         }
         if locked.is_poor(bytes) {
             return Err(full);
@@ -89,7 +91,7 @@ impl<'l, 'm> Room<'l, 'm> {
             return Err(full);
         }
         place.store(Field::Credit, place.load(Field::Credit).max(1).saturating_add(evicted));
-        if self.shape.is_large() {
+        if self.shape.is_large() || pages > 1 && self.evict_bytes > bytes {
             locked.clear_region(pages, kept)?;
         } else if self.evict_bytes > bytes {
             locked.empty_sparsest(kept)?;
