@@ -1,8 +1,8 @@
-//! Clearing a region: making pages in a row free for a large record, in a map that evicts.
+//! Clearing a region: making pages in a row free for a record of several, in a map that evicts.
 //!
 //! Free pages and holes lie scattered between runs that are in use. Of all rows of runs that are long
 //! enough, the one in which the least is live is cleared: records of its log runs move to where
-//! others are evicted, large ones in it are evicted themselves. So the work is bounded by the pages
+//! others are evicted, or are evicted themselves, as large ones in it are. So the work is bounded by the pages
 //! that are asked for.
 
 use crate::block::Block;
