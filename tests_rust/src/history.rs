@@ -13,7 +13,7 @@
 //! dropped, for what can follow from it follows from the other as well.
 
 use std::collections::VecDeque;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 /// A call and its answer, and what it does to a key.
 pub trait Step: Copy + PartialEq + Debug {
@@ -115,8 +115,28 @@ pub struct Event<C = Call> {
     pub call: C,
 }
 
+/// Why a history is not known to be linearizable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// No order explains it: which call cannot be explained, and what was before it.
+    Unexplained(String),
+    /// There are too many orders to look at: the calls of many dead overlap.
+    TooMany,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doubt::Unexplained(why) => f.write_str(why),
+            Doubt::TooMany => f.write_str("too many orders of the calls to be looked at"),
+        }
+    }
+}
+
 /// Calls that may overlap with another one, those of the dead included.
 const OPEN_MAX: usize = 128;
+/// Pairs of configurations that are compared: some seconds.
+const PAIRS_MAX: u64 = 1_000_000_000;
 /// Calls that a complaint shows.
 const SHOWN: usize = 24;
 
@@ -158,13 +178,13 @@ impl Step for Call {
 }
 
 /// Whether the history of a key that is not there at first is linearizable: one list of events per
-/// process. `Err` says which call cannot be explained, and what was before it.
-pub fn linearizable(processes: &[Vec<Event>]) -> Result<(), String> {
+/// process.
+pub fn linearizable(processes: &[Vec<Event>]) -> Result<(), Doubt> {
     linearizable_from(None, &processes.concat())
 }
 
 /// The same for a key that has the value `start` before the first call; events in any order.
-pub fn linearizable_from<C: Step>(start: C::State, events: &[Event<C>]) -> Result<(), String> {
+pub fn linearizable_from<C: Step>(start: C::State, events: &[Event<C>]) -> Result<(), Doubt> {
     // At the same time, beginnings come first: such calls may overlap.
     let begun = events.iter().enumerate().map(|(index, event)| (event.begun, false, index));
     let ended = events.iter().enumerate().map(|(index, event)| (event.ended, true, index));
@@ -174,9 +194,9 @@ pub fn linearizable_from<C: Step>(start: C::State, events: &[Event<C>]) -> Resul
     for (_, ends, index) in steps {
         let event = events[index];
         if !ends {
-            search.begin(event).ok_or("too many calls at the same time to be judged")?;
-        } else if !search.end(event) {
-            return Err(complaint(event, &search, events));
+            search.begin(event)?;
+        } else if !search.end(event)? {
+            return Err(Doubt::Unexplained(complaint(event, &search, events)));
         }
     }
     Ok(())
@@ -190,27 +210,28 @@ struct Search<C: Step> {
     endless: u128,
     /// Never empty; of those that no order led to the end of a call, the ones before it.
     reached: Vec<Configuration<C::State>>,
+    /// Pairs of configurations that may still be compared.
+    pairs_left: u64,
 }
 
 impl<C: Step> Search<C> {
     fn new(start: C::State) -> Search<C> {
         let reached = vec![Configuration { done: 0, value: start }];
-        Search { open: Vec::new(), endless: 0, reached }
+        Search { open: Vec::new(), endless: 0, reached, pairs_left: PAIRS_MAX }
     }
 
-    /// `None`: there is no room.
-    fn begin(&mut self, event: Event<C>) -> Option<()> {
+    fn begin(&mut self, event: Event<C>) -> Result<(), Doubt> {
         let free = self.open.iter().position(Option::is_none).unwrap_or(self.open.len());
         if free == self.open.len() {
             self.open.push(None);
         }
         self.open[free] = Some(event);
         self.endless |= u128::from(event.ended == u64::MAX) << (free % OPEN_MAX);
-        (free < OPEN_MAX).then_some(())
+        if free < OPEN_MAX { Ok(()) } else { Err(Doubt::TooMany) }
     }
 
     /// Keeps the configurations in which the call has its moment; whether there is one.
-    fn end(&mut self, event: Event<C>) -> bool {
+    fn end(&mut self, event: Event<C>) -> Result<bool, Doubt> {
         let place = self.open.iter().position(|open| *open == Some(event)).expect("it has begun");
         let bit = 1 << place;
         let mut seen = self.reached.clone();
@@ -227,17 +248,19 @@ impl<C: Step> Search<C> {
                 let Some(call) = call.filter(|_| from.done & 1 << other == 0) else { continue };
                 let Some(value) = call.call.apply(&from.value) else { continue };
                 let to = Configuration { done: from.done | 1 << other, value };
+                let pairs = seen.len() as u64;
+                self.pairs_left = self.pairs_left.checked_sub(pairs).ok_or(Doubt::TooMany)?;
                 if !seen.iter().any(|old| self.covers(old, &to)) {
                     seen.push(to);
                 }
             }
         }
         if ended.is_empty() {
-            return false;
+            return Ok(false);
         }
         self.open[place] = None;
         self.reached = ended;
-        true
+        Ok(true)
     }
 
     /// Adds a configuration, unless another one can do all that it can.
@@ -251,7 +274,7 @@ impl<C: Step> Search<C> {
     /// Whether `one` is as `other` but for endless calls that only `other` has used up.
     fn covers(&self, one: &Configuration<C::State>, other: &Configuration<C::State>) -> bool {
         let (differing, missing) = (one.done ^ other.done, one.done & !other.done);
-        one.value == other.value && differing & !self.endless == 0 && missing == 0
+        differing & !self.endless == 0 && missing == 0 && one.value == other.value
     }
 }
 
@@ -324,6 +347,19 @@ mod tests {
         assert!(
             from(&[dead, length(5, 1), length(9, 0)]) && !from(&[dead, length(5, 0), length(9, 1)])
         );
+    }
+
+    #[test]
+    fn a_search_without_an_end_is_given_up() {
+        // Goal: it ends, and says so. Method: thirty dead who may have pushed, in any order.
+        let dead = (0..30).map(|n| Event {
+            begun: n,
+            ended: u64::MAX,
+            call: ListCall::Push(n as i64, None),
+        });
+        let pop = Event { begun: 90, ended: 99, call: ListCall::Pop(Some(Some(7))) };
+        let events: Vec<_> = dead.chain([pop]).collect();
+        assert_eq!(linearizable_from(VecDeque::new(), &events), Err(Doubt::TooMany));
     }
 
     #[test]

@@ -94,6 +94,8 @@ pub struct Report {
     pub stops: u64,
     /// Calls and visits of keys that were judged.
     pub calls: u64,
+    /// Of these, calls on lists in rounds whose order could not be looked for: too many overlap.
+    pub undecided: u64,
     /// Calls cut short by a death.
     pub cut_short: u64,
     /// Walks over all keys that came to their end.
@@ -132,11 +134,12 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "  {:.1} million calls in {} rounds on {} maps; {} cut short, {} refused, {} walks, \
-             {} clears, {} merges",
+            "  {:.1} million calls in {} rounds on {} maps, {} undecided; {} cut short, {} refused, \
+             {} walks, {} clears, {} merges",
             self.calls as f64 / 1e6,
             self.rounds,
             self.legs,
+            self.undecided,
             self.cut_short,
             self.refused,
             self.scans,

@@ -115,7 +115,7 @@ impl<'l> Judge<'l> {
         let after = self.read(&lists)?;
         let calls = Calls::of(&seats, self.leg.keys, report)?;
         report.calls += calls.count();
-        calls.judge_lists(self.leg.keys, &self.lists, &lists)?;
+        calls.judge_lists(self.leg.keys, &self.lists, &lists, report)?;
         calls.judge(&self.readings, &after)?;
         (self.readings, self.lists) = (after, lists);
         self.check_memory(report)?;
