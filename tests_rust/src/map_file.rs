@@ -1,6 +1,8 @@
 //! A map in `/dev/shm` under a name of its own, removed at the end of a test.
 
+use crate::image::Image;
 use shf_engine::{Map, Options};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -72,6 +74,17 @@ impl MapFile {
     /// The name of the map.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Bytes of the file that are real.
+    pub fn real_bytes(&self) -> u64 {
+        std::fs::metadata(self.path()).unwrap().blocks() * 512
+    }
+
+    /// Keeps the bytes of the file as they are; the closure brings them back.
+    pub fn keep(&self) -> Box<dyn Fn()> {
+        let image = Image::of(self.folder(), self.name());
+        Box::new(move || image.restore())
     }
 
     /// The file itself.

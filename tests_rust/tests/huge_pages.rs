@@ -5,7 +5,6 @@
 use shf_engine::{Map, Options};
 use shf_tests::map_file::MapFile;
 use shf_tests::mount::over_huge_maps;
-use std::os::unix::fs::MetadataExt;
 
 const FOLDER_BYTES: u64 = 64 << 20;
 const KEYS: u64 = 100_000;
@@ -18,7 +17,7 @@ fn a_mount_with_huge_pages_gives_a_map_small_ones() {
         let options = Options { shards: Some(256), ..Options::default() };
         let map = Map::create(file.folder(), file.name(), &options).unwrap();
         let is_real = || {
-            let real_bytes = std::fs::metadata(file.path()).unwrap().blocks() * 512;
+            let real_bytes = file.real_bytes();
             assert_eq!(real_bytes, map.stats().committed_bytes);
         };
         is_real();

@@ -10,14 +10,14 @@ use shf_tests::mount::over_maps;
 use shf_tests::{Random, assert_sound, secret};
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 const KEYS: u64 = 20_000;
 const MAX_BYTES: u64 = 64 << 20;
 
 fn real_bytes(file: &MapFile) -> u64 {
-    fs::metadata(file.path()).unwrap().blocks() * 512
+    file.real_bytes()
 }
 
 fn value(key: u64, round: u64) -> Vec<u8> {

@@ -7,7 +7,6 @@ use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End, Stopping};
 use shf_tests::{Random, assert_sound};
 use std::collections::{BTreeMap, HashMap};
-use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 fn key(number: u64) -> [u8; 8] {
@@ -34,7 +33,7 @@ fn create(what: &str, shards: u32, max_bytes: u64) -> (MapFile, Map) {
 }
 
 fn assert_real_is_known(file: &MapFile, map: &Map) {
-    let real_bytes = std::fs::metadata(file.path()).unwrap().blocks() * 512;
+    let real_bytes = file.real_bytes();
     assert_eq!(real_bytes, map.stats().committed_bytes);
 }
 

@@ -9,7 +9,6 @@ use shf_tests::image::Image;
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End};
 use shf_tests::{Random, assert_sound};
-use std::os::unix::fs::MetadataExt;
 
 const KILLS: u64 = 300;
 
@@ -149,8 +148,7 @@ impl Scene for Eviction {
     }
 
     fn keep(&self) -> Box<dyn Fn() + '_> {
-        let image = Image::of(self.file.folder(), self.file.name());
-        Box::new(move || image.restore())
+        self.file.keep()
     }
 
     fn judge(&self, step: &str, _thoroughly: bool) {
@@ -167,7 +165,7 @@ impl Scene for Eviction {
         let others = self.map.size() - u64::from(is_there);
         assert!(others <= self.size && others + self.evicts >= self.size, "{step}: {others} keys");
         let committed_bytes = self.map.stats().committed_bytes;
-        let real_bytes = std::fs::metadata(self.image.path()).unwrap().blocks() * 512;
+        let real_bytes = self.file.real_bytes();
         assert_eq!(real_bytes, committed_bytes, "{step}");
         assert!(self.put(), "{step}: no room");
         assert_sound(&self.map);

@@ -31,7 +31,6 @@ use shf_engine::{Map, OpError};
 use shf_tests::assert_sound;
 use shf_tests::image::Image;
 use shf_tests::map_file::MapFile;
-use std::os::unix::fs::MetadataExt;
 
 /// Operations after which a search gives up.
 const SEARCH: u64 = 20_000;
@@ -265,7 +264,7 @@ impl Experiment {
     /// What is real is what is known.
     fn judge_real(&self, fail: &dyn Fn(&str)) {
         let committed_bytes = self.map.stats().committed_bytes;
-        let real_bytes = std::fs::metadata(self.image.path()).unwrap().blocks() * 512;
+        let real_bytes = self.file.real_bytes();
         if real_bytes != committed_bytes {
             fail(&format!("{real_bytes} bytes real, {committed_bytes} known"));
         }
@@ -410,8 +409,7 @@ impl Scene for Experiment {
     }
 
     fn keep(&self) -> Box<dyn Fn() + '_> {
-        let image = Image::of(self.file.folder(), self.file.name());
-        Box::new(move || image.restore())
+        self.file.keep()
     }
 
     fn judge(&self, step: &str, thoroughly: bool) {

@@ -169,8 +169,7 @@ impl Scene for Attaching {
     }
 
     fn keep(&self) -> Box<dyn Fn() + '_> {
-        let image = Image::of(self.file.folder(), self.file.name());
-        Box::new(move || image.restore())
+        self.file.keep()
     }
 
     fn judge(&self, step: &str, _thoroughly: bool) {

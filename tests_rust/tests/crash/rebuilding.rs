@@ -15,7 +15,7 @@ use shf_engine::{Elements, Map, OpError};
 use shf_tests::assert_sound;
 use shf_tests::image::Image;
 use shf_tests::map_file::MapFile;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 
 const LAST_KEY: &[u8] = b"number";
 
@@ -179,8 +179,7 @@ impl Scene for Damaged {
     }
 
     fn keep(&self) -> Box<dyn Fn() + '_> {
-        let image = Image::of(self.file.folder(), self.file.name());
-        Box::new(move || image.restore())
+        self.file.keep()
     }
 
     fn judge(&self, step: &str, _thoroughly: bool) {
@@ -197,7 +196,7 @@ impl Scene for Damaged {
         self.judge_list();
         assert_eq!(Account::of(&self.peek).live, Live::of(&self.after, false, |_| false), "{step}");
         let committed_bytes = self.map.stats().committed_bytes;
-        let real_bytes = std::fs::metadata(self.image.path()).unwrap().blocks() * 512;
+        let real_bytes = self.file.real_bytes();
         assert_eq!(real_bytes, committed_bytes, "{step}");
         assert!(committed_bytes <= self.committed_bytes, "{step}: {committed_bytes} bytes");
         self.map.put(b"one more", &[1; 100]).unwrap();
