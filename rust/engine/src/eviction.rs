@@ -268,20 +268,17 @@ impl<'m> Locked<'m> {
     ) -> Result<bool, OpError> {
         let place = self.memory.place;
         let Some((record, position, word)) = block.slot(place)? else { return Ok(false) };
-        if let Some((position, list)) = orphans::list_of(place, &record)? {
-            if kept == Some(Kept::at(&position)) {
-                return Ok(false);
-            }
-            let word = position.entry.table.slot(position.bucket, position.slot);
-            self.erase(position, word, list, Erased::Evicted)?;
-            // Where the element is now, if the table has changed.
-            return self.evict_block(block, kept);
-        }
+        let list = orphans::list_of(place, &record)?;
+        let is_element = list.is_some();
+        let (position, word, record) = list.map_or((position, word, record), |(position, list)| {
+            (position, position.entry.table.slot(position.bucket, position.slot), list)
+        });
         if kept == Some(Kept::at(&position)) {
             return Ok(false);
         }
         self.erase(position, word, record, Erased::Evicted)?;
-        Ok(true)
+        // The element is an orphan now, perhaps at another place.
+        if is_element { self.evict_block(block, kept) } else { Ok(true) }
     }
 }
 

@@ -10,9 +10,9 @@
 //! Births come around, so the stamp of an old element may be one of those. Then the list is looked
 //! at once more: where its word and its stamp are the same, and there were few births since, nothing
 //! has changed. (The stamp changes with each push and pop, and comes around after 256 of them; if
-//! the count is the same again, half of them were pushes. It is stored after the word and read before it,
-//! so the word is at least as new.) An element that is not found was taken
-//! away, and the range is read anew; where nothing has changed, it is damage.
+//! the count is the same again, half of them were pushes. It is stored after the word and read before
+//! it, so the word is at least as new.) An element that is not found was taken away, and the range is
+//! read anew; where nothing has changed, it is damage.
 
 use crate::element::ElementKey;
 use crate::hash::Hash;

@@ -2,8 +2,8 @@
 //!
 //! Free pages and holes lie scattered between runs that are in use. Of all rows of runs that are long
 //! enough, the one in which the least is live is cleared: records of its log runs move to where
-//! others are evicted, or are evicted themselves, as large ones in it are. So the work is bounded by the pages
-//! that are asked for.
+//! others are evicted, or are evicted themselves, as large ones in it are. So the work is bounded by
+//! the pages that are asked for.
 
 use crate::block::Block;
 use crate::eviction::Kept;

@@ -3,12 +3,12 @@
 //!
 //! In any map, keys that have expired go first, then dead blocks are squeezed together
 //! (`squeeze`). In one that evicts (`eviction`), a put of up to an eighth of the maximum finds room
-//! whatever the sizes and the shards of the others are. First the shard of its key evicts as much for it,
-//! and clears pages where that lies scattered; twice as much if it must, as long as it has keys. A shard that has much less than others,
-//! or nothing left, gives its lock back; then others lend it pages, those that have most first, a
-//! part of each, and the whole operation is made once more. So no two locks are held at a time, and
-//! each attempt works on a smaller rest: the pages that it had in vain are free, or others have put
-//! keys there meanwhile, of whom somebody got on.
+//! whatever the sizes and the shards of the others are. First the shard of its key evicts as much for
+//! it, and clears pages where that lies scattered; twice as much if it must, as long as it has keys. A
+//! shard that has much less than others, or nothing left, gives its lock back; then others lend it
+//! pages, those that have most first, a part of each, and the whole operation is made once more. So no
+//! two locks are held at a time, and each attempt works on a smaller rest: the pages that it had in
+//! vain are free, or others have put keys there meanwhile, of whom somebody got on.
 
 use crate::expiry::REAPS_PER_PUT;
 use crate::hash::Hash;
