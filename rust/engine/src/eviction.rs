@@ -19,9 +19,7 @@
 //! When memory is there otherwise, of deleted keys or in free pages, the account is closed.
 
 use crate::age::Deadline;
-use crate::block::Block;
 use crate::class;
-use crate::compaction;
 use crate::growth;
 use crate::hand::{Hand, Met, Step};
 use crate::hash::Hash;
@@ -75,7 +73,8 @@ impl Kept {
         Some(place.slot_format().reference(table.slot(self.bucket, self.slot)))
     }
 
-    fn at(position: &Position<'_>) -> Kept {
+    /// The key in a slot.
+    pub fn at(position: &Position<'_>) -> Kept {
         let Position { entry, bucket, slot, .. } = *position;
         Kept { table: entry.table.page, bucket, slot }
     }
@@ -84,30 +83,46 @@ impl Kept {
 impl<'m> Locked<'m> {
     /// Evicts a key, but not the `kept` one; the bytes of its record, 0: the shard has no other keys.
     pub(crate) fn evict(&self, kept: Option<Kept>) -> Result<u64, OpError> {
-        let place = self.memory.place;
-        let mut hand = Hand::of(place, Field::EvictionHand);
-        let begun = place.load(Field::Turns);
-        loop {
-            let turn = begun.wrapping_add(hand.turns);
-            let mut worst: Option<(u64, Met<'m>)> = None;
-            hand = hand.after(place, STEP, |met| {
-                let Ok((idleness, met)) = self.look(met, turn) else { return };
-                let is_kept = kept.is_some_and(|kept| kept == Kept::of(&met));
-                if !is_kept && worst.is_none_or(|(most, _)| idleness > most) {
-                    worst = Some((idleness, met));
-                }
-            })?;
-            // First: a damaged slot keeps nobody from those behind it.
-            hand.store(place, Field::EvictionHand);
-            place.store(Field::Turns, begun.wrapping_add(hand.turns));
-            if let Some((_, met)) = worst {
-                hand.fetch(place, STEP)?;
+        let mut hand = self.eviction_hand();
+        while hand.turns <= 1 {
+            if let Some((_, met)) = self.idlest(&mut hand, kept, |_| true)? {
+                hand.fetch(self.memory.place, STEP)?;
                 return self.erase_met(met, Erased::Evicted).map(memory_bytes);
             }
-            if hand.turns > 1 {
-                return Ok(0);
-            }
         }
+        Ok(0)
+    }
+
+    /// The hand that looks for what to evict.
+    pub(crate) fn eviction_hand(&self) -> Hand {
+        Hand::of(self.memory.place, Field::EvictionHand)
+    }
+
+    /// Of the keys that the hand meets in one step, and whose records are `of_use`, the one that is worth
+    /// the least, but not the `kept` one; and how idle it is.
+    #[inline(always)]
+    pub(crate) fn idlest(
+        &self,
+        hand: &mut Hand,
+        kept: Option<Kept>,
+        of_use: impl Fn(u32) -> bool,
+    ) -> Result<Option<(u64, Met<'m>)>, OpError> {
+        let place = self.memory.place;
+        let turn = place.load(Field::Turns);
+        let turns = hand.turns;
+        let mut idlest: Option<(u64, Met<'m>)> = None;
+        *hand = hand.after(place, STEP, |met| {
+            let is_of_use = of_use(met.reference(place));
+            let Ok((idleness, met)) = self.look(met, turn) else { return };
+            let is_kept = kept.is_some_and(|kept| kept == Kept::of(&met));
+            if is_of_use && !is_kept && idlest.is_none_or(|(most, _)| idleness > most) {
+                idlest = Some((idleness, met));
+            }
+        })?;
+        // First: a damaged slot keeps nobody from those behind it.
+        hand.store(place, Field::EvictionHand);
+        place.store(Field::Turns, turn.wrapping_add(hand.turns - turns));
+        Ok(idlest)
     }
 
     /// Notes whether a key was used since the hand met it last; how idle it is. For an element, how
@@ -146,12 +161,17 @@ impl<'m> Locked<'m> {
             return Ok((u64::MAX, met));
         };
         let Position { entry, bucket, slot, head, .. } = position;
-        let met = Met { table: entry.table, bucket, slot, head };
-        let uses = Record::glance(&place, list.reference())
-            .and_then(|(_, word)| Some(Uses::of_word(word?.load(Relaxed))));
-        let idleness =
-            uses.map_or(u64::MAX, |uses| uses.met(turn, head.is_accessed(slot)).idleness(turn));
-        Ok((idleness, met))
+        Ok((self.idleness(&position, &list, turn), Met { table: entry.table, bucket, slot, head }))
+    }
+
+    /// How idle a key is, of which nothing is noted.
+    pub(crate) fn idleness(&self, position: &Position<'_>, record: &Record<'_>, turn: u64) -> u64 {
+        let word = match Record::glance(&self.memory.place, record.reference()) {
+            Some((_, Some(word))) if !self.has_expired(record) => word,
+            _ => return u64::MAX,
+        };
+        let accessed = position.head.is_accessed(position.slot);
+        Uses::of_word(word.load(Relaxed)).met(turn, accessed).idleness(turn)
     }
 
     /// Evicts as much as a record of this shape has taken, in a full map, but not the key.
@@ -234,51 +254,6 @@ impl<'m> Locked<'m> {
             given += self.lend_free(pages - given)?;
         }
         Ok(given)
-    }
-
-    /// Makes the pages of a log run free, the sparsest of some; whether there was one.
-    pub(crate) fn empty_sparsest(&self, kept: Option<Kept>) -> Result<bool, OpError> {
-        match compaction::sparsest(self.memory.place) {
-            Some(page) => self.empty(page, kept),
-            None => Ok(false),
-        }
-    }
-
-    /// Makes the pages of the log run that starts at one free: its records move to where others are
-    /// evicted, and not into pages that are free. One that finds no room where as much as it takes was
-    /// evicted, since that lies in smaller pieces, is evicted itself; of the kept key, others until it
-    /// does. So no more goes than twice what is live in the run, but for that. Whether it did.
-    pub(crate) fn empty(&self, page: u32, kept: Option<Kept>) -> Result<bool, OpError> {
-        let mut last = None;
-        compaction::empty(self.memory.closed(), page, |block| {
-            let is_first = last.replace(block.reference) != Some(block.reference);
-            let bytes = u64::from(block.units) * UNIT_BYTES;
-            Ok(is_first && self.evict_bytes(bytes, kept)? > 0
-                || self.evict_block(block, kept)?
-                || self.evict_bytes(bytes, kept)? > 0)
-        })
-    }
-
-    /// Evicts the key that a block belongs to, but not the `kept` one; whether it did. An element does
-    /// not go without its list.
-    pub(crate) fn evict_block(
-        &self,
-        block: Block<'m>,
-        kept: Option<Kept>,
-    ) -> Result<bool, OpError> {
-        let place = self.memory.place;
-        let Some((record, position, word)) = block.slot(place)? else { return Ok(false) };
-        let list = orphans::list_of(place, &record)?;
-        let is_element = list.is_some();
-        let (position, word, record) = list.map_or((position, word, record), |(position, list)| {
-            (position, position.entry.table.slot(position.bucket, position.slot), list)
-        });
-        if kept == Some(Kept::at(&position)) {
-            return Ok(false);
-        }
-        self.erase(position, word, record, Erased::Evicted)?;
-        // The element is an orphan now, perhaps at another place.
-        if is_element { self.evict_block(block, kept) } else { Ok(true) }
     }
 }
 

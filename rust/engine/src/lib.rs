@@ -61,6 +61,7 @@ pub mod shard;
 mod hand;
 mod region;
 mod room;
+mod emptying;
 mod eviction;
 mod expiry;
 mod list_ends;

@@ -36,6 +36,7 @@ use crate::run::{self, Run};
 use hashbrown::HashSet;
 use shf_base::atomic::Half;
 use shf_base::atomic::Ordering::{Relaxed, Release};
+use std::ops::Range;
 
 /// References in a chunk.
 const ENTRIES: u32 = 7;
@@ -119,9 +120,20 @@ pub fn pop(intent: &mut Intent<'_>, place: Place<'_>, class: usize) -> Option<u3
     Some(reference)
 }
 
+/// The classes of blocks that may be split for one of a class.
+fn larger(class: usize) -> Range<usize> {
+    class + 1..(class + 1 + LARGER_CLASSES).min(CLASSES)
+}
+
+/// Whether a block of a class is good for a record of another one: for its own class as it is, for
+/// smaller ones when it is split.
+pub fn serves(block: usize, class: usize) -> bool {
+    block == class || larger(class).contains(&block)
+}
+
 /// Takes a block of a larger class and splits it: the front for `class`, counted live, and the
-/// rest, of at least `rest_min` units, as a dead block of its own. MUST come before the intent
-/// pushes any.
+/// rest, of at least `rest_min` units, as a dead block of its own, or a gap if no class has that size.
+/// MUST come before the intent pushes any.
 #[cold]
 #[inline(never)]
 pub fn pop_larger(
@@ -131,19 +143,26 @@ pub fn pop_larger(
     rest_min: u32,
 ) -> Option<u32> {
     let units = class::units(class);
-    for larger in class + 2..(class + 1 + LARGER_CLASSES).min(CLASSES) {
+    for larger in larger(class) {
         let rest = class::units(larger) - units;
-        let rest_class = class::of_bytes(u64::from(rest) * 8);
-        if rest < rest_min || class::units(rest_class) != rest {
+        if rest < rest_min {
             continue;
         }
         if let Some(Candidate { reference, page, run, top }) = top(intent, place, larger) {
             // At once, because its size changes at once: the intent may be forgotten.
             stack(place, larger)?.store(top.lowered().encode(), Release);
+            let block = reference + units;
+            let rest_class = class::of_bytes(u64::from(rest) * 8);
+            let has_class = class::units(rest_class) == rest;
             // The rest is a block before the front changes its size: runs can always be walked.
-            Record::write_free(place, reference + units, rest_class);
+            match has_class {
+                true => Record::write_free(place, block, rest_class),
+                false => Record::write_gap(place, block, rest),
+            }
             count_live(intent, place, page, run, units);
-            push(intent, place, rest_class, reference + units);
+            if has_class {
+                push(intent, place, rest_class, block);
+            }
             return Some(reference);
         }
     }
