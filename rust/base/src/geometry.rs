@@ -69,6 +69,7 @@ pub struct Geometry {
     shard_headers: u64,
     windows: u64,
     pages_offset: u64,
+    pages: u32,
     reference_mask: u32,
 }
 
@@ -105,13 +106,15 @@ impl Geometry {
         let pages = window_bytes / PAGE_BYTES;
         let shard_headers = LEDGER_OFFSET + (u64::from(shards) * 8).next_multiple_of(PAGE_BYTES);
         let front_bytes = shard_headers + u64::from(shards) * SHARD_HEADER_STRIDE;
+        let pages_offset = pages.div_ceil(DESCRIPTORS.into()) * PAGE_BYTES;
         Ok(Geometry {
             shards,
             shard_bits: shards.ilog2(),
             window_shift: window_bytes.ilog2(),
             shard_headers,
             windows: front_bytes.next_multiple_of(WINDOW_ALIGN),
-            pages_offset: pages.div_ceil(DESCRIPTORS.into()) * PAGE_BYTES,
+            pages_offset,
+            pages: ((window_bytes - pages_offset) / PAGE_BYTES) as u32,
             reference_mask: (window_bytes / UNIT_BYTES - 1) as u32,
         })
     }
@@ -249,7 +252,7 @@ impl Geometry {
     /// Pages that records and index share in a window.
     #[inline(always)]
     pub fn pages(&self) -> u64 {
-        (self.window_bytes() - self.pages_offset) / PAGE_BYTES
+        self.pages.into()
     }
 
     /// The geometry with windows of half the size, or `None` below twice the shards' share.

@@ -177,8 +177,8 @@ impl Map {
     ) -> Result<Option<A>, OpError> {
         let (hash, age_ms) = (self.hash(key), self.age_ms(age)?);
         let locked = self.lock_place(self.fetch_bucket(hash))?;
-        let mut found = locked.find(hash, key)?;
-        locked.note_use(&mut found);
+        let found = locked.find(hash, key)?;
+        locked.note_use(&found);
         let Some(record) = locked.living(&found) else { return Ok(None) };
         let (answer, deadline) = (first(&record)?, locked.deadline(age_ms));
         if record.shape.timed {

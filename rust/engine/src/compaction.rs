@@ -124,8 +124,7 @@ pub fn sparsest(place: Place<'_>) -> Option<u32> {
 }
 
 /// Empties a log run at once; whether it did. Where the record of a block finds no room, `make_room` is
-/// asked for some, and answers whether to go on; a second time for the same block, if what it made
-/// is in smaller pieces. The caller holds the lock and nothing is pending.
+/// asked for some, and answers whether to go on; again for the same block, if that was not enough. The caller holds the lock and nothing is pending.
 #[cold]
 pub fn empty<'m>(
     memory: Memory<'m>,

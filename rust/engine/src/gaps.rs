@@ -194,7 +194,7 @@ fn move_to(memory: Memory<'_>, reference: u32, key: ElementKey, index: u32) -> R
     let offset = place.unit_offset(reference);
     let hash = target.hash(place.secret());
     let damaged = || place.corrupt(offset, "an element changed while its shard was locked");
-    let free = rebuild::slot_for(memory, || locate::element(place, hash, target))?;
+    let free = rebuild::slot_for(memory, hash, || locate::element(place, hash, target))?;
     let (Some(position), Some(record)) = (free, Record::at(&place, reference)) else {
         return Err(damaged());
     };

@@ -194,13 +194,14 @@ impl<'m> Intent<'m> {
     /// Writes the list into the shard header, and its length.
     #[inline(always)]
     fn publish(&self) {
+        let place = self.place;
         for (entry, at) in self.entries.iter().zip(0..) {
-            let (to, what) = self.place.intent_entry(at);
+            let (to, what) = place.intent_entry(at);
             to.store(entry.address, Relaxed);
             what.store(entry.value, Relaxed);
         }
         // Release: orders the entries before the count for a repairer on another processor.
-        self.place.field(Field::Pending).store(self.entries.len() as u64, Release);
+        place.field(Field::Pending).store(self.entries.len() as u64, Release);
     }
 
     /// Makes the stores from one on in order (release: readers load each of them with acquire),

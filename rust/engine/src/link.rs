@@ -2,6 +2,7 @@
 //! and the stores that make a slot refer to a record.
 
 use crate::check;
+use crate::directory;
 use crate::growth::Memory;
 use crate::hash::Hash;
 use crate::intent::Intent;
@@ -20,6 +21,7 @@ const SPLITS_PER_PUT: usize = 2;
 /// looks for it.
 pub fn free_slot<'m>(
     memory: Memory<'m>,
+    hash: Hash,
     locate: impl Fn() -> Result<Located<'m>, OpError>,
 ) -> Result<Option<Position<'m>>, OpError> {
     let mut splits = 0;
@@ -27,23 +29,20 @@ pub fn free_slot<'m>(
         match locate()? {
             Located::Found(..) => return Ok(None),
             Located::Free(position) => return Ok(Some(position)),
-            none => make_slot(memory, none, &mut splits)?,
+            _ => make_slot(memory, hash, &mut splits)?,
         }
     }
 }
 
-/// Makes slots where a search found none: a first table, or two of one. Nothing may be pending.
+/// Makes slots where a search for a key with this hash found none: a first table, or two of one. Nothing
+/// may be pending.
 #[cold]
-pub fn make_slot<'m>(
-    memory: Memory<'m>,
-    found: Located<'m>,
-    splits: &mut usize,
-) -> Result<(), OpError> {
+pub fn make_slot(memory: Memory<'_>, hash: Hash, splits: &mut usize) -> Result<(), OpError> {
     if *splits == SPLITS_PER_PUT {
         return Err(OpError::HashCollisions { shard: memory.place.shard() });
     }
     *splits += 1;
-    if let Located::Full(entry) = found {
+    if let Some(entry) = directory::find(&memory.place, hash.directory())? {
         split::split(memory, entry)?;
         check::after_split(memory.place);
     } else {
@@ -61,10 +60,10 @@ pub fn redirect(
     word: u32,
     reference: u32,
 ) {
-    let Position { entry, bucket, slot, head, .. } = position;
+    let Position { entry, bucket, slot, .. } = position;
     let word = place.slot_format().with_reference(word, reference);
     intent.set_half(entry.table.slot_offset(bucket, slot), word);
-    intent.set(entry.table.high_offset(bucket), head.bumped().high);
+    change_high(intent, entry.table, bucket, |head| head);
 }
 
 /// Will make a free slot refer to a record, which is live or published by the same intent.

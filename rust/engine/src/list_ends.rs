@@ -69,21 +69,21 @@ impl<'m> Locked<'m> {
         end: End,
         value: &[u8],
         shape: Shape,
-    ) -> Result<Attempt<'m, u64>, OpError> {
-        let mut found = self.find(key.hash, key.key)?;
-        self.note_use(&mut found);
+    ) -> Result<Attempt<u64>, OpError> {
+        let found = self.find(key.hash, key.key)?;
+        self.note_use(&found);
         let Some(mut record) = self.living(&found) else {
             return self.begin_list(key, value, shape);
         };
         record.shape.kind.expect(Kind::List)?;
         if self.is_of_last_sync(record) {
             let again = Item { shape: record.shape, ..key }.until(record.deadline());
-            if let Attempt::NoSlot(found) = self.attempt_list(again, record.list())? {
-                return Ok(Attempt::NoSlot(found));
+            if let Attempt::NoSlot(hash) = self.attempt_list(again, record.list())? {
+                return Ok(Attempt::NoSlot(hash));
             }
             record = match self.find(key.hash, key.key)? {
                 Located::Found(_, _, record) => record,
-                none => return Ok(Attempt::NoSlot(none)),
+                _ => return Ok(Attempt::NoSlot(key.hash)),
             };
         }
         let Some((index, longer)) = record.list().with_one_more(end) else {
@@ -96,7 +96,7 @@ impl<'m> Locked<'m> {
         });
         Ok(match entered? {
             Attempt::Done(()) => Attempt::Done(longer.count.into()),
-            Attempt::NoSlot(found) => Attempt::NoSlot(found),
+            Attempt::NoSlot(hash) => Attempt::NoSlot(hash),
         })
     }
 
@@ -116,11 +116,11 @@ impl<'m> Locked<'m> {
         Ok(())
     }
 
-    fn attempt_list(&self, key: Item<'_>, list: List) -> Result<Attempt<'m, ()>, OpError> {
+    fn attempt_list(&self, key: Item<'_>, list: List) -> Result<Attempt<()>, OpError> {
         let word = list.word().to_le_bytes();
         Ok(match self.attempt(Item { value: &word, ..key })? {
             Attempt::Done(_) => Attempt::Done(()),
-            Attempt::NoSlot(found) => Attempt::NoSlot(found),
+            Attempt::NoSlot(hash) => Attempt::NoSlot(hash),
         })
     }
 
@@ -130,7 +130,7 @@ impl<'m> Locked<'m> {
         key: Item<'_>,
         value: &[u8],
         shape: Shape,
-    ) -> Result<Attempt<'m, u64>, OpError> {
+    ) -> Result<Attempt<u64>, OpError> {
         let place = self.place();
         // The element takes the next birth, the key the one after that.
         let born = Stamp::born(place.next_born().generation() + 1);
@@ -138,7 +138,7 @@ impl<'m> Locked<'m> {
         let element = ElementKey { list: uid.bits(), index: List::BEGUN.first };
         match self.enter(element, value, shape, |intent| orphans::raise(intent, 1))? {
             Attempt::Done(()) => {}
-            Attempt::NoSlot(found) => return Ok(Attempt::NoSlot(found)),
+            Attempt::NoSlot(hash) => return Ok(Attempt::NoSlot(hash)),
         }
         let begun = self.attempt_list(key, List::BEGUN);
         if !matches!(begun, Ok(Attempt::Done(()))) {
@@ -147,7 +147,7 @@ impl<'m> Locked<'m> {
         }
         Ok(match begun? {
             Attempt::Done(()) => Attempt::Done(List::BEGUN.count.into()),
-            Attempt::NoSlot(found) => Attempt::NoSlot(found),
+            Attempt::NoSlot(hash) => Attempt::NoSlot(hash),
         })
     }
 
@@ -159,7 +159,7 @@ impl<'m> Locked<'m> {
         value: &[u8],
         shape: Shape,
         then: impl FnOnce(&mut Intent<'m>),
-    ) -> Result<Attempt<'m, ()>, OpError> {
+    ) -> Result<Attempt<()>, OpError> {
         let place = self.memory.place;
         let (bytes, hash, born) = (key.bytes(), key.hash(place.secret()), place.next_born());
         if let Some(entry) = directory::find(&place, hash.directory())? {
@@ -182,7 +182,7 @@ impl<'m> Locked<'m> {
                 link::enter(&mut intent, place, position, hash, reference, false);
                 intent.change_field(Field::Elements, |elements| elements.wrapping_add(1));
             }
-            none => return Ok(Attempt::NoSlot(none)),
+            _ => return Ok(Attempt::NoSlot(hash)),
         }
         directory::count_birth(&mut intent, place, born, born);
         then(&mut intent);
@@ -200,8 +200,8 @@ impl<'m> Locked<'m> {
         sink: &mut impl Sink,
     ) -> Result<Option<usize>, OpError> {
         let place = self.place();
-        let mut found = self.find(hash, key)?;
-        self.note_use(&mut found);
+        let found = self.find(hash, key)?;
+        self.note_use(&found);
         let Some(record) = self.living(&found) else { return Ok(None) };
         record.shape.kind.expect(Kind::List)?;
         let Some((index, shorter)) = record.list().with_one_less(end) else {

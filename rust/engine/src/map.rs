@@ -181,8 +181,8 @@ impl Map {
     #[inline(always)]
     fn add_once<N: Number>(&self, hash: Hash, key: &[u8], delta: N::Delta) -> Result<N, OpError> {
         let locked = self.lock_place(self.fetch_bucket(hash))?;
-        let mut found = locked.find(hash, key)?;
-        locked.note_use(&mut found);
+        let found = locked.find(hash, key)?;
+        locked.note_use(&found);
         match found {
             Located::Found(_, _, record) if !locked.has_expired(&record) => {
                 locked.add(record, delta)
@@ -367,9 +367,9 @@ impl Map {
         let presence = self.presence.as_ref().filter(|presence| presence.has_slot());
         let Some(presence) = presence else { return };
         if let Ok(Some(locked)) = shard::lock_at_rest(self.memory(place), presence)
-            && let Ok(mut found) = locate::record(place, hash, is_it)
+            && let Ok(found) = locate::record(place, hash, is_it)
         {
-            locked.note_use(&mut found);
+            locked.note_use(&found);
         }
     }
 

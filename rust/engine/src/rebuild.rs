@@ -22,7 +22,7 @@ use crate::check::Violation;
 use crate::directory;
 use crate::gaps;
 use crate::growth::{self, Memory};
-use crate::hash::DIRECTORY_BITS;
+use crate::hash::{DIRECTORY_BITS, Hash};
 use crate::intent::{self, Intent};
 use crate::link;
 use crate::locate::{self, Located, Position};
@@ -291,7 +291,7 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
         return Err(place.corrupt(offset, "a record changed while its shard was locked"));
     };
     let hash = record.hash(place.secret());
-    let found = slot_for(memory, || locate::key_of(place, hash, record));
+    let found = slot_for(memory, hash, || locate::key_of(place, hash, record));
     let mut intent = Intent::begin(place);
     let what = match found {
         Ok(Some(position)) => {
@@ -312,14 +312,15 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
     Ok(Some(Violation::new(place.shard(), offset, what.into())))
 }
 
-/// A free slot for a record that `locate` looks for; `None`: it has one. A put gives up after two splits, and finds
-/// its slot when it is made again, since these remain; so must this be, for as long as splits can
-/// help.
+/// A free slot for a key with this hash that `locate` looks for; `None`: it has one. A put gives up
+/// after two splits, and finds its slot when it is made again, since these remain; so must this be, for
+/// as long as splits can help.
 pub fn slot_for<'m>(
     memory: Memory<'m>,
+    hash: Hash,
     locate: impl Fn() -> Result<Located<'m>, OpError>,
 ) -> Result<Option<Position<'m>>, OpError> {
-    let find = || link::free_slot(memory, &locate);
+    let find = || link::free_slot(memory, hash, &locate);
     let mut found = find();
     for _ in 0..DIRECTORY_BITS {
         let Err(OpError::HashCollisions { shard }) = found else { break };

@@ -55,11 +55,11 @@ pub struct Placed {
 }
 
 /// What an attempt to put came to.
-pub(crate) enum Attempt<'m, A> {
+pub(crate) enum Attempt<A> {
     /// It is done.
     Done(A),
-    /// There is no slot for a new key, in the table that was found or because there is none.
-    NoSlot(Located<'m>),
+    /// There is no slot for a new key with this hash.
+    NoSlot(Hash),
 }
 
 /// Why a key is erased.
@@ -157,15 +157,15 @@ fn settle(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
     Ok(())
 }
 
-/// Says of the key in a slot that it is being used.
+/// Says of the key in a slot that it is being used. The position may say so or not from then on: what it
+/// is good for does not ask.
 #[cold]
 #[inline(never)]
-fn used(mut position: Position<'_>) -> Position<'_> {
+fn used(position: Position<'_>) {
     let Position { entry, bucket, slot, head, .. } = position;
     if !head.is_accessed(slot) {
-        position.head = entry.table.store_access(bucket, slot, true);
+        entry.table.store_access(bucket, slot, true);
     }
-    position
 }
 
 impl<'m> Locked<'m> {
@@ -210,11 +210,11 @@ impl<'m> Locked<'m> {
 
     /// In a map that evicts, says of a key that was found that it is being used.
     #[inline(always)]
-    pub(crate) fn note_use(&self, found: &mut Located<'m>) {
+    pub(crate) fn note_use(&self, found: &Located<'m>) {
         if self.memory.place.evicts()
             && let Located::Found(position, ..) = found
         {
-            *position = used(*position);
+            used(*position);
         }
     }
 
@@ -222,16 +222,11 @@ impl<'m> Locked<'m> {
     /// be its next one, if it lives on, how it was.
     #[cold]
     #[inline(never)]
-    fn used_again(
-        &self,
-        position: Position<'m>,
-        old: Record<'m>,
-        next: Option<u32>,
-    ) -> Position<'m> {
+    fn used_again(&self, position: Position<'m>, old: Record<'m>, next: Option<u32>) {
         if let Some(reference) = next {
             Record::inherit_uses(&self.memory.place, reference, old);
         }
-        used(position)
+        used(position);
     }
 
     /// When a key expires that gets an age now, if it gets one.
@@ -343,7 +338,7 @@ impl<'m> Locked<'m> {
     #[inline(never)]
     fn put_again(
         &self,
-        failed: Result<Attempt<'m, Placed>, OpError>,
+        failed: Result<Attempt<Placed>, OpError>,
         item: &Item<'_>,
     ) -> Result<Placed, OpError> {
         self.again(failed, (item.hash, item.key), item.shape, &mut || self.attempt(*item))
@@ -355,10 +350,10 @@ impl<'m> Locked<'m> {
     #[inline(never)]
     pub(crate) fn again<A>(
         &self,
-        mut attempt: Result<Attempt<'m, A>, OpError>,
+        mut attempt: Result<Attempt<A>, OpError>,
         key: (Hash, &[u8]),
         shape: Shape,
-        attempt_again: &mut dyn FnMut() -> Result<Attempt<'m, A>, OpError>,
+        attempt_again: &mut dyn FnMut() -> Result<Attempt<A>, OpError>,
     ) -> Result<A, OpError> {
         let (mut splits, mut room) = (0, Room::new(self, key, shape));
         loop {
@@ -366,8 +361,8 @@ impl<'m> Locked<'m> {
             holes::settle_forgotten(self.memory);
             let done = match attempt {
                 Ok(Attempt::Done(done)) => return Ok(done),
-                Ok(Attempt::NoSlot(found)) => {
-                    link::make_slot(self.memory, found, &mut splits).map_err(|error| (error, true))
+                Ok(Attempt::NoSlot(hash)) => {
+                    link::make_slot(self.memory, hash, &mut splits).map_err(|error| (error, true))
                 }
                 Err(error) => Err((error, false)),
             };
@@ -385,7 +380,7 @@ impl<'m> Locked<'m> {
     /// Allocates and writes the record before it looks where the key is: meanwhile its bucket comes
     /// from the memory (docs/decisions/0017-puts-write-first.md).
     #[inline(always)]
-    pub(crate) fn attempt(&self, item: Item<'_>) -> Result<Attempt<'m, Placed>, OpError> {
+    pub(crate) fn attempt(&self, item: Item<'_>) -> Result<Attempt<Placed>, OpError> {
         let (place, Item { hash, shape, key, .. }) = (self.memory.place, item);
         let mut intent = Intent::begin(place);
         let reference = arena::allocate(&mut intent, self.memory, shape)?;
@@ -395,10 +390,10 @@ impl<'m> Locked<'m> {
             taken.set(taken.get() | place.have_one_generation(record.stamp, born));
         };
         let (stamp, replaced) = match locate::key_beside(place, hash, key, beside)? {
-            Located::Found(mut position, word, old) => {
+            Located::Found(position, word, old) => {
                 let expired = self.has_expired(&old);
                 if place.evicts() {
-                    position = self.used_again(position, old, (!expired).then_some(reference));
+                    self.used_again(position, old, (!expired).then_some(reference));
                 }
                 // Of the keys beside it only those were looked at that lie before it.
                 let stamp = match expired {
@@ -429,7 +424,7 @@ impl<'m> Locked<'m> {
                 }
                 (stamp, false)
             }
-            none => return Ok(Attempt::NoSlot(none)),
+            _ => return Ok(Attempt::NoSlot(hash)),
         };
         intent.commit()?;
         Ok(Attempt::Done(Placed { replaced, uid: place.uid(hash, stamp) }))

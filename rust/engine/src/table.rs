@@ -215,16 +215,15 @@ impl<'m> Table<'m> {
         self.low_offset(bucket) + 8
     }
 
-    /// Says of the key in a slot whether it was used, which is nothing that readers compare; the head
-    /// as it is then. The caller holds the lock, and nothing is pending.
-    pub fn store_access(self, bucket: usize, slot: usize, accessed: bool) -> Head {
+    /// Says of the key in a slot whether it was used, which is nothing that readers compare. The caller
+    /// holds the lock, and nothing is pending.
+    pub fn store_access(self, bucket: usize, slot: usize, accessed: bool) {
         use shf_base::atomic::Ordering::Release;
         let mut head = self.head(bucket);
         let (word, bit) = (bucket * 8 + slot / 8, 1 << (slot % 8 * 8 + ACCESS_SHIFT));
         let half = if slot < 8 { &mut head.low } else { &mut head.high };
         *half = if accessed { *half | bit } else { *half & !bit };
         self.bytes.word(word).store(*half, Release);
-        head
     }
 
     /// Stores a whole head, the version word last. For pages not published, and for split and
