@@ -14,6 +14,8 @@ add_test(NAME bench.peers-run
   COMMAND "${CMAKE_COMMAND}" "-DPEERS=$<TARGET_FILE:shf_bench_peers>"
           "-DFILE=${CMAKE_CURRENT_BINARY_DIR}/peers.json"
           -P "${CMAKE_CURRENT_SOURCE_DIR}/check_peers.cmake")
+# It begins before the many short ones, so that it does not end alone.
+set_tests_properties(bench.peers-run PROPERTIES COST 50)
 
 # The Rust programs: each store does what is measured, and known figures make a known page.
 shf_add_cargo_test(bench.rust SECONDS 60 COMMAND test --locked
