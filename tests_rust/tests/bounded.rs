@@ -28,8 +28,8 @@ const FULL_STEPS_MAX: u64 = 272 * 4096 / 32 * 32;
 /// Steps of a put that finds no memory where keys have expired: it may reap eight tables of them,
 /// each by an intent of some 27 steps, four times.
 const REAP_STEPS_MAX: u64 = 4 * 8 * 768 * 28;
-/// Steps of a put into a full map that evicts: it may evict two records of 80 bytes for each that it
-/// moves out of a run of 8 pages, in some 40 steps each.
+/// Steps of a put into a full map that evicts: it may evict two records of 80 bytes for each that
+/// it moves out of a run of 8 pages, in some 40 steps each.
 const CACHE_STEPS_MAX: u64 = 3 * 40 * 8 * 4096 / 80;
 /// And for each byte of a large value: as much is evicted, then pages are cleared in the same way.
 const CACHE_STEPS_PER_BYTE: u64 = 4 * 40 / 80;
@@ -256,9 +256,9 @@ fn make_holes(map: &Map, max_bytes: u64) {
 #[test]
 fn a_put_into_a_full_cache_takes_no_more_steps_than_its_bound() {
     // Goal: P3 where keys are evicted: what a put does rises with its own size, not with the map's,
-    // nor does it evict more than that. Method: maps in one shard and in several, one of them with holes
-    // between its pages, to which twice as many small keys come as they hold; then values of other
-    // sizes, up to a tenth of the smallest map, of which each finds no block of its size.
+    // nor does it evict more than that. Method: maps in one shard and in several, one of them with
+    // holes between its pages, to which twice as many small keys come as they hold; then values of
+    // other sizes, up to a tenth of the smallest map, of which each finds no block of its size.
     let _alone = alone();
     let maps = [(1 << 20, 1, false), (32 << 20, 1, false), (8 << 20, 1, true), (8 << 20, 8, false)];
     for (max_bytes, shards, holes) in maps {

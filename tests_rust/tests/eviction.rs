@@ -1,4 +1,5 @@
-//! Maps that evict: there is always room, whatever the sizes and shards are, and what is used stays.
+//! Maps that evict: there is always room, whatever the sizes and shards are, and what is used
+//! stays.
 #![cfg(all(feature = "crash-points", not(any(miri, loom))))]
 
 use shf_base::{clock, crash};
@@ -79,8 +80,8 @@ fn one_shard_may_have_all_memory_and_lose_it_again() {
             map.put(key, &[7; 1000][..500 + index % 500]).unwrap();
         }
         let held = keys.iter().filter(|key| has(&map, key)).count();
-        // Of 3.9 MiB, with records of 760 bytes on average, the first shard has nearly all; the others
-        // have something like half of an equal share.
+        // Of 3.9 MiB, with records of 760 bytes on average, the first shard has nearly all; the
+        // others have something like half of an equal share.
         let least = if shard == 0 { 3500 } else { 50 };
         assert!(held > least, "shard {shard} has {held} keys: {:?}", map.stats());
         for other in [0, 5, 15] {
@@ -282,9 +283,9 @@ fn many_writers_of_a_full_map_all_get_on() {
 
 #[test]
 fn a_large_value_whose_pages_are_lent_while_it_is_copied_is_never_taken() {
-    // Goal: P1 where pages go back without rest. Method: a reader stops at each of its looks, also with
-    // the value found and not yet copied; meanwhile its key is deleted, and another shard gets the
-    // pages, so that the reader would find zeros.
+    // Goal: P1 where pages go back without rest. Method: a reader stops at each of its looks, also
+    // with the value found and not yet copied; meanwhile its key is deleted, and another shard gets
+    // the pages, so that the reader would find zeros.
     let value = vec![7; 900_000];
     for n in 1.. {
         let _watchdog = Watchdog::new("a stopped reader");

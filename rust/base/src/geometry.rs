@@ -120,8 +120,8 @@ impl Geometry {
     }
 
     /// The geometry for at most `max_bytes` of real memory: windows of `apparent_bytes` together,
-    /// but at least twice a shard's share, so that skew never matters, and four times `record_bytes`,
-    /// which one shard must be able to hold in a row.
+    /// but at least twice a shard's share, so that skew never matters, and four times
+    /// `record_bytes`, which one shard must be able to hold in a row.
     pub fn choose(
         shards: u32,
         max_bytes: u64,

@@ -1,10 +1,10 @@
 //! Bounded compaction: emptying sparse log runs, a few records with each put or delete.
 //!
 //! When much of the record memory is dead (`arena::much_is_dead`), the sparsest of some log runs
-//! becomes the victim: its blocks leave the stacks, and each put moves the next few live records out
-//! of it, each by an intent of its own that copies the record, swaps its slot and retires the old
-//! block. The last retirement frees the run. A record keeps its slot, so readers and positions do
-//! not notice; a reader that copied from the old block sees its bucket's version change.
+//! becomes the victim: its blocks leave the stacks, and each put moves the next few live records
+//! out of it, each by an intent of its own that copies the record, swaps its slot and retires the
+//! old block. The last retirement frees the run. A record keeps its slot, so readers and positions
+//! do not notice; a reader that copied from the old block sees its bucket's version change.
 
 use crate::arena;
 use crate::block::{self, Block};
@@ -35,7 +35,7 @@ const CANDIDATES: usize = 128;
 const BLOCKS_PER_STEP: usize = 32;
 /// Live records that one step moves.
 const MOVES_PER_STEP: u32 = 8;
-/// Steps in which one run is emptied, at most: three for each block that it may have.
+/// Steps in which one run is emptied, at most: some for each block that it may have.
 const STEPS_MAX: u64 = 3 * arena::LOG_PAGES_MAX as u64 * PAGE_UNITS / 2;
 /// Cache lines of the victim that are fetched before the step looks at the first.
 const FETCH_LINES: u64 = 16;
@@ -123,8 +123,9 @@ pub fn sparsest(place: Place<'_>) -> Option<u32> {
     (place.load(Field::Evacuation) as u32).checked_sub(1)
 }
 
-/// Empties a log run at once; whether it did. Where the record of a block finds no room, `make_room` is
-/// asked for some, and answers whether to go on; again for the same block, if that was not enough. The caller holds the lock and nothing is pending.
+/// Empties a log run at once; whether it did. Where the record of a block finds no room,
+/// `make_room` is asked for some, and answers whether to go on; again for the same block, if that
+/// was not enough. The caller holds the lock and nothing is pending.
 #[cold]
 pub fn empty<'m>(
     memory: Memory<'m>,

@@ -1,14 +1,14 @@
-//! Emptying a log run of a map that evicts: its records move to where others are evicted, and not into
-//! pages that are free.
+//! Emptying a log run of a map that evicts: its records move to where others are evicted, and not
+//! into pages that are free.
 //!
-//! For each record, the hand looks for one whose block is good for it. Of the two, the one that has been
-//! idle for longer goes; and if there is none among some, the record itself. So whatever sizes there are,
-//! one key goes for each that lives in the run, but for the kept one, which stays.
+//! For each record, the hand looks for one whose block is good for it. Of the two, the one that has
+//! been idle for longer goes; and if there is none among some, the record itself. So whatever sizes
+//! there are, one key goes for each that lives in the run, but for the kept one, which stays.
 
-use crate::block::Block;
+use crate::block::{self, Block};
 use crate::class;
 use crate::compaction;
-use crate::eviction::Kept;
+use crate::eviction::{Idle, Kept};
 use crate::intent::Intent;
 use crate::locate::Position;
 use crate::orphans;
@@ -22,9 +22,9 @@ use shf_base::geometry::{PAGE_UNITS, UNIT_BYTES};
 
 /// Steps of the hand in which a block is looked for.
 const STEPS: u32 = 4;
-/// How often one record has another evicted for it: perhaps that was a list, whose elements can only go
-/// after it.
-const ATTEMPTS: u32 = 4;
+/// How often one record has another evicted for it: perhaps that one was the last of its run, whose
+/// pages are free then, and not its block.
+const ATTEMPTS: u32 = 2;
 /// And for the kept key, which does not go itself: as much as its record takes, so often.
 const ATTEMPTS_FOR_KEPT: u32 = 64;
 
@@ -52,9 +52,9 @@ impl<'m> Locked<'m> {
         })
     }
 
-    /// Evicts a key whose block is good for the record of a block in the run that starts at a page; not
-    /// the `kept` one. Whether there is one among some, and it has been idle for as long as the record's
-    /// own key.
+    /// Evicts a key whose block is good for the record of a block in the run that starts at a page;
+    /// not the `kept` one. Whether there is one among some, and it has been idle for as long as the
+    /// record's own key.
     fn evict_for(&self, page: u32, block: Block<'m>, kept: Option<Kept>) -> Result<bool, OpError> {
         let place = self.memory.place;
         let Some((position, _, record)) = self.owner(block)? else { return Ok(false) };
@@ -65,18 +65,18 @@ impl<'m> Locked<'m> {
         let is_good = good_for(place, page, block);
         let mut hand = self.eviction_hand();
         for _ in 0..STEPS {
-            if let Some((idleness, met)) = self.idlest(&mut hand, kept, &is_good)? {
-                return match idleness >= own {
-                    true => self.erase_met(met, Erased::Evicted).map(|_| true),
-                    false => Ok(false),
-                };
+            if let Some(Idle { idleness, reference, .. }) =
+                self.idlest(&mut hand, kept, &is_good)?
+            {
+                let block = block::at(&place, reference).filter(|_| idleness >= own);
+                return block.map_or(Ok(false), |block| self.evict_block(block, kept));
             }
         }
         Ok(false)
     }
 
-    /// Evicts the key that a block belongs to, but not the `kept` one; whether it did. An element does
-    /// not go without its list.
+    /// Evicts the key that a block belongs to, but not the `kept` one; whether it did. An element
+    /// does not go without its list.
     pub(crate) fn evict_block(
         &self,
         block: Block<'m>,
@@ -92,7 +92,10 @@ impl<'m> Locked<'m> {
     }
 
     /// What goes with a block: its key, or the list of its element.
-    fn owner(&self, block: Block<'m>) -> Result<Option<(Position<'m>, u32, Record<'m>)>, OpError> {
+    pub(crate) fn owner(
+        &self,
+        block: Block<'m>,
+    ) -> Result<Option<(Position<'m>, u32, Record<'m>)>, OpError> {
         let place = self.memory.place;
         let Some((record, position, word)) = block.slot(place)? else { return Ok(None) };
         Ok(Some(match orphans::list_of(place, &record)? {
@@ -104,8 +107,8 @@ impl<'m> Locked<'m> {
     }
 }
 
-/// Tells whether a record lies in a block that the one of another block could have, and not in the run
-/// that starts at a page.
+/// Tells whether a record lies in a block that the one of another block could have, and not in the
+/// run that starts at a page.
 fn good_for(place: Place<'_>, page: u32, block: Block<'_>) -> impl Fn(u32) -> bool {
     let class = class::of_bytes(u64::from(block.units) * UNIT_BYTES);
     let pages = run::at(&Intent::begin(place), place, page).pages();

@@ -7,16 +7,17 @@
 //!
 //! The shard's hash order says nothing of keys, so these sixteen are a random sample, but each key
 //! is in one of them in each turn of the hand. So there are no queues, which a get, a repair or a
-//! merge would have to keep right. What this comes to beside an exact order of all keys by their last
-//! use is in docs/decisions/0024-eviction.md.
+//! merge would have to keep right. What this comes to beside an exact order of all keys by their
+//! last use is in docs/decisions/0024-eviction.md.
 //!
-//! An element of a list stands for its list: the longer it is, the more often it is in a sample. When
-//! a list goes, its elements are orphans (`orphans`), which go first.
+//! An element of a list stands for its list: the longer it is, the more often it is in a sample.
+//! When a list goes, its elements are orphans (`orphans`), which go first.
 //!
-//! Once memory has run out, the shard keeps an account, `Credit`, of the bytes that were evicted and
-//! not put yet: each new key takes its bytes off it, and has others evicted behind it until the
-//! account is level. So the next one finds memory without asking in vain, and no more goes than comes.
-//! When memory is there otherwise, of deleted keys or in free pages, the account is closed.
+//! Once memory has run out, the shard keeps an account, `Credit`, of the bytes that were evicted
+//! and not put yet: each new key takes its bytes off it, and has others evicted behind it until the
+//! account is level. So the next one finds memory without asking in vain, and no more goes than
+//! comes. When memory is there otherwise, of deleted keys or in free pages, or nothing is found
+//! that may go, the account is closed.
 
 use crate::age::Deadline;
 use crate::class;
@@ -41,6 +42,11 @@ use shf_base::geometry::{PAGE_BYTES, UNIT_BYTES};
 
 /// What is looked at for each key that has to go.
 const STEP: Step = Step { keys: 16, buckets: 4 * BUCKETS as u32 };
+/// Steps after which a shard has nothing to evict: all keys on the way, 256, are those of a list that
+/// is kept.
+const STEPS_MAX: u32 = 16;
+/// And in a map of one shard, to which no other can lend.
+const STEPS_ALONE_MAX: u32 = 256;
 /// Keys that a put evicts behind itself, at most.
 const BEHIND_MAX: u32 = 4;
 /// Steps of merging tables that follow on each of these.
@@ -53,6 +59,17 @@ const FREE_PAGES_MAX: u64 = 16;
 const POOR_FRACTION: u64 = 2;
 /// And so does one of which a record would need more than this part.
 const LARGE_FRACTION: u64 = 4;
+
+/// A key that may be evicted.
+#[derive(Clone, Copy)]
+pub(crate) struct Idle<'m> {
+    /// How idle it is (`uses`).
+    pub idleness: u64,
+    /// Its slot.
+    pub met: Met<'m>,
+    /// The record that the hand has met: its own, or an element of the list that it is.
+    pub reference: u32,
+}
 
 /// A key that is not to be evicted, by its slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,13 +98,23 @@ impl Kept {
 }
 
 impl<'m> Locked<'m> {
-    /// Evicts a key, but not the `kept` one; the bytes of its record, 0: the shard has no other keys.
+    /// Evicts a key, but not the `kept` one; the bytes of its record, 0: the shard has no others,
+    /// or the next ones are all of a list that is kept.
     pub(crate) fn evict(&self, kept: Option<Kept>) -> Result<u64, OpError> {
+        let is_alone = self.memory.place.geometry().shards() == 1;
+        self.evict_within(if is_alone { STEPS_ALONE_MAX } else { STEPS_MAX }, kept)
+    }
+
+    /// As `evict`, in so many steps.
+    fn evict_within(&self, steps: u32, kept: Option<Kept>) -> Result<u64, OpError> {
         let mut hand = self.eviction_hand();
-        while hand.turns <= 1 {
-            if let Some((_, met)) = self.idlest(&mut hand, kept, |_| true)? {
+        for _ in 0..steps {
+            if let Some(Idle { met, .. }) = self.idlest(&mut hand, kept, |_| true)? {
                 hand.fetch(self.memory.place, STEP)?;
                 return self.erase_met(met, Erased::Evicted).map(memory_bytes);
+            }
+            if hand.turns > 1 {
+                break;
             }
         }
         Ok(0)
@@ -98,25 +125,25 @@ impl<'m> Locked<'m> {
         Hand::of(self.memory.place, Field::EvictionHand)
     }
 
-    /// Of the keys that the hand meets in one step, and whose records are `of_use`, the one that is worth
-    /// the least, but not the `kept` one; and how idle it is.
+    /// Of the keys that the hand meets in one step, and whose records are `of_use`, the one that is
+    /// worth the least, but not the `kept` one.
     #[inline(always)]
     pub(crate) fn idlest(
         &self,
         hand: &mut Hand,
         kept: Option<Kept>,
         of_use: impl Fn(u32) -> bool,
-    ) -> Result<Option<(u64, Met<'m>)>, OpError> {
+    ) -> Result<Option<Idle<'m>>, OpError> {
         let place = self.memory.place;
-        let turn = place.load(Field::Turns);
-        let turns = hand.turns;
-        let mut idlest: Option<(u64, Met<'m>)> = None;
+        let (turn, turns) = (place.load(Field::Turns), hand.turns);
+        let mut idlest: Option<Idle<'m>> = None;
         *hand = hand.after(place, STEP, |met| {
-            let is_of_use = of_use(met.reference(place));
-            let Ok((idleness, met)) = self.look(met, turn) else { return };
+            let reference = met.reference(place);
+            let is_of_use = of_use(reference);
+            let Ok((idleness, met)) = self.look(met, turn, is_of_use) else { return };
             let is_kept = kept.is_some_and(|kept| kept == Kept::of(&met));
-            if is_of_use && !is_kept && idlest.is_none_or(|(most, _)| idleness > most) {
-                idlest = Some((idleness, met));
+            if is_of_use && !is_kept && idlest.is_none_or(|most| idleness > most.idleness) {
+                idlest = Some(Idle { idleness, met, reference });
             }
         })?;
         // First: a damaged slot keeps nobody from those behind it.
@@ -125,12 +152,13 @@ impl<'m> Locked<'m> {
         Ok(idlest)
     }
 
-    /// Notes whether a key was used since the hand met it last; how idle it is. For an element, how
-    /// idle its list is, which goes for it. An error: the index is damaged.
-    fn look(&self, met: Met<'m>, turn: u64) -> Result<(u64, Met<'m>), OpError> {
+    /// Notes whether a key was used since the hand met it last; how idle it is. For an element, if
+    /// it `counts`, how idle its list is, which goes for it. An error: the index is damaged.
+    fn look(&self, met: Met<'m>, turn: u64, counts: bool) -> Result<(u64, Met<'m>), OpError> {
         let place = self.memory.place;
         let word = match Record::glance(&place, met.reference(place)) {
-            Some((Kind::Element, _)) => return self.look_at_list(met, turn),
+            Some((Kind::Element, _)) if counts => return self.look_at_list(met, turn),
+            Some((Kind::Element, _)) => return Ok((0, met)),
             Some((_, Some(word))) => word,
             _ => return Ok((u64::MAX, met)),
         };
@@ -149,8 +177,8 @@ impl<'m> Locked<'m> {
         Ok((uses.idleness(turn), met))
     }
 
-    /// As `look`, of the list of an element, of which nothing is noted before the hand meets its own
-    /// key. An orphan goes at once.
+    /// As `look`, of the list of an element, of which nothing is noted before the hand meets its
+    /// own key. An orphan goes at once.
     #[cold]
     fn look_at_list(&self, met: Met<'m>, turn: u64) -> Result<(u64, Met<'m>), OpError> {
         let place = self.memory.place;
@@ -189,9 +217,9 @@ impl<'m> Locked<'m> {
                 break;
             }
             // A damaged slot is not this operation's business.
-            match self.evict(kept) {
+            match self.evict_within(STEPS_MAX, kept) {
                 Ok(evicted) if evicted > 0 => credit = credit.saturating_add(evicted),
-                _ => break,
+                _ => return place.store(Field::Credit, 0),
             }
         }
         place.store(Field::Credit, credit.saturating_sub(taken).max(1));
@@ -217,8 +245,8 @@ impl<'m> Locked<'m> {
         Ok(freed)
     }
 
-    /// Whether the shard should rather get memory from others, if they may lend any, than evict so much
-    /// of its own.
+    /// Whether the shard should rather get memory from others, if they may lend any, than evict so
+    /// much of its own.
     pub(crate) fn is_poor(&self, needed_bytes: u64) -> bool {
         let place = self.memory.place;
         let shards = u64::from(place.geometry().shards());
@@ -235,8 +263,8 @@ impl<'m> Locked<'m> {
         Ok(given + index_pages::give_now(self.memory, pages.saturating_sub(given)))
     }
 
-    /// Gives up to so many pages back to the file system, at once; those of keys that it evicts if it
-    /// has no others, and what their going leaves over of the index. How many.
+    /// Gives up to so many pages back to the file system, at once; those of keys that it evicts if
+    /// it has no others, and what their going leaves over of the index. How many.
     pub(crate) fn lend(&self, pages: u32, kept: Option<Kept>) -> Result<u32, OpError> {
         let mut given = self.lend_free(pages)?;
         if !holes::may_give_now(self.memory) {

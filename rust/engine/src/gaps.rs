@@ -9,15 +9,15 @@
 //! what was pushed since, and need not have been kept. This comes before the other records of the
 //! key are retired, so that who dies on the way leaves the next one the same to do.
 //!
-//! What a list does not keep is deleted, and the disk gets that before anybody can push: else, after
-//! another crash, an element that the list had before the first one might be found under the index of
-//! a new one that the disk did not get.
+//! What a list does not keep is deleted, and the disk gets that before anybody can push: else,
+//! after another crash, an element that the list had before the first one might be found under the
+//! index of a new one that the disk did not get.
 //!
-//! What gaps there are then, damage has made (`close`). The elements behind one move down, in order:
-//! each is given another index where it lies, by one intent that changes its slot as well. The word
-//! of the list comes last. Who goes on after a death finds the elements in the same order, some of
-//! them moved, and ends with the same. A list without any elements is deleted. All elements that no
-//! list has any more are counted as orphans.
+//! What gaps there are then, damage has made (`close`). The elements behind one move down, in
+//! order: each is given another index where it lies, by one intent that changes its slot as well.
+//! The word of the list comes last. Who goes on after a death finds the elements in the same order,
+//! some of them moved, and ends with the same. A list without any elements is deleted. All elements
+//! that no list has any more are counted as orphans.
 
 use crate::arena;
 use crate::check::Violation;
@@ -124,8 +124,9 @@ fn narrowed(list: List, (start, end): (i64, i64), elements: &[(ElementKey, u32)]
     Some(List { first: elements[first].0.index, count })
 }
 
-/// Closes the gaps in all lists of a shard whose index is being made anew, and counts the orphans, or
-/// deletes them after a crash of the machine; returns what was lost. `references` are its records.
+/// Closes the gaps in all lists of a shard whose index is being made anew, and counts the orphans,
+/// or deletes them after a crash of the machine; returns what was lost. `references` are its
+/// records.
 pub fn close(
     memory: Memory<'_>,
     references: &[u32],

@@ -34,8 +34,8 @@ pub fn free_slot<'m>(
     }
 }
 
-/// Makes slots where a search for a key with this hash found none: a first table, or two of one. Nothing
-/// may be pending.
+/// Makes slots where a search for a key with this hash found none: a first table, or two of one.
+/// Nothing may be pending.
 #[cold]
 pub fn make_slot(memory: Memory<'_>, hash: Hash, splits: &mut usize) -> Result<(), OpError> {
     if *splits == SPLITS_PER_PUT {

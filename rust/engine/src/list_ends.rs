@@ -13,7 +13,8 @@
 //! that it did not have then: before a push the record is put again where it was live then, and the
 //! old one keeps its word (`quarantine`). A pop need not do so. So after a crash of the machine, of
 //! the records that are found of a key, what was there at the sync and was not removed since is in
-//! each of their lists, and it is there without a gap; gaps are among what was pushed since (`gaps`).
+//! each of their lists, and it is there without a gap; gaps are among what was pushed since
+//! (`gaps`).
 
 use crate::age::Deadline;
 use crate::arena;
@@ -151,8 +152,8 @@ impl<'m> Locked<'m> {
         })
     }
 
-    /// Enters an element, and in the same intent, after it, what `then` adds. An orphan that has its
-    /// key is replaced. Each counts as a birth: see `range`.
+    /// Enters an element, and in the same intent, after it, what `then` adds. An orphan that has
+    /// its key is replaced. Each counts as a birth: see `range`.
     fn enter(
         &self,
         key: ElementKey,

@@ -32,10 +32,9 @@ pub enum Located<'m> {
     Found(Position<'m>, u32, Record<'m>),
     /// The key is not there; this slot is free for it.
     Free(Position<'m>),
-    /// The key is not there and its buckets are full: the table has to split.
-    Full(Entry<'m>),
-    /// The shard has no table yet.
-    NoTable,
+    /// The key is not there, and no slot is free for it: its buckets are full, or there is no
+    /// table.
+    Full,
 }
 
 impl<'m> Located<'m> {
@@ -134,7 +133,7 @@ fn search<'m>(
     is_it: impl Fn(u32, &Record<'m>) -> bool,
 ) -> Result<Located<'m>, OpError> {
     let Some(entry) = directory::find(&place, hash.directory())? else {
-        return Ok(Located::NoTable);
+        return Ok(Located::Full);
     };
     let format = place.slot_format();
     let mut free = None;
@@ -172,5 +171,5 @@ fn search<'m>(
             break;
         }
     }
-    Ok(free.map_or(Located::Full(entry), Located::Free))
+    Ok(free.map_or(Located::Full, Located::Free))
 }

@@ -313,8 +313,8 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
 }
 
 /// A free slot for a key with this hash that `locate` looks for; `None`: it has one. A put gives up
-/// after two splits, and finds its slot when it is made again, since these remain; so must this be, for
-/// as long as splits can help.
+/// after two splits, and finds its slot when it is made again, since these remain; so must this be,
+/// for as long as splits can help.
 pub fn slot_for<'m>(
     memory: Memory<'m>,
     hash: Hash,

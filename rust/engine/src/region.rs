@@ -1,15 +1,15 @@
 //! Clearing a region: making pages in a row free for a record of several, in a map that evicts.
 //!
-//! Free pages and holes lie scattered between runs that are in use. Of all rows of runs that are long
-//! enough, the one in which the least is live is cleared: records of its log runs move to where
-//! others are evicted, or are evicted themselves, as large ones in it are. So the work is bounded by
-//! the pages that are asked for.
+//! Free pages and holes lie scattered between runs that are in use. Of all rows of runs that are
+//! long enough, the one in which the least is live is cleared: records of its log runs move to
+//! where others are evicted, or are evicted themselves, as large ones in it are. So the work is
+//! bounded by the pages that are asked for.
 
 use crate::block::Block;
 use crate::eviction::Kept;
 use crate::holes;
 use crate::intent::Intent;
-use crate::place::{Field, pair, unpair};
+use crate::place::{Field, Place, pair, unpair};
 use crate::record::Record;
 use crate::run::{self, Run};
 use crate::shard::Locked;
@@ -59,11 +59,7 @@ impl Locked<'_> {
             let run = run::at(&Intent::begin(place), place, page);
             let cleared = match run {
                 Run::Log { .. } => self.empty(page, kept)?,
-                Run::Large { .. } => {
-                    let reference = place.page_unit(page);
-                    let record = Record::at(&place, reference);
-                    self.evict_block(Block { reference, units: 0, record }, kept)?
-                }
+                Run::Large { .. } => self.evict_block(large_block(place, page), kept)?,
                 _ => true,
             };
             if !cleared {
@@ -77,8 +73,8 @@ impl Locked<'_> {
     }
 
     /// The row of runs with so many pages that costs the least, of those that are near. The kept
-    /// key's own run is in none, nor are holes that may not be made real, by the maximum or since the
-    /// file system has no pages for them.
+    /// key's own run is in none, nor are large elements of its list, nor holes that may not be made
+    /// real, by the maximum or since the file system has no pages for them.
     fn cheapest(&self, pages: u32, kept: Option<Kept>) -> Option<Row> {
         let place = self.memory.place;
         let may_use_holes = holes::may_give_now(self.memory) && self.memory.afford(pages).is_ok();
@@ -103,7 +99,12 @@ impl Locked<'_> {
                 continue;
             }
             let mut next = Row::of(page, run);
-            if own == Some(page) || !may_use_holes && matches!(run, Run::Hole { .. }) {
+            let stays = match run {
+                Run::Hole { .. } => !may_use_holes,
+                Run::Large { .. } => kept.is_some_and(|kept| self.is_kept(page, kept)),
+                _ => own == Some(page),
+            };
+            if stays {
                 next.cost = NEVER;
             }
             runs.push_back(next);
@@ -126,13 +127,26 @@ impl Locked<'_> {
         best.filter(|best| best.cost < NEVER)
     }
 
-    /// The first page of the run that the kept key's record lies in.
+    /// The first page of the log run that the kept key's record lies in.
     fn page_of(&self, kept: Option<Kept>) -> Option<u32> {
         let place = self.memory.place;
         let reference = kept?.reference(place)?;
-        match Record::at(&place, reference)?.shape.is_large() {
-            true => place.unit_page(reference),
-            false => Some(run::log_of(&Intent::begin(place), place, reference).ok()?.0),
-        }
+        Some(run::log_of(&Intent::begin(place), place, reference).ok()?.0)
     }
+
+    /// Whether the large record at a page is that of the kept key, or an element of its list.
+    fn is_kept(&self, page: u32, kept: Kept) -> bool {
+        let block = large_block(self.memory.place, page);
+        if !block.record.is_some_and(Record::is_element) {
+            return kept.reference(self.memory.place) == Some(block.reference);
+        }
+        let owner = self.owner(block).unwrap_or(None);
+        owner.is_some_and(|(position, ..)| kept == Kept::at(&position))
+    }
+}
+
+/// The large record at a page.
+fn large_block(place: Place<'_>, page: u32) -> Block<'_> {
+    let reference = place.page_unit(page);
+    Block { reference, units: 0, record: Record::at(&place, reference) }
 }

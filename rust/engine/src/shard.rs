@@ -157,8 +157,8 @@ fn settle(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
     Ok(())
 }
 
-/// Says of the key in a slot that it is being used. The position may say so or not from then on: what it
-/// is good for does not ask.
+/// Says of the key in a slot that it is being used. The position's head may lack that bit from then
+/// on: `leave` clears all of the slot's byte, and `redirect` reads the head again.
 #[cold]
 #[inline(never)]
 fn used(position: Position<'_>) {
@@ -218,8 +218,8 @@ impl<'m> Locked<'m> {
         }
     }
 
-    /// In a map that evicts, says of a key that it is being used, and of the record that is going to
-    /// be its next one, if it lives on, how it was.
+    /// In a map that evicts, says of a key that it is being used, and of the record that is going
+    /// to be its next one, if it lives on, how it was.
     #[cold]
     #[inline(never)]
     fn used_again(&self, position: Position<'m>, old: Record<'m>, next: Option<u32>) {
@@ -345,7 +345,8 @@ impl<'m> Locked<'m> {
     }
 
     /// Does what a failed attempt asks for, and attempts it again, as often as this is of use.
-    /// `key` is what it is for, with its hash, and `shape` that of the largest record that it makes.
+    /// `key` is what it is for, with its hash, and `shape` that of the largest record that it
+    /// makes.
     #[cold]
     #[inline(never)]
     pub(crate) fn again<A>(

@@ -132,8 +132,8 @@ pub fn serves(block: usize, class: usize) -> bool {
 }
 
 /// Takes a block of a larger class and splits it: the front for `class`, counted live, and the
-/// rest, of at least `rest_min` units, as a dead block of its own, or a gap if no class has that size.
-/// MUST come before the intent pushes any.
+/// rest, of at least `rest_min` units, as a dead block of its own; or as a gap, if it is one unit,
+/// which no class has. MUST come before the intent pushes any.
 #[cold]
 #[inline(never)]
 pub fn pop_larger(
@@ -151,17 +151,14 @@ pub fn pop_larger(
         if let Some(Candidate { reference, page, run, top }) = top(intent, place, larger) {
             // At once, because its size changes at once: the intent may be forgotten.
             stack(place, larger)?.store(top.lowered().encode(), Release);
-            let block = reference + units;
-            let rest_class = class::of_bytes(u64::from(rest) * 8);
-            let has_class = class::units(rest_class) == rest;
-            // The rest is a block before the front changes its size: runs can always be walked.
-            match has_class {
-                true => Record::write_free(place, block, rest_class),
-                false => Record::write_gap(place, block, rest),
-            }
             count_live(intent, place, page, run, units);
-            if has_class {
+            let (block, rest_class) = (reference + units, class::of_bytes(u64::from(rest) * 8));
+            // The rest is a block before the front changes its size: runs can always be walked.
+            if class::units(rest_class) == rest {
+                Record::write_free(place, block, rest_class);
                 push(intent, place, rest_class, block);
+            } else {
+                Record::write_gap(place, block, rest);
             }
             return Some(reference);
         }
@@ -193,8 +190,9 @@ fn top(intent: &Intent<'_>, place: Place<'_>, class: usize) -> Option<Candidate>
     None
 }
 
-/// Goes on with the chunk below an empty one, if there is one; no stack has that one from then on. At
-/// once. Each chunk is left once, whatever they say: one that no stack has is none of this class.
+/// Goes on with the chunk below an empty one, if there is one; no stack has that one from then on.
+/// At once. Each chunk is left once, whatever they say: one that no stack has is none of this
+/// class.
 #[cold]
 #[inline(never)]
 fn descend(place: Place<'_>, class: usize, top: Top) -> Option<Top> {

@@ -215,8 +215,8 @@ impl<'m> Table<'m> {
         self.low_offset(bucket) + 8
     }
 
-    /// Says of the key in a slot whether it was used, which is nothing that readers compare. The caller
-    /// holds the lock, and nothing is pending.
+    /// Says of the key in a slot whether it was used, which is nothing that readers compare. The
+    /// caller holds the lock, and nothing is pending.
     pub fn store_access(self, bucket: usize, slot: usize, accessed: bool) {
         use shf_base::atomic::Ordering::Release;
         let mut head = self.head(bucket);

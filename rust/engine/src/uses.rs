@@ -5,9 +5,10 @@
 //!                                  | turn   | used |
 //! ```
 //!
-//! The turns of the shard's hand (`hand`) are the clock: in a full shard the hand passes sixteen keys
-//! for each new one, so a turn lasts as long as it takes to replace a sixteenth of the keys. When the
-//! hand meets a key that was used since its last turn, `turn` becomes the present one.
+//! The turns of the shard's hand (`hand`) are the clock: in a full shard the hand passes sixteen
+//! keys for each new one, more where sizes differ, so a turn lasts as long as it takes to replace
+//! up to a sixteenth of the keys. When the hand meets a key that was used since its last turn,
+//! `turn` becomes the present one.
 //!
 //! A key that nobody has used since it was put has three turns for that, as the small queue of
 //! S3-FIFO has it (Yang et al., SOSP 2023); then it goes before all that were used in the last 128

@@ -90,14 +90,20 @@ struct Eviction {
 }
 
 impl Eviction {
-    /// The first put of a value of a length that makes a `hit` of the counters before and after it.
-    fn of(what: &str, len: u64, hit: impl Fn(&Stats, &Stats) -> bool) -> Eviction {
+    /// The first put of a value of a length that makes a `hit` of the counters before and after it,
+    /// into a map of so many bytes that is full of values of some `lens`.
+    fn of(
+        what: &str,
+        (max_bytes, lens): (u64, &[u64]),
+        len: u64,
+        hit: impl Fn(&Stats, &Stats) -> bool,
+    ) -> Eviction {
         grace::set_rest(0);
         let file = MapFile::new(&format!("crash-{what}"));
-        let (map, mut random) = (file.create_evicting(1, 512 << 10), Random::from_env(9));
-        // Few keys, so that not too many steps are tried.
+        let (map, mut random) = (file.create_evicting(1, max_bytes), Random::from_env(9));
         while map.stats().evicted_keys < 1000 {
-            let key = key(&mut random, 600);
+            let len = lens[random.below(lens.len() as u64) as usize];
+            let key = key(&mut random, len);
             map.put(&key.to_le_bytes(), &value(key)).unwrap();
         }
         for _ in 0..1000 {
@@ -172,23 +178,35 @@ impl Scene for Eviction {
     }
 }
 
+/// Few keys, so that not too many steps are tried.
+const FEW: (u64, &[u64]) = (512 << 10, &[600]);
+
 #[test]
 fn an_eviction_survives_death_at_every_step() {
     // Goal: P2 while a put evicts one key. No other is lost.
     let one = |before: &Stats, after: &Stats| after.evicted_keys == before.evicted_keys + 1;
-    Eviction::of("evict-one", 600, one).run(20);
+    Eviction::of("evict-one", FEW, 600, one).run(20);
 }
 
 #[test]
 fn emptying_a_run_survives_death_at_every_step() {
     // Goal: P2 while the records of a run are moved to where others are evicted.
     let moves = |before: &Stats, after: &Stats| after.moved_records > before.moved_records + 3;
-    Eviction::of("evict-run", 1500, moves).run(200);
+    Eviction::of("evict-run", FEW, 1500, moves).run(200);
+}
+
+#[test]
+fn emptying_a_run_into_larger_blocks_survives_death_at_every_step() {
+    // Goal: P2 while blocks are split of which one unit is left, which is a gap. Method: all but a
+    // few records are one unit larger than the others.
+    let lens = [100, 100, 100, 100, 100, 100, 100, 92];
+    let moves = |before: &Stats, after: &Stats| after.moved_records > before.moved_records + 3;
+    Eviction::of("evict-gap", (128 << 10, &lens), 1500, moves).run(200);
 }
 
 #[test]
 fn clearing_pages_for_a_large_value_survives_death_at_every_step() {
     // Goal: P2 while keys are evicted, runs emptied and large values evicted for pages in a row.
     let moves = |before: &Stats, after: &Stats| after.moved_records > before.moved_records + 3;
-    Eviction::of("evict-region", 8_200, moves).run(200);
+    Eviction::of("evict-region", FEW, 8_200, moves).run(200);
 }
