@@ -68,6 +68,8 @@ impl Map {
     }
 
     /// Inserts the key or replaces its value. It lives for the map's default age from now on.
+    // Not in builds for tests, each of which would compile it anew; so are others below.
+    #[cfg_attr(not(debug_assertions), inline)]
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
         self.put_hashed(self.hash(key), key, value)
     }
@@ -101,6 +103,7 @@ impl Map {
 
     /// Replaces the contents of `into` with the value, reusing its memory. False: the key is not
     /// there. Unless the answer is true, `into` is empty.
+    #[cfg_attr(not(debug_assertions), inline)]
     pub fn get(&self, key: &[u8], into: &mut Vec<u8>) -> Result<bool, OpError> {
         into.clear();
         Ok(self.get_to(key, into)?.is_some())
@@ -146,6 +149,7 @@ impl Map {
     }
 
     /// Deletes the key; whether it was there.
+    #[cfg_attr(not(debug_assertions), inline)]
     pub fn delete(&self, key: &[u8]) -> Result<bool, OpError> {
         let hash = self.hash(key);
         let locked = self.lock_place(self.fetch_bucket(hash))?;
@@ -156,6 +160,7 @@ impl Map {
     /// returns the sum. A key that is there keeps its age. A value of another type is `WrongType`;
     /// a sum out of range is `Overflow` and changes nothing. A get of such a key gives its 8 bytes,
     /// little-endian.
+    #[cfg_attr(not(debug_assertions), inline)]
     pub fn add(&self, key: &[u8], delta: i64) -> Result<i64, OpError> {
         self.add_number(key, delta)
     }
