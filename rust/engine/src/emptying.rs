@@ -65,7 +65,7 @@ impl<'m> Locked<'m> {
         let is_good = good_for(place, page, block);
         let mut hand = self.eviction_hand();
         for _ in 0..STEPS {
-            if let Some(Idle { idleness, reference, .. }) =
+            if let (Some(Idle { idleness, reference, .. }), _) =
                 self.idlest(&mut hand, kept, &is_good)?
             {
                 let block = block::at(&place, reference).filter(|_| idleness >= own);

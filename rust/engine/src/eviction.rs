@@ -42,11 +42,10 @@ use shf_base::geometry::{PAGE_BYTES, UNIT_BYTES};
 
 /// What is looked at for each key that has to go.
 const STEP: Step = Step { keys: 16, buckets: 4 * BUCKETS as u32 };
-/// Steps after which a shard has nothing to evict: all keys on the way, 256, are those of a list that
-/// is kept.
-const STEPS_MAX: u32 = 16;
+/// Elements of a kept list after which a shard counts as one that has nothing to evict.
+const SPARED_MAX: u32 = 256;
 /// And in a map of one shard, to which no other can lend.
-const STEPS_ALONE_MAX: u32 = 256;
+const SPARED_ALONE_MAX: u32 = 4096;
 /// Keys that a put evicts behind itself, at most.
 const BEHIND_MAX: u32 = 4;
 /// Steps of merging tables that follow on each of these.
@@ -102,20 +101,19 @@ impl<'m> Locked<'m> {
     /// or the next ones are all of a list that is kept.
     pub(crate) fn evict(&self, kept: Option<Kept>) -> Result<u64, OpError> {
         let is_alone = self.memory.place.geometry().shards() == 1;
-        self.evict_within(if is_alone { STEPS_ALONE_MAX } else { STEPS_MAX }, kept)
+        self.evict_past(if is_alone { SPARED_ALONE_MAX } else { SPARED_MAX }, kept)
     }
 
-    /// As `evict`, in so many steps.
-    fn evict_within(&self, steps: u32, kept: Option<Kept>) -> Result<u64, OpError> {
-        let mut hand = self.eviction_hand();
-        for _ in 0..steps {
-            if let Some(Idle { met, .. }) = self.idlest(&mut hand, kept, |_| true)? {
+    /// As `evict`, past so many elements of a list that is kept.
+    fn evict_past(&self, spared_max: u32, kept: Option<Kept>) -> Result<u64, OpError> {
+        let (mut hand, mut spared) = (self.eviction_hand(), 0);
+        while hand.turns <= 1 && spared < spared_max {
+            let (idlest, kept) = self.idlest(&mut hand, kept, |_| true)?;
+            if let Some(Idle { met, .. }) = idlest {
                 hand.fetch(self.memory.place, STEP)?;
                 return self.erase_met(met, Erased::Evicted).map(memory_bytes);
             }
-            if hand.turns > 1 {
-                break;
-            }
+            spared += kept;
         }
         Ok(0)
     }
@@ -126,30 +124,31 @@ impl<'m> Locked<'m> {
     }
 
     /// Of the keys that the hand meets in one step, and whose records are `of_use`, the one that is
-    /// worth the least, but not the `kept` one.
+    /// worth the least, but not the `kept` one; and how often it has met that one.
     #[inline(always)]
     pub(crate) fn idlest(
         &self,
         hand: &mut Hand,
         kept: Option<Kept>,
         of_use: impl Fn(u32) -> bool,
-    ) -> Result<Option<Idle<'m>>, OpError> {
+    ) -> Result<(Option<Idle<'m>>, u32), OpError> {
         let place = self.memory.place;
         let (turn, turns) = (place.load(Field::Turns), hand.turns);
-        let mut idlest: Option<Idle<'m>> = None;
+        let (mut idlest, mut spared): (Option<Idle<'m>>, u32) = (None, 0);
         *hand = hand.after(place, STEP, |met| {
             let reference = met.reference(place);
             let is_of_use = of_use(reference);
             let Ok((idleness, met)) = self.look(met, turn, is_of_use) else { return };
-            let is_kept = kept.is_some_and(|kept| kept == Kept::of(&met));
-            if is_of_use && !is_kept && idlest.is_none_or(|most| idleness > most.idleness) {
+            if kept.is_some_and(|kept| kept == Kept::of(&met)) {
+                spared += 1;
+            } else if is_of_use && idlest.is_none_or(|most| idleness > most.idleness) {
                 idlest = Some(Idle { idleness, met, reference });
             }
         })?;
         // First: a damaged slot keeps nobody from those behind it.
         hand.store(place, Field::EvictionHand);
         place.store(Field::Turns, turn.wrapping_add(hand.turns - turns));
-        Ok(idlest)
+        Ok((idlest, spared))
     }
 
     /// Notes whether a key was used since the hand met it last; how idle it is. For an element, if
@@ -217,7 +216,7 @@ impl<'m> Locked<'m> {
                 break;
             }
             // A damaged slot is not this operation's business.
-            match self.evict_within(STEPS_MAX, kept) {
+            match self.evict_past(SPARED_MAX, kept) {
                 Ok(evicted) if evicted > 0 => credit = credit.saturating_add(evicted),
                 _ => return place.store(Field::Credit, 0),
             }
