@@ -2,8 +2,10 @@
 //! stays.
 #![cfg(all(feature = "crash-points", not(any(miri, loom))))]
 
+use shf_base::open::{self, Access};
 use shf_base::{clock, crash};
 use shf_engine::hash::Hash;
+use shf_engine::place::{Field, Place};
 use shf_engine::{Age, Condition, Map, OpError, OpenError, Options, Value};
 use shf_tests::map_file::MapFile;
 use shf_tests::process::{self, End, Stopping};
@@ -215,6 +217,32 @@ fn a_list_that_takes_half_of_the_map_gets_the_largest_element() {
         assert_eq!(map.unshift(b"list", b"first"), Ok(pushed + 2));
         assert_sound(&map);
     }
+}
+
+#[test]
+fn a_push_to_a_list_that_fills_its_shard_does_not_walk_over_it() {
+    // Goal: P3 for a queue in a cache. Method: a list gets more than its shard's share of a full
+    // map, so that its shard holds hardly anything else; the hand does not go round for its pushes.
+    let file = MapFile::new("evict-queue");
+    let map = file.create_evicting(4, 4 << 20);
+    for key in 0..80_000u64 {
+        map.put(&key.to_le_bytes(), &[1; 50]).unwrap();
+    }
+    let turns = || {
+        let peek = open::open(file.folder(), file.name(), Access::ReadOnly, false).unwrap();
+        let place = Place::new(&peek.storage, &peek.header, shard_of(&map, b"queue"));
+        place.load(Field::Turns)
+    };
+    for _ in 0..40_000 {
+        map.push(b"queue", &[2; 16]).unwrap();
+    }
+    let before = turns();
+    for _ in 0..2000 {
+        map.push(b"queue", &[2; 16]).unwrap();
+    }
+    let gone_round = turns() - before;
+    assert!(gone_round < 5, "{gone_round} turns");
+    assert_sound(&map);
 }
 
 #[test]

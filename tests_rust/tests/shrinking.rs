@@ -16,10 +16,6 @@ use std::process::Command;
 const KEYS: u64 = 20_000;
 const MAX_BYTES: u64 = 64 << 20;
 
-fn real_bytes(file: &MapFile) -> u64 {
-    file.real_bytes()
-}
-
 fn value(key: u64, round: u64) -> Vec<u8> {
     let len = (key * 37 + round * 11) % 200;
     // Some large ones among them, of up to 20 pages.
@@ -69,7 +65,7 @@ fn breathe(file: &MapFile, map: &Map, sync: impl Fn(&Map)) {
         let stats = map.stats();
         assert_holds(map, (0..KEYS).filter(is_kept), round);
         assert_sound(map);
-        assert_eq!(stats.committed_bytes, real_bytes(file));
+        assert_eq!(stats.committed_bytes, file.real_bytes());
         assert!(stats.committed_bytes < full_bytes / 2, "{full_bytes} {stats:?}");
     }
     // What was given back and taken again does not add up.
@@ -152,7 +148,7 @@ fn holes_that_cannot_become_real_are_left_alone() {
         assert!(refused > 100, "{refused}");
         assert_holds(&map, (0..KEYS).filter(is_kept), 0);
         assert_sound(&map);
-        assert_eq!(map.stats().committed_bytes, real_bytes(&file));
+        assert_eq!(map.stats().committed_bytes, file.real_bytes());
         drop(filler);
         fs::remove_file("/dev/shm/filler").unwrap();
         put(&map, 0..KEYS, 5);
@@ -183,7 +179,7 @@ fn a_repair_leaves_holes_what_they_are() {
     };
     let pages = word(header + Field::Limits as u64) as u32;
     for damage in 0..20 {
-        let before = real_bytes(&file);
+        let before = file.real_bytes();
         match damage {
             0 => raw.write_all_at(&u64::MAX.to_le_bytes(), header + Field::FreePages as u64),
             1 => raw.write_all_at(&0u64.to_le_bytes(), header + Field::Holes as u64),
@@ -199,8 +195,8 @@ fn a_repair_leaves_holes_what_they_are() {
         assert_eq!(map.repair().unwrap().shards, 1, "{damage}");
         assert_sound(&map);
         assert_holds(&map, (0..KEYS).filter(is_kept), 0);
-        assert_eq!(map.stats().committed_bytes, real_bytes(&file), "{damage}");
-        assert!(real_bytes(&file) <= before + (1 << 20), "{damage}");
+        assert_eq!(map.stats().committed_bytes, file.real_bytes(), "{damage}");
+        assert!(file.real_bytes() <= before + (1 << 20), "{damage}");
     }
 }
 
@@ -220,8 +216,8 @@ fn recovery_leaves_holes_what_they_are() {
     assert_eq!(recovered.recovered().unwrap().lost, []);
     assert_sound(&recovered);
     assert_holds(&recovered, (0..KEYS).filter(is_kept), 3);
-    assert_eq!(recovered.stats().committed_bytes, real_bytes(&copy));
-    assert!(real_bytes(&copy) <= real_bytes(&file) + (256 << 10));
+    assert_eq!(recovered.stats().committed_bytes, copy.real_bytes());
+    assert!(copy.real_bytes() <= file.real_bytes() + (256 << 10));
     put(&recovered, 0..KEYS, 6);
     assert_holds(&recovered, 0..KEYS, 6);
     assert_sound(&recovered);
@@ -251,6 +247,6 @@ fn a_put_that_finds_no_slot_gives_back_the_holes_that_it_took() {
         }
         fill(len);
         assert_sound(&map);
-        assert_eq!(map.stats().committed_bytes, real_bytes(&file));
+        assert_eq!(map.stats().committed_bytes, file.real_bytes());
     }
 }

@@ -6,7 +6,6 @@
 //! there are, one key goes for each that lives in the run, but for the kept one, which stays.
 
 use crate::block::{self, Block};
-use crate::class;
 use crate::compaction;
 use crate::eviction::{Idle, Kept};
 use crate::intent::Intent;
@@ -110,14 +109,14 @@ impl<'m> Locked<'m> {
 /// Tells whether a record lies in a block that the one of another block could have, and not in the
 /// run that starts at a page.
 fn good_for(place: Place<'_>, page: u32, block: Block<'_>) -> impl Fn(u32) -> bool {
-    let class = class::of_bytes(u64::from(block.units) * UNIT_BYTES);
+    let class = block.class();
     let pages = run::at(&Intent::begin(place), place, page).pages();
     let (start, units) = (place.page_unit(page), pages * PAGE_UNITS as u32);
     move |reference| {
         reference.wrapping_sub(start) >= units
-            && Record::at(&place, reference).is_some_and(|record| {
-                !record.shape.is_large()
-                    && stacks::serves(class::of_bytes(record.shape.bytes()), class)
-            })
+            && block::at(&place, reference)
+                .and_then(Block::class)
+                .zip(class)
+                .is_some_and(|(block, class)| stacks::serves(block, class))
     }
 }

@@ -108,12 +108,12 @@ impl<'m> Locked<'m> {
     fn evict_past(&self, spared_max: u32, kept: Option<Kept>) -> Result<u64, OpError> {
         let (mut hand, mut spared) = (self.eviction_hand(), 0);
         while hand.turns <= 1 && spared < spared_max {
-            let (idlest, kept) = self.idlest(&mut hand, kept, |_| true)?;
+            let (idlest, more) = self.idlest(&mut hand, kept, |_| true)?;
             if let Some(Idle { met, .. }) = idlest {
                 hand.fetch(self.memory.place, STEP)?;
                 return self.erase_met(met, Erased::Evicted).map(memory_bytes);
             }
-            spared += kept;
+            spared += more;
         }
         Ok(0)
     }
