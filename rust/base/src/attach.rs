@@ -51,8 +51,13 @@ pub fn open(
     let _uncancellable = Uncancellable::new();
     let place = Place::new(folder, name)?;
     let file = open_file(&place, access)?;
-    check_file_system(&place, &file, allow_any_file_system)?;
     let header = read_header(&place, &file)?;
+    let is_frozen = header.frozen.is_some();
+    if is_frozen && access == Access::ReadWrite {
+        return Err(OpenError::Frozen { path: place.path });
+    }
+    // What nobody writes to is safe anywhere.
+    check_file_system(&place, &file, allow_any_file_system || is_frozen)?;
     let geometry = header.geometry;
     let writable = access == Access::ReadWrite;
     let len = geometry.file_bytes();
@@ -61,6 +66,11 @@ pub fn open(
             Some(libc::ENOMEM) => OpenError::AddressSpace { needed_bytes: len },
             _ => place.error("mmap", error),
         })?;
+    if is_frozen {
+        let file = MapFile::new(file, &place.path).map_err(|error| place.error("fstat", error))?;
+        let storage = Storage::new(Arc::new(region), &geometry, Some(Arc::new(file)));
+        return Ok(Opened { storage, header, presence: None });
+    }
     let identity = file_system::identity(&file).map_err(|error| place.error("fstat", error))?;
     if header.durable && !identity.tells_boots() {
         let expected = "one in /proc, for a durable map";
@@ -151,6 +161,12 @@ fn read_header(place: &Place, file: &File) -> Result<FileHeader, OpenError> {
     file.read_exact_at(&mut bytes, 0).map_err(|error| place.read_error("pread", error))?;
     FileHeader::decode(&bytes, file_bytes)
         .map_err(|wrong| incompatible(place, wrong.field, &wrong.expected, &wrong.found))
+}
+
+/// Whether there is a frozen map.
+pub(crate) fn is_frozen(place: &Place) -> bool {
+    let header = open_file(place, Access::ReadOnly).and_then(|file| read_header(place, &file));
+    header.is_ok_and(|header| header.frozen.is_some())
 }
 
 fn incompatible(place: &Place, field: &'static str, expected: &str, found: &str) -> OpenError {

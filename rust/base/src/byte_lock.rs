@@ -27,6 +27,16 @@ impl ByteRange {
     /// The bytes of all process slots.
     pub(crate) const ALL_SLOTS: ByteRange = ByteRange { start: SLOTS_OFFSET, len: SLOTS as i64 };
 
+    /// The bytes of all process slots but one.
+    pub(crate) fn slots_beside(slot: u32) -> impl Iterator<Item = ByteRange> {
+        let own = ByteRange::slot(slot);
+        let before = ByteRange { len: own.start - SLOTS_OFFSET, ..Self::ALL_SLOTS };
+        let start = own.start + 1;
+        let behind = ByteRange { start, len: SLOTS_OFFSET + i64::from(SLOTS) - start };
+        // A length of 0 would reach to the end of the file.
+        [before, behind].into_iter().filter(|range| range.len > 0)
+    }
+
     /// The byte that is locked while a process that may have to reset all locks attaches.
     pub(crate) const ATTACH: ByteRange = ByteRange { start: SLOTS_OFFSET + SLOTS as i64, len: 1 };
 

@@ -20,8 +20,9 @@ use crate::place::Place;
 use crate::region::Region;
 use crate::slot::Presence;
 use crate::storage::Storage;
+use rustix::fs::unlinkat;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatFs};
-use rustix::fs::{Gid, access, fchmod, fchown, ftruncate, linkat, openat, statat, unlinkat};
+use rustix::fs::{Gid, access, fchmod, fchown, ftruncate, linkat, openat, renameat, statat};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fs::File;
@@ -78,6 +79,16 @@ pub struct CreateOptions {
 /// Creates the map `name` in `folder`, which must exist, and opens it for writing.
 /// `AlreadyExists` when somebody else was faster.
 pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Opened, OpenError> {
+    create_with(folder, name, options, Ok)
+}
+
+/// As `create`; `fill` gets the map before it has its name.
+pub fn create_with<M>(
+    folder: &Path,
+    name: &str,
+    options: &CreateOptions,
+    fill: impl FnOnce(Opened) -> Result<M, OpenError>,
+) -> Result<M, OpenError> {
     let _uncancellable = Uncancellable::new();
     options.check()?;
     let place = Place::new(folder, name)?;
@@ -108,7 +119,8 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
         file_system::identity(&draft.file).map_err(|error| place.error("fstat", error))?;
     let durable = options.is_durable(&file_system, &identity)?;
     let (created_ns, evicting) = (now_ns(), options.evict);
-    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
+    let frozen = None;
+    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, frozen };
     header.store(&region);
     default_age::store(&region, options.age_ms);
     identity.store(&region);
@@ -124,12 +136,13 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
         // Who finds the name after a crash of the machine shall find a map.
         storage.flush(0, geometry.front_bytes()).map_err(|error| place.op_error(error))?;
     }
-    draft.link(&place).map_err(|errno| place.error("link", errno))?;
+    let map = fill(Opened { storage, header, presence: Some(presence) })?;
+    draft.link().map_err(|errno| place.error("link", errno))?;
     if durable {
         place.flush_folder()?;
     }
     file.moved(&place.path);
-    Ok(Opened { storage, header, presence: Some(presence) })
+    Ok(map)
 }
 
 impl CreateOptions {
@@ -286,14 +299,14 @@ fn now_ns() -> u64 {
 
 /// A file that is being made. Where the file system has none without a name, or `/proc` is
 /// missing, through which one gets its name, it has a random one, removed again at the end.
-struct Draft<'p> {
+pub(crate) struct Draft<'p> {
     place: &'p Place,
     file: File,
     temporary: Option<String>,
 }
 
 impl<'p> Draft<'p> {
-    fn new(place: &'p Place) -> Result<Draft<'p>, Errno> {
+    pub fn new(place: &'p Place) -> Result<Draft<'p>, Errno> {
         // The owner can open it again whatever the umask says.
         let mode = Mode::RUSR | Mode::WUSR;
         let (file, temporary) = match open_unnamed(place, mode) {
@@ -316,9 +329,35 @@ impl<'p> Draft<'p> {
         MapFile::new(self.file.try_clone()?, &self.place.path.with_file_name(name))
     }
 
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Gives the finished file its name, unless that is taken.
-    fn link(&self, place: &Place) -> Result<(), Errno> {
-        let (folder, name) = (&place.folder, &place.file_name);
+    pub fn link(&self) -> Result<(), Errno> {
+        self.link_as(&self.place.file_name)
+    }
+
+    /// Gives it the name that another file has, which loses it at the same moment.
+    pub fn replace(&mut self) -> Result<(), Errno> {
+        let folder = &self.place.folder;
+        let temporary = match &self.temporary {
+            Some(temporary) => temporary.clone(),
+            None => {
+                let temporary =
+                    with_temporary_name(|name| self.link_as(name).map(|()| name.into()));
+                self.temporary.insert(temporary?).clone()
+            }
+        };
+        crash::step();
+        renameat(folder, &temporary, folder, &self.place.file_name)?;
+        self.temporary = None;
+        Ok(())
+    }
+
+    fn link_as(&self, name: &str) -> Result<(), Errno> {
+        let folder = &self.place.folder;
         crash::step();
         match &self.temporary {
             Some(temporary) => linkat(folder, temporary, folder, name, AtFlags::empty()),
@@ -350,12 +389,18 @@ fn open_unnamed(place: &Place, mode: Mode) -> Result<OwnedFd, Errno> {
 
 fn open_named(place: &Place, mode: Mode) -> Result<(OwnedFd, String), Errno> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
-    for _ in 0..TEMPORARY_NAMES {
-        let name = format!(".shf-{:016x}.tmp", random()?);
+    with_temporary_name(|name| {
         crash::step();
-        match openat(&place.folder, &name, flags, mode) {
+        openat(&place.folder, name, flags, mode).map(|file| (file, name.into()))
+    })
+}
+
+/// Has `make` use a name that nobody has yet.
+fn with_temporary_name<T>(make: impl Fn(&str) -> Result<T, Errno>) -> Result<T, Errno> {
+    for _ in 0..TEMPORARY_NAMES {
+        match make(&format!(".shf-{:016x}.tmp", random()?)) {
             Err(Errno::EXIST) => continue,
-            file => return Ok((file?, name)),
+            made => return made,
         }
     }
     Err(Errno::EXIST)

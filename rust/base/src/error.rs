@@ -149,6 +149,21 @@ pub enum OpenError {
         /// The map's file.
         path: PathBuf,
     },
+    /// The map is frozen, and nobody can write to it any more: open it for reading.
+    Frozen {
+        /// The map's file.
+        path: PathBuf,
+    },
+    /// The map is not frozen, which is needed here.
+    NotFrozen {
+        /// The map's file.
+        path: PathBuf,
+    },
+    /// Others have the map open, who would not see what becomes of it.
+    InUse {
+        /// The map's file.
+        path: PathBuf,
+    },
     /// Something that opening has to do in the map failed, such as recovering it.
     Failed {
         /// The map's file.
@@ -285,6 +300,9 @@ impl OpenError {
             OpenError::AddressSpace { .. } => Status::OutOfMemory,
             OpenError::TooManyProcesses { .. } => Status::TooManyProcesses,
             OpenError::NeedsRecovery { .. } => Status::NeedsRecovery,
+            OpenError::Frozen { .. } => Status::ReadOnly,
+            OpenError::NotFrozen { .. } => Status::Incompatible,
+            OpenError::InUse { .. } => Status::Busy,
             OpenError::Failed { error, .. } => error.status(),
             OpenError::System { .. } => Status::System,
         }
@@ -365,6 +383,17 @@ impl fmt::Display for OpenError {
                  for writing once, which recovers it",
                 path.display()
             ),
+            OpenError::Frozen { path } => write!(
+                f,
+                "{}: the map is frozen: expected to be opened for reading, found for writing",
+                path.display()
+            ),
+            OpenError::NotFrozen { path } => {
+                write!(f, "{}: expected a frozen map, found one that can change", path.display())
+            }
+            OpenError::InUse { path } => {
+                write!(f, "{}: expected no other handle that may write, found some", path.display())
+            }
             OpenError::Failed { path, error } => write!(f, "{}: {error}", path.display()),
             OpenError::System { path, call, errno } => {
                 write!(f, "{}: {call}: {}", path.display(), system_text(*errno))

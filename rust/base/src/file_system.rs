@@ -1,7 +1,7 @@
 //! Which file systems maps are safe on, how much room they have, and which file a file is.
 
 use crate::format::Identity;
-use rustix::fs::{StatFs, fstat};
+use rustix::fs::{Stat, StatFs, fstat};
 use std::fs::read_to_string;
 use std::io;
 use std::os::fd::AsFd;
@@ -53,8 +53,12 @@ pub(crate) struct FileId {
 impl FileId {
     /// Calls nothing but `fstat`.
     pub fn of(file: impl AsFd) -> io::Result<FileId> {
-        let found = fstat(file)?;
-        Ok(FileId { device: found.st_dev, inode: found.st_ino })
+        Ok(FileId::of_stat(&fstat(file)?))
+    }
+
+    /// The file with such a status.
+    pub fn of_stat(found: &Stat) -> FileId {
+        FileId { device: found.st_dev, inode: found.st_ino }
     }
 }
 

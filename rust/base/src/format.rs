@@ -8,11 +8,15 @@
 //! 16  version                     72  creation time, ns  ...
 //! 24  layout fingerprint          80  shards             1024 boot id, low half   (mutable)
 //! 32  feature bits                88  slots              1032 boot id, high half  (mutable)
-//! 40  file_bytes                  96  (reserved, zero)   1040 device              (mutable)
-//! 48  window_bytes                104 (reserved, zero)   1048 inode               (mutable)
+//! 40  file_bytes                  96  shard bits of UIDs 1040 device              (mutable)
+//! 48  window_bytes                104 checksum           1048 inode               (mutable)
 //!                                                        1088 epochs and their lock (mutable)
 //!                                                        1152 default age        (mutable)
+//!                                                        1216 change log and its lock (mutable)
 //! ```
+//!
+//! Only frozen maps have the two words at 96 and 104, and they have no slots. The checksum is that of
+//! all bytes behind the header page.
 
 use crate::atomic::Ordering::Relaxed;
 use crate::geometry::{self, Geometry};
@@ -23,7 +27,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
 /// Reads as something else on a machine of the other byte order.
 pub const BYTE_ORDER_MARK: u64 = 0x0102_0304_0506_0708;
 /// The version of the format that this library writes and reads.
-pub const VERSION: u64 = 10;
+pub const VERSION: u64 = 11;
 /// Words that the checksum covers.
 const CHECKED_WORDS: usize = 15;
 /// Bytes of the immutable part, checksum included.
@@ -34,6 +38,8 @@ pub const IDENTITY_OFFSET: u64 = 1024;
 pub const EPOCHS_OFFSET: u64 = 1088;
 /// Offset of the word of `default_age`.
 pub const AGE_OFFSET: u64 = 1152;
+/// Offset of the words of `change_log`.
+pub const CHANGE_LOG_OFFSET: u64 = 1216;
 /// Offset of the word whose two upper bits close a shard, from the start of a shard header.
 pub const ROOT_OFFSET: u64 = 0;
 /// The shard's index is being made anew, and means nothing to anybody else.
@@ -44,18 +50,23 @@ pub const ROOT_CRASHED: u64 = 1 << 62;
 const FEATURE_DURABLE: u64 = 1;
 /// Feature bit: a full map evicts keys.
 const FEATURE_EVICTING: u64 = 2;
+/// Feature bit: nobody writes to the map any more.
+const FEATURE_FROZEN: u64 = 8;
 /// Offset of the lock's futex word, from the start of a shard header. A line that readers never
 /// load.
 pub const LOCK_OFFSET: u64 = 33 * 64;
-/// Offset of the word beside it that says: an owner died or panicked, look before you trust.
+/// Offset of the word beside it that says what to do under the lock, apart from what one came for:
+/// bit 0, an owner died or panicked, look before you trust; bit 1, tell the change log.
 pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
 /// What the layout fingerprint is computed from: the numbers that two builds must agree on;
 /// MUST change with any of them, written here or not.
-const LAYOUT: &str = "shf layout 10: page 4096, unit 8, slots 1024x64, \
+const LAYOUT: &str = "shf layout 11: page 4096, unit 8, slots 1024x64, \
     shard header 4608 every 4928, 68 KiB between windows, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
     durability from 3840, index from 3904, epochs at 1088, age at 1152, \
+    change log at 1216, of 32768 hashes behind the slots, followed by bit 1 of suspect, \
+    frozen: no slots, log, descriptors, chunks and gaps, shard bits of uids at 96, \
     stacks 127x4 from 4096 and chunks at 3808, len 3 bits, \
     pages of records in eights: descriptors 8x8, 2 chunks of 32 from 10 x shard on mod 64, \
     chunk plus one 25 + class 7, then 7 references, at most 1024 chunks, \
@@ -86,6 +97,8 @@ pub struct FileHeader {
     pub durable: bool,
     /// Whether a full map evicts keys, so that there is room for others.
     pub evicting: bool,
+    /// The checksum of a frozen map; `None`: the map is not frozen.
+    pub frozen: Option<u64>,
 }
 
 /// A header field that does not say what it must.
@@ -107,15 +120,23 @@ impl FileHeader {
         words[1] = BYTE_ORDER_MARK;
         words[2] = VERSION;
         words[3] = fingerprint();
-        words[4] = if self.durable { FEATURE_DURABLE } else { 0 }
-            | if self.evicting { FEATURE_EVICTING } else { 0 };
+        let feature = |set, bit| if set { bit } else { 0 };
+        words[4] = feature(self.durable, FEATURE_DURABLE)
+            | feature(self.evicting, FEATURE_EVICTING)
+            | feature(self.frozen.is_some(), FEATURE_FROZEN);
         words[5] = self.geometry.file_bytes();
         words[6] = self.geometry.window_bytes();
         words[7] = self.max_bytes;
         words[8] = self.secret;
         words[9] = self.created_ns;
         words[10] = self.geometry.shards().into();
-        words[11] = geometry::SLOTS.into();
+        match self.frozen {
+            None => words[11] = geometry::SLOTS.into(),
+            Some(checksum) => {
+                words[12] = self.geometry.uid_shard_bits().into();
+                words[13] = checksum;
+            }
+        }
         words[CHECKED_WORDS] = checksum(&words[..CHECKED_WORDS]);
         let mut bytes = [0; HEADER_BYTES];
         for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
@@ -135,10 +156,19 @@ impl FileHeader {
         expect("version", VERSION, words[2])?;
         expect_hex("layout fingerprint", fingerprint(), words[3])?;
         expect_hex("header checksum", checksum(&words[..CHECKED_WORDS]), words[CHECKED_WORDS])?;
-        expect_hex("feature bits", words[4] & (FEATURE_DURABLE | FEATURE_EVICTING), words[4])?;
-        expect("process slots", geometry::SLOTS.into(), words[11])?;
-        let shards = u32::try_from(words[10]).unwrap_or(0);
-        let geometry = Geometry::new(shards, words[6]).map_err(|bad| Mismatch {
+        const FEATURES: u64 = FEATURE_DURABLE | FEATURE_EVICTING | FEATURE_FROZEN;
+        let is_frozen = words[4] & FEATURE_FROZEN != 0;
+        // Of what changes a frozen map, there is nothing.
+        let features = if is_frozen { FEATURE_FROZEN } else { words[4] & FEATURES };
+        expect_hex("feature bits", features, words[4])?;
+        expect("process slots", if is_frozen { 0 } else { geometry::SLOTS.into() }, words[11])?;
+        let half = |word: u64| u32::try_from(word).unwrap_or(u32::MAX);
+        let (shards, uid_shard_bits) = (half(words[10]), half(words[12]));
+        let geometry = match is_frozen {
+            false => Geometry::new(shards, words[6]),
+            true => Geometry::frozen(shards, words[6], uid_shard_bits),
+        };
+        let geometry = geometry.map_err(|bad| Mismatch {
             field: bad.field,
             expected: bad.expected.into(),
             found: bad.found.to_string(),
@@ -152,6 +182,7 @@ impl FileHeader {
             created_ns: words[9],
             durable: words[4] & FEATURE_DURABLE != 0,
             evicting: words[4] & FEATURE_EVICTING != 0,
+            frozen: is_frozen.then_some(words[13]),
         })
     }
 
@@ -237,8 +268,9 @@ mod tests {
         // changed, and the checksum that fits.
         let geometry = Geometry::new(4, 1 << 20).unwrap();
         let (max_bytes, secret, created_ns) = (1 << 20, 1, 2);
-        let (durable, evicting) = (false, false);
-        let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
+        let (durable, evicting, frozen) = (false, false, None);
+        let header =
+            FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, frozen };
         let file_bytes = geometry.file_bytes();
         let forged = |word: usize, value: u64| {
             let mut words = [0; CHECKED_WORDS + 1];
@@ -255,7 +287,9 @@ mod tests {
             (field, found)
         };
         assert_eq!(forged(8, 77).unwrap().secret, 77);
-        assert_eq!(wrong(4, 4), ("feature bits", "0x0000000000000004".into()));
+        assert_eq!(wrong(4, 16), ("feature bits", "0x0000000000000010".into()));
+        assert_eq!(wrong(4, 8 | 1), ("feature bits", "0x0000000000000009".into()));
+        assert_eq!(wrong(4, 8), ("process slots", "1024".into()));
         assert_eq!(wrong(5, 4096), ("file_bytes in the header", "4096".into()));
         for window_bytes in [0, 4096, (1 << 20) + 1, 16 << 30, u64::MAX] {
             assert_eq!(wrong(6, window_bytes), ("window_bytes", window_bytes.to_string()));
@@ -263,6 +297,10 @@ mod tests {
         for shards in [0, 3, 8192] {
             assert_eq!(wrong(10, shards), ("shards", shards.to_string()));
         }
+        let geometry = Geometry::frozen(2, 5 * geometry::PAGE_BYTES, 7).unwrap();
+        let frozen = FileHeader { geometry, frozen: Some(9), ..header };
+        let file_bytes = geometry.file_bytes();
+        assert_eq!(FileHeader::decode(&frozen.encode(), file_bytes), Ok(frozen));
         // What does not fit into 32 bits must not come out as another number that fits.
         assert_eq!(wrong(10, (1 << 32) + 4).0, "shards");
         assert_eq!(wrong(11, 512), ("process slots", "512".into()));

@@ -1,8 +1,8 @@
 //! Where every area of a map's file lies: configuration in, offsets out. Pure, checked arithmetic.
 //!
 //! ```text
-//! 0        4 KiB         68 KiB     68 KiB + ledger              align 64 KiB
-//! | header | slot records | ledger | shard header 0 | ... | S-1 | window 0 | gap | window 1 | ...
+//! 0        4 KiB          68 KiB       324 KiB                          align 64 KiB
+//! | header | slot records | change log | ledger | shard header 0, ... | window 0 | gap | window 1 | ...
 //!
 //! window:
 //! 0                        pages_offset                                       window_bytes
@@ -17,6 +17,9 @@
 //! committed limit. Inside a window a record is named by a 30-bit reference in units of 8 bytes,
 //! so a window holds at most 8 GiB; the two remaining bits of an index slot say how far from its
 //! home bucket the key lies, and what the window does not need of the 30 bits caches hash bits.
+//!
+//! A frozen map, which nobody writes to, has neither slot records nor change log, no descriptors and
+//! chunks, no gaps, and windows of any number of pages.
 
 /// Bytes of a page, the unit in which memory is made real.
 pub const PAGE_BYTES: u64 = 4096;
@@ -57,15 +60,23 @@ pub const EVICTING_FRACTION: u64 = 8;
 pub const APPARENT_BYTES_DEFAULT: u64 = 128 << 30;
 
 const SLOT_RECORDS_OFFSET: u64 = PAGE_BYTES;
-const LEDGER_OFFSET: u64 = SLOT_RECORDS_OFFSET + SLOTS as u64 * SLOT_RECORD_BYTES;
+/// Bytes of the ring of changes (`change_log`).
+pub const CHANGE_LOG_BYTES: u64 = 256 << 10;
+const CHANGE_LOG_OFFSET: u64 = SLOT_RECORDS_OFFSET + SLOTS as u64 * SLOT_RECORD_BYTES;
+const LEDGER_OFFSET: u64 = CHANGE_LOG_OFFSET + CHANGE_LOG_BYTES;
+/// The ledger of a frozen map.
+const FROZEN_LEDGER_OFFSET: u64 = PAGE_BYTES;
 const WINDOW_ALIGN: u64 = 64 << 10;
 
 /// The two numbers that fix the place of everything, checked, and what follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     shards: u32,
-    shard_bits: u32,
-    window_shift: u32,
+    uid_shard_bits: u32,
+    reference_bits: u32,
+    window_bytes: u64,
+    window_gap: u64,
+    ledger: u64,
     shard_headers: u64,
     windows: u64,
     pages_offset: u64,
@@ -104,19 +115,40 @@ impl Geometry {
             });
         }
         let pages = window_bytes / PAGE_BYTES;
-        let shard_headers = LEDGER_OFFSET + (u64::from(shards) * 8).next_multiple_of(PAGE_BYTES);
-        let front_bytes = shard_headers + u64::from(shards) * SHARD_HEADER_STRIDE;
         let pages_offset = pages.div_ceil(DESCRIPTORS.into()) * PAGE_BYTES;
-        Ok(Geometry {
-            shards,
-            shard_bits: shards.ilog2(),
-            window_shift: window_bytes.ilog2(),
-            shard_headers,
-            windows: front_bytes.next_multiple_of(WINDOW_ALIGN),
-            pages_offset,
-            pages: ((window_bytes - pages_offset) / PAGE_BYTES) as u32,
-            reference_mask: (window_bytes / UNIT_BYTES - 1) as u32,
-        })
+        let layout =
+            Layout { ledger: LEDGER_OFFSET, align: WINDOW_ALIGN, gap: WINDOW_GAP, pages_offset };
+        Ok(layout.of(shards, window_bytes, shards.ilog2()))
+    }
+
+    /// The geometry of a frozen map: as of another one, but for windows of any number of pages up to
+    /// 8 GiB, and UIDs that have `uid_shard_bits` of the shard, those of the map that it was.
+    pub fn frozen(
+        shards: u32,
+        window_bytes: u64,
+        uid_shard_bits: u32,
+    ) -> Result<Geometry, BadGeometry> {
+        Geometry::new(shards, WINDOW_BYTES_MIN)?;
+        let bits = shards.ilog2()..=SHARDS_MAX.ilog2();
+        if !bits.contains(&uid_shard_bits) {
+            return Err(BadGeometry {
+                field: "bits of the shard in UIDs",
+                expected: "as many as the shards need, up to 12",
+                found: uid_shard_bits.into(),
+            });
+        }
+        if !window_bytes.is_multiple_of(PAGE_BYTES)
+            || !(PAGE_BYTES..=WINDOW_BYTES_MAX).contains(&window_bytes)
+        {
+            return Err(BadGeometry {
+                field: "window_bytes",
+                expected: "pages of 4096 bytes, from one up to 8 GiB",
+                found: window_bytes,
+            });
+        }
+        let layout =
+            Layout { ledger: FROZEN_LEDGER_OFFSET, align: PAGE_BYTES, gap: 0, pages_offset: 0 };
+        Ok(layout.of(shards, window_bytes, uid_shard_bits))
     }
 
     /// The geometry for at most `max_bytes` of real memory: windows of `apparent_bytes` together,
@@ -155,22 +187,28 @@ impl Geometry {
         self.shards
     }
 
-    /// Bits that the number of a shard needs: 0 to 12.
+    /// Bits that UIDs have of the shard, 0 to 12: as many as its number needs, in a frozen map those
+    /// of the map that it was.
     #[inline(always)]
-    pub fn shard_bits(&self) -> u32 {
-        self.shard_bits
+    pub fn uid_shard_bits(&self) -> u32 {
+        self.uid_shard_bits
     }
 
-    /// Bytes of one window, a power of two.
+    /// As many shards as UIDs tell apart: those of the map, or of that which a frozen one was.
+    pub fn uid_shards(&self) -> u32 {
+        1 << self.uid_shard_bits
+    }
+
+    /// Bytes of one window: a power of two, unless the map is frozen.
     #[inline(always)]
     pub fn window_bytes(&self) -> u64 {
-        1 << self.window_shift
+        self.window_bytes
     }
 
-    /// Bits that a reference in 8-byte units needs: 15 to 30.
+    /// Bits that a reference in 8-byte units needs: up to 30, 15 at least unless the map is frozen.
     #[inline(always)]
     pub fn reference_bits(&self) -> u32 {
-        self.window_shift - UNIT_BYTES.ilog2()
+        self.reference_bits
     }
 
     /// The largest reference: `reference_bits` bits, all of them set.
@@ -189,7 +227,12 @@ impl Geometry {
     #[inline(always)]
     pub fn ledger(&self, shard: u32) -> u64 {
         debug_assert!(shard < self.shards);
-        LEDGER_OFFSET + u64::from(shard) * 8
+        self.ledger + u64::from(shard) * 8
+    }
+
+    /// Offset of the ring of changes, of `CHANGE_LOG_BYTES`, in a map that is not frozen.
+    pub fn change_log(&self) -> u64 {
+        CHANGE_LOG_OFFSET
     }
 
     /// Offset of a shard's header.
@@ -205,9 +248,9 @@ impl Geometry {
             .next_multiple_of(PAGE_BYTES)
     }
 
-    /// Bytes of the front without the slot records, which become real when they are used.
+    /// Bytes of the front without slot records and change log, which become real when they are used.
     pub fn front_real_bytes(&self) -> u64 {
-        self.front_bytes() - u64::from(SLOTS) * SLOT_RECORD_BYTES
+        PAGE_BYTES + self.front_bytes() - self.ledger
     }
 
     /// Offset of a shard's window.
@@ -220,7 +263,7 @@ impl Geometry {
     /// From one window to the next.
     #[inline(always)]
     pub fn window_stride(&self) -> u64 {
-        self.window_bytes() + WINDOW_GAP
+        self.window_bytes + self.window_gap
     }
 
     /// Apparent length of the file.
@@ -264,16 +307,71 @@ impl Geometry {
     }
 }
 
+/// What two kinds of map differ in.
+struct Layout {
+    ledger: u64,
+    /// Of the first window.
+    align: u64,
+    /// Between two windows.
+    gap: u64,
+    /// In a window.
+    pages_offset: u64,
+}
+
+impl Layout {
+    fn of(self, shards: u32, window_bytes: u64, uid_shard_bits: u32) -> Geometry {
+        let shard_headers = self.ledger + (u64::from(shards) * 8).next_multiple_of(PAGE_BYTES);
+        let front_bytes = shard_headers + u64::from(shards) * SHARD_HEADER_STRIDE;
+        let units = (window_bytes / UNIT_BYTES).next_power_of_two();
+        Geometry {
+            shards,
+            uid_shard_bits,
+            reference_bits: units.ilog2(),
+            window_bytes,
+            window_gap: self.gap,
+            ledger: self.ledger,
+            shard_headers,
+            windows: front_bytes.next_multiple_of(self.align),
+            pages_offset: self.pages_offset,
+            pages: ((window_bytes - self.pages_offset) / PAGE_BYTES) as u32,
+            reference_mask: (units - 1) as u32,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frozen_map_has_no_more_than_its_pages() {
+        for (shards, window) in [(1, PAGE_BYTES), (1, 3 * PAGE_BYTES), (4, WINDOW_BYTES_MAX)] {
+            let g = Geometry::frozen(shards, window, 5).unwrap();
+            assert!(PAGE_BYTES <= g.ledger(0) && g.ledger(shards - 1) + 8 <= g.shard_header(0));
+            assert_eq!((g.front_real_bytes(), g.front_bytes()), (g.window(0), g.window(0)));
+            assert_eq!(g.file_bytes(), g.front_bytes() + u64::from(shards) * window);
+            assert_eq!((g.pages() * PAGE_BYTES, g.pages_offset()), (window, 0));
+            assert!(1 << g.reference_bits() >= window / UNIT_BYTES && g.reference_bits() <= 30);
+        }
+        for (shards, window, bits, field) in [
+            (3, PAGE_BYTES, 5, "shards"),
+            (4, PAGE_BYTES, 1, "bits of the shard in UIDs"),
+            (4, PAGE_BYTES, 13, "bits of the shard in UIDs"),
+            (4, 0, 5, "window_bytes"),
+            (4, PAGE_BYTES + 8, 5, "window_bytes"),
+            (4, WINDOW_BYTES_MAX + PAGE_BYTES, 5, "window_bytes"),
+        ] {
+            assert_eq!(Geometry::frozen(shards, window, bits).unwrap_err().field, field);
+        }
+    }
 
     #[test]
     fn areas_follow_each_other_without_overlap() {
         for shards in [1, 2, 256, 4096] {
             for window in [WINDOW_BYTES_MIN, 1 << 30, WINDOW_BYTES_MAX] {
                 let g = Geometry::new(shards, window).unwrap();
-                assert!(g.slot_record(SLOTS - 1) + SLOT_RECORD_BYTES <= g.ledger(0));
+                assert!(g.slot_record(SLOTS - 1) + SLOT_RECORD_BYTES <= g.change_log());
+                assert!(g.change_log() + CHANGE_LOG_BYTES <= g.ledger(0));
                 assert!(g.ledger(shards - 1) + 8 <= g.shard_header(0));
                 assert!(g.shard_header(shards - 1) + SHARD_HEADER_BYTES <= g.front_bytes());
                 assert!(g.front_bytes() <= g.window(0));

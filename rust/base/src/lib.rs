@@ -30,9 +30,11 @@ pub mod clock;
 pub mod default_age;
 pub mod shards;
 pub mod storage;
+pub mod change_log;
 mod place;
 mod attach;
 mod create;
+pub mod frozen;
 pub mod open;
 #[cfg(all(test, not(any(loom, miri))))]
 mod testing;

@@ -10,7 +10,7 @@
 #![allow(unsafe_code)]
 
 use crate::atomic::Half;
-use crate::atomic::Ordering::{AcqRel, Relaxed};
+use crate::atomic::Ordering::{self, AcqRel, Relaxed};
 #[cfg(not(any(loom, miri)))]
 use crate::crash;
 use crate::geometry::SLOTS;
@@ -20,6 +20,11 @@ use std::time::Duration;
 pub(crate) const FREE: u32 = 0;
 /// Somebody may sleep on the word.
 pub(crate) const WAITERS: u32 = 1 << 31;
+
+/// Note beside the word: an owner died or panicked.
+pub(crate) const SUSPECT: u32 = 1;
+/// Note beside the word: somebody follows what changes (`change_log`).
+pub(crate) const FOLLOWED: u32 = 2;
 
 const _: () = assert!(SLOTS < 1 << 16, "a slot plus one fits into 16 bits");
 
@@ -35,13 +40,18 @@ pub(crate) fn owner(word: u32) -> Option<u32> {
     (slot < SLOTS).then_some(slot)
 }
 
+/// Adds a note. Only for who holds the lock, or knows its owner to be dead and does so alone.
+pub(crate) fn note(notes: Half<'_>, note: u32, order: Ordering) {
+    notes.store(notes.load(Relaxed) | note, order);
+}
+
 /// Frees a lock whose owner is known to be dead, marks what it protects as suspect, and wakes the
 /// waiters. Only for who holds the byte of `slot` without having locked anything as that slot yet.
 pub(crate) fn free_if_owned_by(slot: u32, lock: Half<'_>, suspect: Half<'_>) {
     let mut word = lock.load(Relaxed);
     while owner(word) == Some(slot) {
         // Before the word is freed: the next owner must see it, even if this process dies here.
-        suspect.store(1, Relaxed);
+        note(suspect, SUSPECT, Relaxed);
         // Release pairs with the acquire of the next owner, which then sees `suspect`.
         match lock.compare_exchange(word, FREE, AcqRel, Relaxed) {
             Ok(_) => return wake(lock, i32::MAX as u32),

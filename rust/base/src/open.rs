@@ -3,7 +3,7 @@
 pub use crate::attach::{Access, Opened, open};
 use crate::cancellation::Uncancellable;
 use crate::crash;
-pub use crate::create::{CreateOptions, create};
+pub use crate::create::{CreateOptions, create, create_with};
 use crate::error::OpenError;
 use crate::format::FileHeader;
 #[cfg(feature = "fuzzing")]
@@ -81,7 +81,8 @@ fn heap_of(
     let geometry = Geometry::new(shards, window_bytes).expect("a valid geometry");
     let region = Region::heap(geometry.file_bytes()).expect("enough memory");
     let (secret, created_ns) = (HEAP_SECRET, 0);
-    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
+    let frozen = None;
+    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, frozen };
     header.store(&region);
     let storage = Storage::new(Arc::new(region), &geometry, None);
     Opened { storage, header, presence: Some(Presence::single()) }

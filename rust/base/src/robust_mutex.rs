@@ -20,7 +20,7 @@ use crate::atomic::Half;
 use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::atomic::spin_hint;
 use crate::error::OpError;
-use crate::lock_word::{self, FREE, WAITERS};
+use crate::lock_word::{self, FOLLOWED, FREE, SUSPECT, WAITERS, note};
 use crate::slot::Presence;
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,8 @@ const TRIES: u32 = if cfg!(any(loom, miri)) { 1 } else { 40 };
 /// Longest pause between two tries, in spin hints of some 10 ns each on current processors.
 const SPINS_MAX: u32 = 64;
 
-/// The lock of a shard: a word that names the owner, and one that says an owner died or panicked.
+/// The lock of a shard: a word that names the owner, and one of notes for who locks: an owner died
+/// or panicked; somebody follows what changes.
 #[derive(Clone, Copy)]
 pub struct RobustMutex<'r> {
     lock: Half<'r>,
@@ -142,7 +143,7 @@ impl<'r> RobustMutex<'r> {
         if self.lock.load(Relaxed) != word {
             return false;
         }
-        self.suspect.store(1, Relaxed);
+        note(self.suspect, SUSPECT, Relaxed);
         // Release: who sees the new owner in the word sees the suspicion. Acquire pairs with the
         // unlocker before the dead owner; what the dead one stored came to memory with its death.
         self.lock.compare_exchange(word, mine, AcqRel, Relaxed).is_ok()
@@ -155,22 +156,42 @@ impl<'r> Guard<'r> {
         Guard { mutex, panicking: std::thread::panicking() }
     }
 
+    /// Whether there is nothing to know, under this lock.
+    #[inline(always)]
+    pub fn has_no_notes(&self) -> bool {
+        self.mutex.suspect.load(Relaxed) == 0
+    }
+
     /// Whether an owner died or panicked since the last `clear_suspect`.
     #[inline(always)]
     pub fn suspect(&self) -> bool {
-        self.mutex.suspect.load(Relaxed) != 0
+        self.mutex.suspect.load(Relaxed) & SUSPECT != 0
     }
 
     /// Says that what the lock protects is about to be not whole.
     pub fn set_suspect(&self) {
         // Release: nothing of it comes before.
-        self.mutex.suspect.store(1, Release);
+        note(self.mutex.suspect, SUSPECT, Release);
     }
 
     /// Says that what the lock protects is whole again.
     pub fn clear_suspect(&self) {
         // Release: the repair comes first.
-        self.mutex.suspect.store(0, Release);
+        let notes = self.mutex.suspect.load(Relaxed);
+        self.mutex.suspect.store(notes & !SUSPECT, Release);
+    }
+
+    /// Whether somebody follows what changes under the lock (`change_log`).
+    #[inline(always)]
+    pub fn followed(&self) -> bool {
+        self.mutex.suspect.load(Relaxed) & FOLLOWED != 0
+    }
+
+    /// Says whether somebody does.
+    pub fn set_followed(&self, followed: bool) {
+        let notes = self.mutex.suspect.load(Relaxed) & !FOLLOWED;
+        let note = if followed { FOLLOWED } else { 0 };
+        self.mutex.suspect.store(notes | note, Relaxed);
     }
 }
 
@@ -178,7 +199,7 @@ impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if std::thread::panicking() && !self.panicking {
-            self.mutex.suspect.store(1, Relaxed);
+            note(self.mutex.suspect, SUSPECT, Relaxed);
         }
         // Release pairs with the acquire of the next owner.
         let word = self.mutex.lock.swap(FREE, Release);

@@ -25,6 +25,7 @@
 use crate::atomic::Half;
 use crate::byte_lock::ByteRange;
 use crate::cancellation::Uncancellable;
+use crate::change_log::ChangeLog;
 use crate::epochs::Epochs;
 use crate::error::{OpError, OpenError};
 use crate::fork::{self, OwnDescriptor};
@@ -79,6 +80,9 @@ pub struct DeadOwner<'p> {
     state: &'p State,
     slot: u32,
 }
+
+/// Proof that nobody else has a slot. Only for the process that asked for it.
+pub struct Alone<'p>(Option<(&'p OwnDescriptor, u32)>);
 
 /// Why no slot could be taken.
 enum TakeError {
@@ -144,6 +148,21 @@ impl Presence {
         }
         state.probing.store(false, Release);
         None
+    }
+
+    /// Keeps others from taking a slot for as long as the answer lives; `None`: somebody has one
+    /// besides this one.
+    pub fn alone(&self) -> Result<Option<Alone<'_>>, OpError> {
+        let slot = self.slot()?;
+        let Some(own) = &self.current().descriptor else { return Ok(Some(Alone(None))) };
+        let call = "fcntl(F_OFD_SETLK)";
+        let failed = |error: io::Error| OpError::System {
+            call,
+            errno: error.raw_os_error().unwrap_or(libc::EIO),
+        };
+        // This one's own byte is no obstacle.
+        let locked = ByteRange::ALL_SLOTS.try_lock(own).map_err(failed)?;
+        Ok(locked.then_some(Alone(Some((own, slot)))))
     }
 
     #[inline(always)]
@@ -224,6 +243,16 @@ impl Drop for State {
     }
 }
 
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        if let Some((own, slot)) = self.0.filter(|(own, _)| own.usable()) {
+            for beside in ByteRange::slots_beside(slot) {
+                beside.unlock(own);
+            }
+        }
+    }
+}
+
 impl Drop for DeadOwner<'_> {
     fn drop(&mut self) {
         if let Some(own) = self.state.descriptor.as_ref().filter(|own| own.usable()) {
@@ -256,7 +285,7 @@ impl Attachment {
             return Ok(());
         }
         self.for_each_lock(|lock, suspect| {
-            suspect.store(1, Relaxed);
+            suspect.store(lock_word::SUSPECT, Relaxed);
             lock.store(lock_word::FREE, Relaxed);
         });
         if self.header.durable {
@@ -286,8 +315,10 @@ impl Attachment {
     }
 
     fn for_each_lock(&self, mut visit: impl FnMut(Half<'_>, Half<'_>)) {
-        let (lock, suspect) = Epochs::new(&self.region).lock_words();
-        visit(lock, suspect);
+        let log = ChangeLog::new(&self.region, &self.header.geometry);
+        for (lock, suspect) in [Epochs::new(&self.region).lock_words(), log.lock_words()] {
+            visit(lock, suspect);
+        }
         for shard in 0..self.header.geometry.shards() {
             let header = self.header.geometry.shard_header(shard);
             let lock = self.region.half(header + LOCK_OFFSET);

@@ -9,16 +9,17 @@ use crate::atomic::Ordering::Relaxed;
 use crate::atomic::Page;
 use crate::crash;
 use crate::error::OpError;
-use crate::file_system;
+use crate::file_system::{self, FileId};
 use crate::geometry::{Geometry, PAGE_BYTES};
 use crate::limits;
 use crate::map_file::MapFile;
 use crate::region::Region;
 use crate::shards::{Shards, Window};
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, fstatfs, seek};
+use rustix::fs::{FallocateFlags, SeekFrom, Stat, fallocate, fstat, fstatfs, seek};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MsyncFlags, madvise, msync};
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Bytes that one `fallocate` asks for; a signal makes tmpfs drop the work of the whole call.
@@ -97,16 +98,15 @@ impl Storage {
 
     /// Whether the pages, which are real now, are mapped as well.
     fn make_real(&self, offset: u64, len: u64) -> Result<bool, OpError> {
-        let Some(file) = &self.file else { return Ok(true) };
+        if self.file.is_none() {
+            return Ok(true);
+        }
         debug_assert!(offset.is_multiple_of(PAGE_BYTES) && len.is_multiple_of(PAGE_BYTES));
         let end = offset.saturating_add(len);
         if end > self.region.len() {
             return Err(no_space(len));
         }
-        let file = file.descriptor().map_err(|error| {
-            let errno = error.raw_os_error().unwrap_or(libc::EIO);
-            OpError::System { call: "opening the map's file again", errno }
-        })?;
+        let file = self.file()?;
         self.check_length(file)?;
         // Within the file's length the kernel does not check this limit. Whoever set it meant it,
         // but for growth.
@@ -146,6 +146,28 @@ impl Storage {
             at += chunk;
         }
         Ok(mapped)
+    }
+
+    /// A descriptor of the file, for use at once.
+    pub(crate) fn file(&self) -> Result<BorrowedFd<'_>, OpError> {
+        let lost = |errno| OpError::System { call: "opening the map's file again", errno };
+        let file = self.file.as_ref().ok_or_else(|| lost(libc::EBADF))?;
+        file.descriptor().map_err(|error| lost(error.raw_os_error().unwrap_or(libc::EIO)))
+    }
+
+    /// Whether this is the file.
+    pub(crate) fn is_file(&self, id: FileId) -> bool {
+        self.file().is_ok_and(|file| FileId::of(file).is_ok_and(|own| own == id))
+    }
+
+    /// What the file system says of the file.
+    pub(crate) fn file_status(&self) -> Option<Stat> {
+        self.file().ok().and_then(|file| fstat(file).ok())
+    }
+
+    /// Where the file lies, as far as is known.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|file| file.path())
     }
 
     /// Whether there is a file: on the heap nothing can be given back.

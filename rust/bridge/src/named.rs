@@ -19,7 +19,7 @@ impl Map {
 
     pub fn short_of_uid(&self, uid: u64) -> Outcome {
         guard(|| {
-            let shards = self.engine()?.geometry().shards();
+            let shards = self.engine()?.geometry().uid_shards();
             Ok(Outcome::done(true, Uid::from_bits(uid).short(shards).into()))
         })
     }

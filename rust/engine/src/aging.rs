@@ -15,7 +15,7 @@ use crate::orphans;
 use crate::place::{Field, Place};
 use crate::record::Record;
 use crate::shape::Shape;
-use crate::shard::Placed;
+use crate::shard::{Locked, Placed};
 use crate::sink::{self, Sink};
 use crate::take::DeadlineOf;
 use crate::typed::Value;
@@ -180,8 +180,21 @@ impl Map {
         let found = locked.find(hash, key)?;
         locked.note_use(&found);
         let Some(record) = locked.living(&found) else { return Ok(None) };
-        let (answer, deadline) = (first(&record)?, locked.deadline(age_ms));
+        let answer = first(&record)?;
+        self.set_deadline(&locked, (hash, key), record, locked.deadline(age_ms))?;
+        Ok(Some(answer))
+    }
+
+    /// Gives a key, whose record this is, a deadline or none.
+    fn set_deadline<'m>(
+        &'m self,
+        locked: &Locked<'m>,
+        (hash, key): (Hash, &[u8]),
+        record: Record<'m>,
+        deadline: Option<Deadline>,
+    ) -> Result<(), OpError> {
         if record.shape.timed {
+            locked.announce(|| hash);
             record.set_deadline(deadline.unwrap_or(Deadline::NEVER));
         } else if deadline.is_some() {
             let value = record.stored_value(0)?;
@@ -191,6 +204,16 @@ impl Map {
                 _ => drop(locked.put(item)?),
             }
         }
-        Ok(Some(answer))
+        Ok(())
+    }
+
+    /// Has a key, if it is there, expire at a moment, or never.
+    pub(crate) fn expire_at(&self, key: &[u8], deadline: Option<Deadline>) -> Result<(), OpError> {
+        let hash = self.hash(key);
+        let locked = self.lock_place(self.fetch_bucket(hash))?;
+        match locked.living(&locked.find(hash, key)?) {
+            Some(record) => self.set_deadline(&locked, (hash, key), record, deadline),
+            None => Ok(()),
+        }
     }
 }

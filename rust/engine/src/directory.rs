@@ -122,6 +122,11 @@ fn moved_on(root: u64) -> u64 {
     root.wrapping_add(MOVE) & MOVES
 }
 
+/// The root of a directory that nobody moves tables of.
+pub fn at_rest(depth: u32, births_came_around: bool) -> u64 {
+    u64::from(depth) | if births_came_around { CAME_AROUND } else { 0 }
+}
+
 /// Whether two lives of keys may have the same UID but for the hash.
 #[inline(always)]
 pub fn births_came_around(place: &Place<'_>) -> bool {
@@ -133,7 +138,7 @@ pub fn births_came_around(place: &Place<'_>) -> bool {
 /// around.
 #[inline(always)]
 pub fn count_birth(intent: &mut Intent<'_>, place: Place<'_>, turn: Stamp, stamp: Stamp) {
-    let births = uid::births(place.geometry().shard_bits());
+    let births = uid::births(place.geometry().uid_shard_bits());
     if (turn.generation() + 1) & (births - 1) == 0 {
         intent.set_field(Field::Root, intent.field(Field::Root) | CAME_AROUND);
     }
@@ -141,6 +146,16 @@ pub fn count_birth(intent: &mut Intent<'_>, place: Place<'_>, turn: Stamp, stamp
         let passed = stamp.births_since(turn);
         intent.change_field(Field::Keys, |keys| keys.wrapping_add(u64::from(passed) << 32));
     }
+}
+
+/// Where an entry lies: the entry of the first level for its page, and its place in that page.
+pub fn level(index: u32) -> (u32, usize) {
+    (index / ENTRIES, (index % ENTRIES) as usize)
+}
+
+/// The entry of a table in an index page.
+pub fn word(table_page: u32, table_depth: u32) -> u32 {
+    (table_page + 1) | table_depth << PAGE_BITS
 }
 
 /// The table for some directory bits; `None` while the shard has no table.
@@ -268,7 +283,7 @@ pub fn enter<'m>(
         }
     };
     let offset = place.index_page(page) + u64::from(index % ENTRIES) * 4;
-    intent.set_half(offset, (table_page + 1) | (table_depth << PAGE_BITS));
+    intent.set_half(offset, word(table_page, table_depth));
     Ok(())
 }
 

@@ -110,36 +110,57 @@ impl<'m> Record<'m> {
 /// Writes a record: all its words, then what is left of its bytes. `seal`: where the words of its
 /// seal lie, and the checksum; `above`: what lies above its deadline.
 fn write_long(bytes: Bytes<'_>, seal: Option<(Words, u64)>, above: Above, item: &Item<'_>) {
-    const WORDS: u64 = 1 + (SEAL_BYTES + DEADLINE_BYTES + LENGTHS_BYTES + HASH_BYTES) / 8;
-    let Item { hash, shape, deadline, key, value } = *item;
-    let (mut words, mut len) = ([0u64; WORDS as usize], 1);
-    let [header, key_len, value_len] = shape.header();
-    words[0] = header;
-    if let Some((at, checksum)) = seal {
-        (words[at.state], words[at.checksum]) = (State::Written.encode(0), checksum);
-        len += 2;
+    let header = item.shape.header()[0];
+    let front = Front::new(header, item, seal, above);
+    let rest = if item.shape.kind.is_in_place() { &[] } else { item.value };
+    bytes.store_parts([front.bytes(), item.key, rest]);
+}
+
+/// What lies before the key of a record.
+pub(crate) struct Front {
+    bytes: [u8; FRONT_WORDS * 8],
+    len: usize,
+}
+
+const FRONT_WORDS: usize =
+    1 + ((SEAL_BYTES + DEADLINE_BYTES + LENGTHS_BYTES + HASH_BYTES) / 8) as usize;
+
+impl Front {
+    /// Of a record with such a header word and the lengths of an item's shape.
+    pub fn new(header: u64, item: &Item<'_>, seal: Option<(Words, u64)>, above: Above) -> Front {
+        let Item { hash, shape, deadline, value, .. } = *item;
+        let (mut words, mut len) = ([0u64; FRONT_WORDS], 1);
+        let [_, key_len, value_len] = shape.header();
+        words[0] = header;
+        if let Some((at, checksum)) = seal {
+            (words[at.state], words[at.checksum]) = (State::Written.encode(0), checksum);
+            len += 2;
+        }
+        let number = if shape.kind.is_in_place() { value.try_into().ok() } else { None };
+        if let Some(number) = number {
+            words[seal.map_or(1, |(at, _)| at.number)] = u64::from_le_bytes(number);
+            len += 1;
+        }
+        if shape.timed {
+            words[len] = deadline.word(above);
+            len += 1;
+        }
+        if shape.is_large() {
+            (words[len], words[len + 1]) = (key_len, value_len);
+            len += 2;
+        }
+        if shape.has_hash() {
+            words[len] = hash.0;
+            len += 1;
+        }
+        let mut front = Front { bytes: [0; FRONT_WORDS * 8], len: len * 8 };
+        for (to, word) in front.bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_ne_bytes());
+        }
+        front
     }
-    let number = if shape.kind.is_in_place() { value.try_into().ok() } else { None };
-    if let Some(number) = number {
-        words[seal.map_or(1, |(at, _)| at.number)] = u64::from_le_bytes(number);
-        len += 1;
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
-    if shape.timed {
-        words[len] = deadline.word(above);
-        len += 1;
-    }
-    if shape.is_large() {
-        (words[len], words[len + 1]) = (key_len, value_len);
-        len += 2;
-    }
-    if shape.has_hash() {
-        words[len] = hash.0;
-        len += 1;
-    }
-    let mut front = [0; WORDS as usize * 8];
-    for (to, word) in front.chunks_exact_mut(8).zip(words) {
-        to.copy_from_slice(&word.to_ne_bytes());
-    }
-    let rest = if number.is_some() { &[] } else { value };
-    bytes.store_parts([&front[..len * 8], key, rest]);
 }

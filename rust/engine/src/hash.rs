@@ -18,7 +18,7 @@ const BUCKET_BITS: u32 = 6;
 const SHARD_SHIFT: u32 = 52;
 
 /// The hash of a key under a map's secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hash(pub u64);
 
 impl Hash {

@@ -83,11 +83,18 @@ pub mod range;
 mod scan;
 mod sync;
 mod typed;
+mod frozen_records;
+mod frozen_index;
+mod frozen_shard;
+mod follow;
+mod freeze;
+mod restore;
 
 pub use age::Age;
 pub use check::{SlotNumber, Violation};
 pub use condition::Condition;
 pub use conditional::Change;
+pub use freeze::Snapshot;
 pub use kind::Kind;
 pub use many::PutManyError;
 pub use map::{Map, Repaired};

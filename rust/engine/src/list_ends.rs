@@ -92,6 +92,7 @@ impl<'m> Locked<'m> {
         };
         let uid = self.place().uid(key.hash, record.stamp);
         let element = ElementKey { list: uid.bits(), index };
+        self.announce(|| key.hash);
         let entered = self.enter(element, value, shape, |intent| {
             record.set_list(intent, self.memory.place, longer);
         });
@@ -187,6 +188,7 @@ impl<'m> Locked<'m> {
         }
         directory::count_birth(&mut intent, place, born, born);
         then(&mut intent);
+        self.announce(|| hash);
         intent.commit()?;
         Ok(Attempt::Done(()))
     }
@@ -221,6 +223,8 @@ impl<'m> Locked<'m> {
             // The list is gone: what else goes wrong is left to the hand.
             let _ = self.erase_orphan(element);
         } else {
+            self.announce(|| hash);
+            self.announce(|| element_hash);
             let mut intent = Intent::begin(place);
             record.set_list(&mut intent, place, shorter);
             link::leave(&mut intent, position, false);

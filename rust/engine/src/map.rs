@@ -19,6 +19,7 @@ use crate::take::{Nothing, Noticing, Take, ToSink, ToSlice, WithKind};
 use crate::walk;
 use shf_base::error::OpError;
 use shf_base::format::FileHeader;
+use shf_base::frozen;
 use shf_base::geometry::{Geometry, PAGE_BYTES};
 use shf_base::slot::Presence;
 use shf_base::storage::Storage;
@@ -262,7 +263,16 @@ impl Map {
     /// Checks every invariant of every shard and names those that do not hold. Others may use the
     /// map meanwhile; writers wait while the shard of their key is checked. Needs private memory in
     /// proportion to the keys of one shard.
+    ///
+    /// Of a frozen map, the file is read, and held against its checksum. This works for handles that
+    /// may only read.
     pub fn verify(&self) -> Result<Vec<Violation>, OpError> {
+        if let Some(expected) = self.facts.frozen {
+            let found = frozen::checksum_now(&self.storage)?;
+            let what = format!("checksum of the file: expected {expected:#x}, found {found:#x}");
+            let wrong = || Violation::new(0, PAGE_BYTES, what);
+            return Ok((found != expected).then(wrong).into_iter().collect());
+        }
         let mut violations = Vec::new();
         for place in self.places() {
             match self.lock(place.shard()) {
@@ -431,7 +441,7 @@ impl Map {
     }
 
     #[inline(always)]
-    fn memory<'m>(&'m self, place: Place<'m>) -> Memory<'m> {
+    pub(crate) fn memory<'m>(&'m self, place: Place<'m>) -> Memory<'m> {
         Memory { place, storage: &self.storage, max_bytes: self.facts.max_bytes }
     }
 

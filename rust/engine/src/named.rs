@@ -92,7 +92,7 @@ impl Map {
     /// also where the shard's index is too large for so few bits to lead to the key. Short bits know
     /// no lives, and of N keys in a map one in 2^32 / N has those of a given other one.
     pub fn uid_of_short(&self, short: u32) -> Result<Option<Uid>, OpError> {
-        let (hash, bits) = Uid::hash_of_short(short, self.facts.geometry.shards());
+        let (hash, bits) = Uid::hash_of_short(short, self.facts.geometry.uid_shards());
         let place = self.place(hash.shard_bits());
         let (mut looks_left, mut locked) = (read::ATTEMPTS, None);
         loop {

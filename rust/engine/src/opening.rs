@@ -74,7 +74,7 @@ impl Map {
         open::remove(folder, name)
     }
 
-    fn new(opened: Opened, options: &Options) -> Map {
+    pub(crate) fn new(opened: Opened, options: &Options) -> Map {
         Map {
             storage: opened.storage,
             facts: opened.header,
@@ -103,7 +103,7 @@ impl Map {
 }
 
 /// The part of the options that the file needs, checked.
-fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
+pub(crate) fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
     Ok(CreateOptions {
         shards: options.shard_count()?,
         max_bytes: options.max_bytes,

@@ -26,6 +26,7 @@ use crate::stamp::Stamp;
 use crate::uid::{self, Uid};
 use shf_base::atomic::Ordering::{Acquire, Release};
 use shf_base::atomic::{Bytes, Half, Page, PagesFromEnd, Word};
+use shf_base::change_log::ChangeLog;
 use shf_base::epochs::Epochs;
 use shf_base::error::OpError;
 use shf_base::format::{FileHeader, LOCK_OFFSET, ROOT_OFFSET, SUSPECT_OFFSET};
@@ -194,6 +195,11 @@ pub fn pair(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
+/// Where an entry of the directory's first level lies in the shard header, in bytes.
+pub(crate) fn level_in_header(entry: u32) -> usize {
+    (LEVEL_OFFSET + u64::from(entry) * 4) as usize
+}
+
 /// The two numbers of `pair`.
 #[inline(always)]
 pub fn unpair(word: u64) -> (u32, u32) {
@@ -258,6 +264,11 @@ impl<'m> Place<'m> {
         Epochs::new(self.region)
     }
 
+    /// The change log of the map.
+    pub fn change_log(self) -> ChangeLog<'m> {
+        ChangeLog::new(self.region, &self.facts.geometry)
+    }
+
     /// How the slots of this map are packed.
     #[inline(always)]
     pub fn slot_format(&self) -> SlotFormat {
@@ -314,13 +325,13 @@ impl<'m> Place<'m> {
     /// The UID of a key's hash and its record's stamp.
     #[inline(always)]
     pub fn uid(self, hash: Hash, stamp: Stamp) -> Uid {
-        Uid::new(hash, stamp, self.geometry().shard_bits())
+        Uid::new(hash, stamp, self.geometry().uid_shard_bits())
     }
 
     /// Whether UIDs have the same of both stamps.
     #[inline(always)]
     pub fn have_one_generation(self, stamp: Stamp, other: Stamp) -> bool {
-        let shard_bits = self.geometry().shard_bits();
+        let shard_bits = self.geometry().uid_shard_bits();
         uid::generation(stamp, shard_bits) == uid::generation(other, shard_bits)
     }
 

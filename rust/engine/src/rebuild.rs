@@ -65,6 +65,9 @@ pub fn shard(memory: Memory<'_>, guard: &Guard<'_>) -> Result<Vec<Violation>, Op
         false => salvage::search(place)?,
     };
     guard.set_suspect();
+    if guard.followed() {
+        place.change_log().lose();
+    }
     salvage.disown();
     describe(memory, &salvage)?;
     if place.is_durable() {

@@ -190,7 +190,7 @@ impl Map {
         Ok(())
     }
 
-    fn names(
+    pub(crate) fn names(
         &self,
         place: Place<'_>,
         cursor: u32,

@@ -67,8 +67,12 @@ impl Shape {
         }
         let shape = Shape { key_len, value_len, kind, sealed: facts.durable, timed };
         // The last page is the least that the index takes.
-        let limit_bytes = ((facts.geometry.pages() - 2) * PAGE_BYTES).min(facts.max_bytes);
+        let pages = facts.geometry.pages().saturating_sub(2);
+        let limit_bytes = (pages * PAGE_BYTES).min(facts.max_bytes);
         if shape.bytes() > limit_bytes {
+            if facts.frozen.is_some() {
+                return Err(OpError::ReadOnly);
+            }
             return Err(OpError::TooLarge { needed_bytes, limit_bytes, option: "max_bytes" });
         }
         if kind.is_in_place() && shape.is_large() {

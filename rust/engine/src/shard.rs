@@ -77,7 +77,7 @@ pub(crate) enum Erased {
 pub struct Locked<'m> {
     pub(crate) memory: Memory<'m>,
     now: Now,
-    _guard: Guard<'m>,
+    guard: Guard<'m>,
 }
 
 /// Takes the lock of a shard, and repairs it when its last owner left work behind. `Busy` when a
@@ -145,11 +145,20 @@ fn mutex(place: Place<'_>) -> RobustMutex<'_> {
 #[inline(always)]
 fn settled<'m>(memory: Memory<'m>, guard: Guard<'m>) -> Result<Locked<'m>, OpError> {
     settle(memory, &guard)?;
-    Ok(Locked { memory, now: Now::default(), _guard: guard })
+    Ok(Locked { memory, now: Now::default(), guard })
 }
 
 #[inline(always)]
 fn settle(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
+    if !guard.has_no_notes() || memory.place.load(Field::Pending) != 0 {
+        return settle_noted(memory, guard);
+    }
+    Ok(())
+}
+
+#[cold]
+#[inline(never)]
+fn settle_noted(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
     if guard.suspect() || memory.place.load(Field::Pending) != 0 {
         repair::repair(memory, guard)?;
         check::after_repair(memory.place);
@@ -177,6 +186,25 @@ impl<'m> Locked<'m> {
     /// Has the shard enter an epoch of the map.
     pub fn enter_epoch(&self, epoch: u64) -> Result<(), OpError> {
         quarantine::enter_epoch(self.memory.place, epoch)
+    }
+
+    /// Tells who follows the shard, if somebody does, that a key is about to change.
+    #[inline(always)]
+    pub(crate) fn announce(&self, hash: impl FnOnce() -> Hash) {
+        if self.guard.followed() {
+            self.enter_change(hash());
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_change(&self, hash: Hash) {
+        self.memory.place.change_log().enter(hash.0);
+    }
+
+    /// The lock, for who follows the shard.
+    pub(crate) fn guard(&self) -> &Guard<'m> {
+        &self.guard
     }
 
     /// Looks for a key.
@@ -239,6 +267,7 @@ impl<'m> Locked<'m> {
     #[inline(always)]
     pub fn add<N: Number>(&self, record: Record<'m>, delta: N::Delta) -> Result<N, OpError> {
         record.shape.kind.expect(N::KIND)?;
+        self.announce(|| record.hash(self.memory.place.secret()));
         let mut sum = N::ZERO;
         record.change_number(|number| {
             sum = N::of_bits(number).plus(delta)?;
@@ -289,6 +318,16 @@ impl<'m> Locked<'m> {
         let (position, word, record) = self.position(met.table, met.bucket, met.slot)?;
         self.erase(position, word, record, why)?;
         Ok(record.shape)
+    }
+
+    /// The record of a slot that holds a key.
+    pub(crate) fn record_in(
+        &self,
+        table: Table<'m>,
+        bucket: usize,
+        slot: usize,
+    ) -> Result<Record<'m>, OpError> {
+        self.position(table, bucket, slot).map(|(_, _, record)| record)
     }
 
     /// What lies in a slot that holds a key.
@@ -427,6 +466,7 @@ impl<'m> Locked<'m> {
             }
             _ => return Ok(Attempt::NoSlot(hash)),
         };
+        self.announce(|| hash);
         intent.commit()?;
         Ok(Attempt::Done(Placed { replaced, uid: place.uid(hash, stamp) }))
     }
@@ -440,6 +480,7 @@ impl<'m> Locked<'m> {
         why: Erased,
     ) -> Result<(), OpError> {
         let place = self.memory.place;
+        self.announce(|| old.hash(place.secret()));
         let mut intent = Intent::begin(place);
         link::leave(&mut intent, position, old.shape.timed);
         if self.has_expired(&old) {

@@ -30,7 +30,7 @@ pub fn find(
         Ok(Some(entry)) if entry.depth <= bits => entry.table,
         other => return if unchanged() { other.map(|_| Some(None)) } else { Ok(None) },
     };
-    let (shards, secret) = (place.geometry().shards(), place.secret());
+    let (shards, secret) = (place.geometry().uid_shards(), place.secret());
     let mut heads = [Head { low: 0, high: 0 }; REACH];
     let (mut found, mut distance) = (None, 0);
     loop {

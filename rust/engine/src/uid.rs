@@ -98,7 +98,7 @@ impl Uid {
     /// As `names`, where births have not come around.
     #[inline(always)]
     pub(crate) fn names_quickly(self, record: &Record<'_>, place: &Place<'_>) -> bool {
-        let shard_bits = place.geometry().shard_bits();
+        let shard_bits = place.geometry().uid_shard_bits();
         generation(record.stamp, shard_bits) == self.0 >> SHARD_SHIFT >> shard_bits
             && !record.is_element()
     }

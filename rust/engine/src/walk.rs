@@ -229,32 +229,56 @@ fn name(
     found.ok_or_else(|| place.corrupt(table.slot_offset(number, slot), "slot without a record"))
 }
 
+/// The buckets of a shard, one after the other. A key that is there from beginning to end is met;
+/// where tables move meanwhile, the one at the cursor is begun anew, so it may be met again.
+pub struct Buckets<'m> {
+    place: Place<'m>,
+    cursor: u32,
+    bucket: usize,
+    /// The root under which the table at the cursor was begun.
+    begun: Option<u64>,
+    bound: Bound<'m>,
+}
+
+impl<'m> Buckets<'m> {
+    /// From the first one on.
+    pub fn new(place: Place<'m>) -> Buckets<'m> {
+        Buckets { place, cursor: 0, bucket: 0, begun: None, bound: Bound::new(place) }
+    }
+
+    /// The next one; `None`: that was the last. The caller holds the lock, and may have let it go
+    /// since the last call.
+    pub fn next(&mut self) -> Result<Option<(Table<'m>, usize)>, OpError> {
+        while self.cursor < END {
+            let found = directory::find(&self.place, reversed(self.cursor))?;
+            let Some(entry) = found else { return Ok(None) };
+            let root = directory::root(&self.place);
+            if self.begun != Some(root) {
+                self.bound.visit()?;
+                (self.bucket, self.begun) = (0, Some(root));
+            }
+            if self.bucket < BUCKETS {
+                self.bucket += 1;
+                return Ok(Some((entry.table, self.bucket - 1)));
+            }
+            self.cursor = View { entry, root }.end(self.cursor);
+            self.begun = None;
+        }
+        Ok(None)
+    }
+}
+
 /// Has `work` done on all buckets of a shard, each under a lock of its own, and returns the sum of
 /// what it returns. A key that is there from beginning to end is met unless `work` deletes it.
-/// Whatever moves tables meanwhile, such deletes among it, has the table at the cursor begun anew.
 pub fn buckets<'m>(
     place: Place<'m>,
     lock: &dyn Fn() -> Result<Locked<'m>, OpError>,
     work: impl Fn(&Locked<'m>, Table<'m>, usize) -> Result<u64, OpError>,
 ) -> Result<u64, OpError> {
-    let (mut cursor, mut done, mut bound) = (0, 0, Bound::new(place));
-    while cursor < END {
-        let (mut bucket, mut known) = (0, None);
-        loop {
-            let locked = lock()?;
-            let Some(entry) = directory::find(&place, reversed(cursor))? else { return Ok(done) };
-            let root = directory::root(&place);
-            if known != Some(root) {
-                bound.visit()?;
-                (bucket, known) = (0, Some(root));
-            }
-            if bucket == BUCKETS {
-                cursor = View { entry, root }.end(cursor);
-                break;
-            }
-            done += work(&locked, entry.table, bucket)?;
-            bucket += 1;
-        }
+    let (mut buckets, mut done) = (Buckets::new(place), 0);
+    loop {
+        let locked = lock()?;
+        let Some((table, bucket)) = buckets.next()? else { return Ok(done) };
+        done += work(&locked, table, bucket)?;
     }
-    Ok(done)
 }

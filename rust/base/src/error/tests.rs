@@ -57,6 +57,9 @@ fn every_error_of_opening_has_its_stable_code_and_tells_its_facts() {
         ),
         (OpenError::AddressSpace { needed_bytes: 4_567_890 }, 16, &["4567890 bytes"]),
         (OpenError::TooManyProcesses { slots: 1024 }, 17, &["1024"]),
+        (OpenError::Frozen { path: path() }, 13, &["/folder/map.shf", "frozen", "writing"]),
+        (OpenError::NotFrozen { path: path() }, 9, &["/folder/map.shf", "frozen", "change"]),
+        (OpenError::InUse { path: path() }, 11, &["/folder/map.shf", "no other handle"]),
         (
             OpenError::System { path: path(), call: "fstat", errno: libc::EIO },
             19,
