@@ -107,6 +107,15 @@ Map::~Map() = default;
 struct Map::Opening {
   static Result<Map> By(Opener open, std::string_view folder, std::string_view name,
                         const Options& options) {
+    return With(folder, name, options, [&](bridge::Map& handle, const bridge::Options& converted) {
+      return (handle.*open)(View(folder), View(name), converted);
+    });
+  }
+
+  // Of what open(handle, options) attaches to a handle.
+  template <typename Open>
+  static Result<Map> With(std::string_view folder, std::string_view name, const Options& options,
+                          Open open) {
     if (Impossible(folder)) return ImpossibleError("folder", folder);
     if (Impossible(name)) return ImpossibleError("name", name);
     rust::Box<bridge::Map> handle = bridge::detached_map();
@@ -115,7 +124,7 @@ struct Map::Opening {
                                     options.group,         options.allow_any_file_system,
                                     Sign(options.durable), Arguments::Of(options.default_age),
                                     options.evict,         options.patience.count()};
-    const bridge::Outcome outcome = ((*handle).*open)(View(folder), View(name), converted);
+    const bridge::Outcome outcome = open(*handle, converted);
     if (!IsOk(outcome)) return ErrorOf(outcome);
     Map map;
     map.handle_.reset(handle.into_raw());
@@ -141,6 +150,17 @@ Result<Map> Map::OpenReadOnly(std::string_view folder, std::string_view name,
   return Opening::By(&bridge::Map::open_read_only, folder, name, options);
 }
 
+Result<Map> Map::Restore(std::string_view from_folder, std::string_view from_name,
+                         std::string_view folder, std::string_view name, const Options& options) {
+  if (Impossible(from_folder)) return ImpossibleError("folder", from_folder);
+  if (Impossible(from_name)) return ImpossibleError("name", from_name);
+  return Opening::With(folder, name, options,
+                       [&](bridge::Map& handle, const bridge::Options& converted) {
+                         return handle.restore(View(from_folder), View(from_name), View(folder),
+                                               View(name), converted);
+                       });
+}
+
 Result<void> Map::Remove(std::string_view folder, std::string_view name) {
   if (Impossible(folder)) return ImpossibleError("folder", folder);
   if (Impossible(name)) return ImpossibleError("name", name);
@@ -150,6 +170,8 @@ Result<void> Map::Remove(std::string_view folder, std::string_view name) {
 bool Map::attached() const noexcept { return handle_ != nullptr; }
 
 bool Map::read_only() const noexcept { return handle_ && handle_->is_read_only().flag; }
+
+bool Map::frozen() const noexcept { return handle_ && handle_->is_frozen().flag; }
 
 void Map::Detach() noexcept { handle_.reset(); }
 
@@ -348,6 +370,20 @@ Result<Repaired> Map::Recovered() const {
   uint32_t shards = 0;
   const bridge::Outcome outcome = handle_->recovered(shards, lost);
   return Answer(outcome, Repaired{shards, outcome.value, Violations(lost)});
+}
+
+Result<Frozen> Map::Snapshot(std::string_view folder, std::string_view name) const {
+  if (!handle_) return NotAttached();
+  if (Impossible(folder)) return ImpossibleError("folder", folder);
+  if (Impossible(name)) return ImpossibleError("name", name);
+  uint64_t file_bytes = 0;
+  const bridge::Outcome outcome = handle_->snapshot(View(folder), View(name), file_bytes);
+  return Answer(outcome, Frozen{outcome.value, file_bytes});
+}
+
+Result<void> Map::Freeze() {
+  if (!handle_) return NotAttached();
+  return Answer(handle_->freeze());
 }
 
 Result<Stats> Map::GetStats() const {

@@ -35,6 +35,7 @@
 #include "shf/age.hpp"
 #include "shf/condition.hpp"
 #include "shf/entries.hpp"
+#include "shf/frozen.hpp"
 #include "shf/group.hpp"
 #include "shf/result.hpp"
 #include "shf/value.hpp"
@@ -203,10 +204,22 @@ class Map {
   /// kNotFound, kPermissionDenied, kSystem.
   [[nodiscard]] static Result<void> Remove(std::string_view folder, std::string_view name);
 
+  /// Makes the map `<folder>/<name>.shf` of the contents of a frozen one, which Snapshot() or
+  /// Freeze() has written to `<from_folder>/<from_name>.shf`, after verifying its checksum. The
+  /// options may be others than those of the map that was frozen. Keys keep their values, with
+  /// their types, and the moments that they expire at; UIDs and tokens are new. Nobody sees the map
+  /// before it is complete. Errors: as OpenReadOnly() and Create(); kIncompatible (the map is not
+  /// frozen), kCorrupt, kNoSpace, kOutOfMemory.
+  [[nodiscard]] static Result<Map> Restore(std::string_view from_folder, std::string_view from_name,
+                                           std::string_view folder, std::string_view name,
+                                           const Options& options = Options());
+
   /// Whether this handle has a map.
   bool attached() const noexcept;
-  /// Whether the map was opened with OpenReadOnly().
+  /// Whether the map was opened with OpenReadOnly(), or is frozen.
   bool read_only() const noexcept;
+  /// Whether the map is frozen.
+  bool frozen() const noexcept;
   /// Lets go of the map; afterwards this object is as one made by Map().
   void Detach() noexcept;
 
@@ -542,6 +555,21 @@ class Map {
   /// of one: how many shards were made anew, the keys in them, and the records that were torn and
   /// dropped, which were put after the last Sync(). kAbsent: there was nothing to recover.
   [[nodiscard]] Result<Repaired> Recovered() const;
+
+  /// Writes a copy of the map to the file `<folder>/<name>.shf`: a frozen map, to be opened with
+  /// OpenReadOnly() by any number of processes, on any file system, or to be given to Restore().
+  /// The folder must exist; a frozen map of that name is replaced at once. Others go on meanwhile:
+  /// the copy has of each shard what was there at one moment of the call. UIDs and tokens hold in
+  /// it. Other snapshots of the same map wait for this one. Takes private memory for some 20 bytes
+  /// a key, but of at most 8 million keys at a time, and for the largest value. Errors:
+  /// kAlreadyExists (something else has the name), kReadOnly, kNoSpace, kOutOfMemory; as Create()
+  /// for folder and name.
+  [[nodiscard]] Result<Frozen> Snapshot(std::string_view folder, std::string_view name) const;
+  /// Puts a frozen map of the same contents in the place of the map's file, as small as it can be;
+  /// this handle is one for reading it afterwards. Verify() holds it against its checksum. Who has
+  /// the old one open for reading keeps it. May not overlap with other use of this object. Errors:
+  /// kBusy (another handle has the map open for writing); as Snapshot(). Then the map is as it was.
+  [[nodiscard]] Result<void> Freeze();
 
  private:
   friend class ::SharedHashFile;

@@ -8,11 +8,13 @@
 //! - `map`: the handle that C++ owns and its adapters
 //! - `many`: those for batches
 //! - `conditional`, `typed`, `named`, `scan`, `aging`, `lists`: as the engine's files of these names
+//! - `freezing`: those for snapshots and frozen maps
 //! - `guard`: the one place where panics and errors become outcomes and texts
 #![deny(unsafe_code)]
 
 mod aging;
 mod conditional;
+mod freezing;
 mod guard;
 mod lists;
 mod many;
@@ -329,6 +331,20 @@ mod ffi {
         fn recovered(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
         /// `flag`: read-only.
         fn is_read_only(self: &Map) -> Outcome;
+
+        /// `value`: keys.
+        fn snapshot(self: &Map, folder: &[u8], name: &[u8], file_bytes: &mut u64) -> Outcome;
+        fn freeze(self: &mut Map) -> Outcome;
+        fn restore(
+            self: &mut Map,
+            from_folder: &[u8],
+            from_name: &[u8],
+            folder: &[u8],
+            name: &[u8],
+            options: &Options,
+        ) -> Outcome;
+        /// `flag`: frozen.
+        fn is_frozen(self: &Map) -> Outcome;
 
         /// The text of this thread's last failure, once.
         fn take_failure_text() -> String;

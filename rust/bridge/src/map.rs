@@ -17,7 +17,7 @@ use std::time::Duration;
 /// its own callback detaches the handle.
 #[derive(Default)]
 pub struct Map {
-    engine: Option<Arc<EngineMap>>,
+    pub(crate) engine: Option<Arc<EngineMap>>,
 }
 
 /// Where the answer of a put says that it replaced a value; UIDs are below. `shf/map.hpp` knows it.
@@ -258,18 +258,18 @@ pub(crate) fn not_attached() -> u64 {
     guard::<Packed>(|| Err(Failure::NotAttached)).0
 }
 
-fn folder_path(folder: &[u8]) -> &Path {
+pub(crate) fn folder_path(folder: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(folder))
 }
 
-fn map_name(name: &[u8]) -> Result<&str, OpenError> {
+pub(crate) fn map_name(name: &[u8]) -> Result<&str, OpenError> {
     std::str::from_utf8(name).map_err(|_| OpenError::InvalidName {
         name: String::from_utf8_lossy(name).into_owned(),
         reason: "a name is UTF-8 text",
     })
 }
 
-fn engine_options(options: &Options) -> shf_engine::Options {
+pub(crate) fn engine_options(options: &Options) -> shf_engine::Options {
     let chosen = |value: u64| (value != 0).then_some(value);
     shf_engine::Options {
         shards: (options.shards != 0).then_some(options.shards),

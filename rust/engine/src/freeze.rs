@@ -27,9 +27,9 @@ const SHARD_BYTES_MAX: u64 = WINDOW_BYTES_MAX / 2;
 /// Keys that a frozen shard gets, at most, likewise: each needs some 20 bytes of private memory.
 const SHARD_KEYS_MAX: u64 = if cfg!(feature = "crash-points") { 8 << 10 } else { 8 << 20 };
 
-/// What a snapshot has.
+/// What a frozen map has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct Frozen {
     /// Its keys.
     pub keys: u64,
     /// Bytes of its file.
@@ -52,7 +52,7 @@ impl Map {
     ///
     /// Errors: `AlreadyExists` when something else has that name; as `create` for folder and name;
     /// `NoSpace`; `Failed`, as writing operations fail.
-    pub fn snapshot(&self, folder: &Path, name: &str) -> Result<Snapshot, OpenError> {
+    pub fn snapshot(&self, folder: &Path, name: &str) -> Result<Frozen, OpenError> {
         self.write_frozen(folder, name, Replaces::Nothing)
     }
 
@@ -98,7 +98,7 @@ impl Map {
         folder: &Path,
         name: &str,
         replaces: Replaces<'_>,
-    ) -> Result<Snapshot, OpenError> {
+    ) -> Result<Frozen, OpenError> {
         let path = folder.join(format!("{name}.shf"));
         let failed = |error| OpenError::Failed { path: path.clone(), error };
         let presence = self.writer().map_err(failed)?;
@@ -127,7 +127,7 @@ struct Freezing<'a> {
 }
 
 impl Freezing<'_> {
-    fn write(&self) -> Result<(FileHeader, Snapshot), OpenError> {
+    fn write(&self) -> Result<(FileHeader, Frozen), OpenError> {
         let failed = |error| self.file.failed(error);
         let shards = self.shards();
         let bits = self.map.geometry().uid_shard_bits();
@@ -153,7 +153,7 @@ impl Freezing<'_> {
         let facts = &self.map.facts;
         let (durable, evicting) = (false, false);
         let header = FileHeader { geometry, max_bytes, durable, evicting, ..*facts };
-        Ok((header, Snapshot { keys, file_bytes: max_bytes }))
+        Ok((header, Frozen { keys, file_bytes: max_bytes }))
     }
 
     /// As few shards as their bytes and keys allow: a power of two, and no more than the map has.

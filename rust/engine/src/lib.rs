@@ -94,7 +94,7 @@ pub use age::Age;
 pub use check::{SlotNumber, Violation};
 pub use condition::Condition;
 pub use conditional::Change;
-pub use freeze::Snapshot;
+pub use freeze::Frozen;
 pub use kind::Kind;
 pub use many::PutManyError;
 pub use map::{Map, Repaired};
