@@ -38,6 +38,8 @@ pub struct Opened {
     pub header: FileHeader,
     /// This process's slot; `None` when the map is open for reading only.
     pub presence: Option<Presence>,
+    /// Whether it was made with this handle.
+    pub created: bool,
 }
 
 /// Opens the map `name` in `folder`, which must exist. `allow_any_file_system` accepts a file
@@ -69,7 +71,7 @@ pub fn open(
     if is_frozen {
         let file = MapFile::new(file, &place.path).map_err(|error| place.error("fstat", error))?;
         let storage = Storage::new(Arc::new(region), &geometry, Some(Arc::new(file)));
-        return Ok(Opened { storage, header, presence: None });
+        return Ok(Opened { storage, header, presence: None, created: false });
     }
     let identity = file_system::identity(&file).map_err(|error| place.error("fstat", error))?;
     if header.durable && !identity.tells_boots() {
@@ -83,11 +85,11 @@ pub fn open(
         if header.durable && !identity.matches(&Identity::load(&region)) {
             return Err(OpenError::NeedsRecovery { path: place.path });
         }
-        return Ok(Opened { storage, header, presence: None });
+        return Ok(Opened { storage, header, presence: None, created: false });
     }
     ensure_front(&place, &storage, &geometry)?;
     let presence = Presence::take(&region, &file, header, identity)?;
-    Ok(Opened { storage, header, presence: Some(presence) })
+    Ok(Opened { storage, header, presence: Some(presence), created: false })
 }
 
 /// Makes everything in front of the windows real, but for the slot records, which nobody uses yet.

@@ -136,7 +136,7 @@ pub fn create_with<M>(
         // Who finds the name after a crash of the machine shall find a map.
         storage.flush(0, geometry.front_bytes()).map_err(|error| place.op_error(error))?;
     }
-    let map = fill(Opened { storage, header, presence: Some(presence) })?;
+    let map = fill(Opened { storage, header, presence: Some(presence), created: true })?;
     draft.link().map_err(|errno| place.error("link", errno))?;
     if durable {
         place.flush_folder()?;

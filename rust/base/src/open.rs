@@ -85,7 +85,7 @@ fn heap_of(
     let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, frozen };
     header.store(&region);
     let storage = Storage::new(Arc::new(region), &geometry, None);
-    Opened { storage, header, presence: Some(Presence::single()) }
+    Opened { storage, header, presence: Some(Presence::single()), created: false }
 }
 
 /// Attaches to the bytes of a region as `open` does to those of a file, for fuzzing: all of them
@@ -99,7 +99,7 @@ pub fn region(region: &Arc<Region>, access: Access) -> Result<Opened, Mismatch> 
     let header = FileHeader::decode(&bytes, region.len())?;
     let storage = Storage::new(region.clone(), &header.geometry, None);
     let presence = (access == Access::ReadWrite).then(Presence::single);
-    Ok(Opened { storage, header, presence })
+    Ok(Opened { storage, header, presence, created: false })
 }
 
 #[cfg(all(test, not(any(loom, miri))))]

@@ -8,7 +8,7 @@
 //! the map's maximum. Steps that several shards take at the same moment may exceed it by one step
 //! for each; a step is at most 32 KiB beyond what a single record needs.
 
-use crate::place::{Field, Place, pair};
+use crate::place::{Field, Place, pair, unpair};
 use shf_base::atomic::Ordering::{Relaxed, Release};
 use shf_base::error::OpError;
 use shf_base::geometry::{CHUNKS, DESCRIPTORS, PAGE_BYTES};
@@ -128,7 +128,25 @@ impl Memory<'_> {
         OpError::NoSpace { needed_bytes: u64::from(pages) * PAGE_BYTES, max_bytes: self.max_bytes }
     }
 
-    /// For repair: sets the ledger right and gives back what lies beyond the limits.
+    /// Gives back pages that were made real ahead and that nobody has ever used, so that nobody can be
+    /// looking at them; how many.
+    pub fn trim(self) -> u64 {
+        let place = self.place;
+        let (records, index) = place.limits();
+        let (used_records, used_index) = unpair(place.load(Field::Tops));
+        // After these, what is beyond may have been in use.
+        let unused = place.load(Field::Vacated) == 0 && place.load(Field::Repairs) == 0;
+        let (kept_records, kept_index) = (records.min(used_records), index.min(used_index));
+        let trimmed = u64::from(records - kept_records) + u64::from(index - kept_index);
+        if !unused || trimmed == 0 || !self.storage.has_file() {
+            return 0;
+        }
+        place.store(Field::Limits, pair(kept_records, kept_index));
+        self.settle();
+        trimmed
+    }
+
+    /// Also for repair: sets the ledger right and gives back what lies beyond the limits.
     pub fn settle(self) {
         let (records, index) = self.place.limits();
         self.count(self.place.load(Field::Holes));

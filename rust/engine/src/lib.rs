@@ -89,6 +89,7 @@ mod frozen_shard;
 mod follow;
 mod freeze;
 mod restore;
+mod trim;
 
 pub use age::Age;
 pub use check::{SlotNumber, Violation};

@@ -35,6 +35,8 @@ pub struct Map {
     pub(crate) presence: Option<Presence>,
     /// How long a writing operation waits for a lock, if not for ever.
     pub(crate) patience: Option<Duration>,
+    /// Whether the map was created with this handle.
+    pub(crate) is_creator: bool,
     /// What recovery found when this handle was opened.
     pub(crate) recovered: Option<Repaired>,
     /// Looks that gets of this handle made again, in this process.

@@ -80,6 +80,7 @@ impl Map {
             facts: opened.header,
             presence: opened.presence,
             patience: options.patience,
+            is_creator: opened.created,
             recovered: None,
             retries: AtomicU64::new(0),
             has_aged: AtomicBool::new(opened.header.evicting),

@@ -25,6 +25,15 @@ fn a_growth_step_of_records_survives_death_at_every_step() {
 }
 
 #[test]
+fn giving_back_what_was_taken_ahead_survives_death_at_every_step() {
+    // Goal: P2 between the limits, the ledger and the file. Method: a put that makes pages real in
+    // both areas, and ahead; then they are trimmed.
+    let put = Operation::Put(KEY.to_vec(), vec![7; 50]);
+    let trimmed = Operation::Trimmed(Box::new(put));
+    Experiment::new("trim", |_: &Map| {}, trimmed).run(40);
+}
+
+#[test]
 fn a_growth_step_that_fails_survives_death_at_every_step() {
     // Goal: what a failed step made real goes back to the file system, whoever does it. Method: a
     // put of a value for which a file system of 2 MiB has too little left, after the first of its

@@ -38,6 +38,8 @@ pub enum Operation {
     Sync,
     /// An operation two hours later.
     Later(Box<Operation>),
+    /// An operation, and then what it has taken ahead is given back.
+    Trimmed(Box<Operation>),
 }
 
 impl Operation {
@@ -63,7 +65,7 @@ impl Operation {
             Operation::Push(key, value) | Operation::Unshift(key, value) => {
                 record((&vec![0; 12], value)) + record((key, &vec![0; 8]))
             }
-            Operation::Later(operation) => operation.units(),
+            Operation::Later(operation) | Operation::Trimmed(operation) => operation.units(),
             Operation::PutMany(pairs) => {
                 pairs.iter().map(|(key, value)| record((key, value))).sum()
             }
@@ -95,6 +97,7 @@ impl Operation {
             Operation::Shift(key) => map.shift(key, &mut Vec::new()).map(drop),
             Operation::Touch(key) => map.touch(key, Age::Of(HOUR)).map(drop),
             Operation::Reap => map.reap().map(drop),
+            Operation::Trimmed(operation) => operation.run(map).and(map.trim().map(drop)),
             Operation::Later(operation) => {
                 clock::shift(2 * HOUR.as_millis() as i64);
                 let done = operation.run(map);
