@@ -171,7 +171,7 @@ fn start_log<'m>(intent: &mut Intent<'m>, memory: Memory<'m>, units: u32) -> Res
 /// The page that fresh blocks come from, and the run that starts there. It may be any run by now, but
 /// lies below the top: above it, descriptors say nothing.
 #[inline(always)]
-fn head(intent: &Intent<'_>, place: Place<'_>) -> Option<(u32, Run)> {
+pub(crate) fn head(intent: &Intent<'_>, place: Place<'_>) -> Option<(u32, Run)> {
     let page = (intent.field(Field::Head) as u32).checked_sub(1)?;
     let (top, _) = unpair(place.load(Field::Tops));
     (page < top).then(|| (page, run::at(intent, place, page)))

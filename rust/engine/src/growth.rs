@@ -128,25 +128,19 @@ impl Memory<'_> {
         OpError::NoSpace { needed_bytes: u64::from(pages) * PAGE_BYTES, max_bytes: self.max_bytes }
     }
 
-    /// Gives back pages that were made real ahead and that nobody has ever used, so that nobody can be
-    /// looking at them; how many.
-    pub fn trim(self) -> u64 {
+    /// Gives back the pages beyond those that were handed out. Nobody MUST look at them.
+    pub fn lower_to_tops(self) {
         let place = self.place;
         let (records, index) = place.limits();
         let (used_records, used_index) = unpair(place.load(Field::Tops));
-        // After these, what is beyond may have been in use.
-        let unused = place.load(Field::Vacated) == 0 && place.load(Field::Repairs) == 0;
-        let (kept_records, kept_index) = (records.min(used_records), index.min(used_index));
-        let trimmed = u64::from(records - kept_records) + u64::from(index - kept_index);
-        if !unused || trimmed == 0 || !self.storage.has_file() {
-            return 0;
+        let kept = (records.min(used_records), index.min(used_index));
+        if kept != (records, index) {
+            place.store(Field::Limits, pair(kept.0, kept.1));
+            self.settle();
         }
-        place.store(Field::Limits, pair(kept_records, kept_index));
-        self.settle();
-        trimmed
     }
 
-    /// Also for repair: sets the ledger right and gives back what lies beyond the limits.
+    /// For repair: sets the ledger right and gives back what lies beyond the limits.
     pub fn settle(self) {
         let (records, index) = self.place.limits();
         self.count(self.place.load(Field::Holes));

@@ -1,9 +1,19 @@
 //! Closing a map that was built: what was made real ahead, and not used, goes back.
+//!
+//! These are pages that nobody can be looking at, since nothing ever referred to them: those beyond
+//! the tops, and those at the end of the run that new records go to, if that is the last one. Where
+//! runs were freed, or index pages vacated, or the shard was repaired, it is not known which pages are
+//! like that; there, other ways of giving back are at work (`holes`, `index_pages`).
 
+use crate::arena;
+use crate::growth::{self, Memory};
+use crate::intent::Intent;
 use crate::map::Map;
+use crate::place::{Field, pair};
+use crate::run::{self, Run};
 use crate::shard;
 use shf_base::error::OpError;
-use shf_base::geometry::PAGE_BYTES;
+use shf_base::geometry::{PAGE_BYTES, PAGE_UNITS};
 use shf_base::slot::Presence;
 use std::thread;
 
@@ -20,11 +30,34 @@ impl Map {
         let mut pages = 0;
         for place in self.places() {
             if let Some(locked) = shard::lock_at_rest(self.memory(place), presence)? {
-                pages += locked.memory.trim();
+                pages += trim(locked.memory)?;
             }
         }
         Ok(pages * PAGE_BYTES)
     }
+}
+
+/// Gives back the pages of a shard that nobody has ever used; how many. The caller holds the lock and
+/// nothing is pending.
+fn trim(memory: Memory<'_>) -> Result<u64, OpError> {
+    let place = memory.place;
+    let counts = [Field::Retired, Field::Vacated, Field::Repairs];
+    if counts.into_iter().any(|count| place.load(count) != 0) || !memory.storage.has_file() {
+        return Ok(0);
+    }
+    let before = growth::committed_bytes(place);
+    let mut intent = Intent::begin(place);
+    let (top, index) = run::tops(&intent, place);
+    if let Some((page, Run::Log { pages, live, used, kept })) = arena::head(&intent, place)
+        && page + pages == top
+    {
+        let needed = (used.div_ceil(PAGE_UNITS as u32)).clamp(1, pages);
+        run::set(&mut intent, place, page, Run::Log { pages: needed, live, used, kept });
+        intent.set_field(Field::Tops, pair(page + needed, index));
+        intent.commit()?;
+    }
+    memory.lower_to_tops();
+    Ok(before.saturating_sub(growth::committed_bytes(place)) / PAGE_BYTES)
 }
 
 impl Drop for Map {
