@@ -189,7 +189,7 @@ impl Map {
         locked.note_use(&found);
         match found {
             Located::Found(_, _, record) if !locked.has_expired(&record) => {
-                locked.add(record, delta)
+                locked.add(hash, record, delta)
             }
             _ => self.put_sum(locked, hash, key, delta),
         }

@@ -192,14 +192,14 @@ impl<'m> Locked<'m> {
     #[inline(always)]
     pub(crate) fn announce(&self, hash: impl FnOnce() -> Hash) {
         if self.guard.followed() {
-            self.enter_change(hash());
+            self.enter_change(hash);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn enter_change(&self, hash: Hash) {
-        self.memory.place.change_log().enter(hash.0);
+    fn enter_change(&self, hash: impl FnOnce() -> Hash) {
+        self.memory.place.change_log().enter(hash().0);
     }
 
     /// The lock, for who follows the shard.
@@ -265,9 +265,14 @@ impl<'m> Locked<'m> {
 
     /// Adds to a number in place.
     #[inline(always)]
-    pub fn add<N: Number>(&self, record: Record<'m>, delta: N::Delta) -> Result<N, OpError> {
+    pub fn add<N: Number>(
+        &self,
+        hash: Hash,
+        record: Record<'m>,
+        delta: N::Delta,
+    ) -> Result<N, OpError> {
         record.shape.kind.expect(N::KIND)?;
-        self.announce(|| record.hash(self.memory.place.secret()));
+        self.announce(move || hash);
         let mut sum = N::ZERO;
         record.change_number(|number| {
             sum = N::of_bits(number).plus(delta)?;
@@ -466,7 +471,7 @@ impl<'m> Locked<'m> {
             }
             _ => return Ok(Attempt::NoSlot(hash)),
         };
-        self.announce(|| hash);
+        self.announce(move || hash);
         intent.commit()?;
         Ok(Attempt::Done(Placed { replaced, uid: place.uid(hash, stamp) }))
     }
@@ -480,7 +485,7 @@ impl<'m> Locked<'m> {
         why: Erased,
     ) -> Result<(), OpError> {
         let place = self.memory.place;
-        self.announce(|| old.hash(place.secret()));
+        self.announce(move || old.hash(place.secret()));
         let mut intent = Intent::begin(place);
         link::leave(&mut intent, position, old.shape.timed);
         if self.has_expired(&old) {
