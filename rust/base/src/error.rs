@@ -149,6 +149,11 @@ pub enum OpenError {
         /// The map's file.
         path: PathBuf,
     },
+    /// A file without a name can be opened again through `/proc` only, which is not mounted.
+    ProcMissing {
+        /// The file, as the kernel or its descriptor names it.
+        path: PathBuf,
+    },
     /// Something that opening has to do in the map failed, such as recovering it.
     Failed {
         /// The map's file.
@@ -286,7 +291,7 @@ impl OpenError {
             OpenError::TooManyProcesses { .. } => Status::TooManyProcesses,
             OpenError::NeedsRecovery { .. } => Status::NeedsRecovery,
             OpenError::Failed { error, .. } => error.status(),
-            OpenError::System { .. } => Status::System,
+            OpenError::ProcMissing { .. } | OpenError::System { .. } => Status::System,
         }
     }
 }
@@ -363,6 +368,11 @@ impl fmt::Display for OpenError {
                 f,
                 "{}: the map was last used before the machine's last start, or is a copy: open it \
                  for writing once, which recovers it",
+                path.display()
+            ),
+            OpenError::ProcMissing { path } => write!(
+                f,
+                "{}: expected /proc, through which a map without a name is opened again, found none",
                 path.display()
             ),
             OpenError::Failed { path, error } => write!(f, "{}: {error}", path.display()),

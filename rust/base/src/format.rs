@@ -44,6 +44,10 @@ pub const ROOT_CRASHED: u64 = 1 << 62;
 const FEATURE_DURABLE: u64 = 1;
 /// Feature bit: a full map evicts keys.
 const FEATURE_EVICTING: u64 = 2;
+/// Feature bit: the file's name goes with the map's creator.
+const FEATURE_TEMPORARY: u64 = 4;
+/// All of them that there are.
+const FEATURES: u64 = FEATURE_DURABLE | FEATURE_EVICTING | FEATURE_TEMPORARY;
 /// Offset of the lock's futex word, from the start of a shard header. A line that readers never
 /// load.
 pub const LOCK_OFFSET: u64 = 33 * 64;
@@ -86,6 +90,8 @@ pub struct FileHeader {
     pub durable: bool,
     /// Whether a full map evicts keys, so that there is room for others.
     pub evicting: bool,
+    /// Whether the file's name goes with the map's creator.
+    pub temporary: bool,
 }
 
 /// A header field that does not say what it must.
@@ -108,7 +114,8 @@ impl FileHeader {
         words[2] = VERSION;
         words[3] = fingerprint();
         words[4] = if self.durable { FEATURE_DURABLE } else { 0 }
-            | if self.evicting { FEATURE_EVICTING } else { 0 };
+            | if self.evicting { FEATURE_EVICTING } else { 0 }
+            | if self.temporary { FEATURE_TEMPORARY } else { 0 };
         words[5] = self.geometry.file_bytes();
         words[6] = self.geometry.window_bytes();
         words[7] = self.max_bytes;
@@ -135,7 +142,7 @@ impl FileHeader {
         expect("version", VERSION, words[2])?;
         expect_hex("layout fingerprint", fingerprint(), words[3])?;
         expect_hex("header checksum", checksum(&words[..CHECKED_WORDS]), words[CHECKED_WORDS])?;
-        expect_hex("feature bits", words[4] & (FEATURE_DURABLE | FEATURE_EVICTING), words[4])?;
+        expect_hex("feature bits", words[4] & FEATURES, words[4])?;
         expect("process slots", geometry::SLOTS.into(), words[11])?;
         let shards = u32::try_from(words[10]).unwrap_or(0);
         let geometry = Geometry::new(shards, words[6]).map_err(|bad| Mismatch {
@@ -152,6 +159,7 @@ impl FileHeader {
             created_ns: words[9],
             durable: words[4] & FEATURE_DURABLE != 0,
             evicting: words[4] & FEATURE_EVICTING != 0,
+            temporary: words[4] & FEATURE_TEMPORARY != 0,
         })
     }
 
@@ -237,8 +245,9 @@ mod tests {
         // changed, and the checksum that fits.
         let geometry = Geometry::new(4, 1 << 20).unwrap();
         let (max_bytes, secret, created_ns) = (1 << 20, 1, 2);
-        let (durable, evicting) = (false, false);
-        let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
+        let (durable, evicting, temporary) = (false, false, false);
+        let header =
+            FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, temporary };
         let file_bytes = geometry.file_bytes();
         let forged = |word: usize, value: u64| {
             let mut words = [0; CHECKED_WORDS + 1];
@@ -255,7 +264,7 @@ mod tests {
             (field, found)
         };
         assert_eq!(forged(8, 77).unwrap().secret, 77);
-        assert_eq!(wrong(4, 4), ("feature bits", "0x0000000000000004".into()));
+        assert_eq!(wrong(4, 8), ("feature bits", "0x0000000000000008".into()));
         assert_eq!(wrong(5, 4096), ("file_bytes in the header", "4096".into()));
         for window_bytes in [0, 4096, (1 << 20) + 1, 16 << 30, u64::MAX] {
             assert_eq!(wrong(6, window_bytes), ("window_bytes", window_bytes.to_string()));

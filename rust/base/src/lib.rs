@@ -31,8 +31,13 @@ pub mod default_age;
 pub mod shards;
 pub mod storage;
 mod place;
+mod examine;
+mod unlinking;
+mod temporary;
 mod attach;
+mod draft;
 mod create;
+pub mod listing;
 pub mod open;
 #[cfg(all(test, not(any(loom, miri))))]
 mod testing;

@@ -12,13 +12,15 @@ use crate::error::OpError;
 use crate::file_system;
 use crate::geometry::{Geometry, PAGE_BYTES};
 use crate::limits;
-use crate::map_file::MapFile;
+use crate::map_file::{DESCRIPTOR_MIN, MapFile};
 use crate::region::Region;
 use crate::shards::{Shards, Window};
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, fstatfs, seek};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::mm::{Advice, MsyncFlags, madvise, msync};
-use std::os::fd::BorrowedFd;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Bytes that one `fallocate` asks for; a signal makes tmpfs drop the work of the whole call.
@@ -103,10 +105,7 @@ impl Storage {
         if end > self.region.len() {
             return Err(no_space(len));
         }
-        let file = file.descriptor().map_err(|error| {
-            let errno = error.raw_os_error().unwrap_or(libc::EIO);
-            OpError::System { call: "opening the map's file again", errno }
-        })?;
+        let file = file.descriptor().map_err(reopening_failed)?;
         self.check_length(file)?;
         // Within the file's length the kernel does not check this limit. Whoever set it meant it,
         // but for growth.
@@ -151,6 +150,29 @@ impl Storage {
     /// Whether there is a file: on the heap nothing can be given back.
     pub fn has_file(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// The file, through a duplicate of the descriptor that this process has of it, closed by
+    /// `exec`. Errors: `System`, also on the heap.
+    pub fn duplicate(&self) -> Result<OwnedFd, OpError> {
+        let call = "fcntl(F_DUPFD_CLOEXEC)";
+        let Some(file) = &self.file else {
+            return Err(OpError::System { call, errno: libc::EBADF });
+        };
+        let file = file.descriptor().map_err(reopening_failed)?;
+        fcntl_dupfd_cloexec(file, DESCRIPTOR_MIN)
+            .map_err(|errno| OpError::System { call, errno: errno.raw_os_error() })
+    }
+
+    /// Which file it is.
+    #[cfg(all(test, not(any(loom, miri))))]
+    pub(crate) fn file_id(&self) -> Option<file_system::FileId> {
+        self.file.as_ref().map(|file| file.id())
+    }
+
+    /// Where the file lies, or what the kernel calls it; empty on the heap.
+    pub fn path(&self) -> &Path {
+        self.file.as_ref().map_or(Path::new(""), |file| file.path())
     }
 
     /// Bytes that the file system has left; all there could be on the heap, and where it cannot tell.
@@ -242,6 +264,11 @@ impl Storage {
         // SAFETY: the range lies inside the mapping, whose contents the advice does not change.
         unsafe { madvise(address.cast(), len as usize, Advice::LinuxPopulateWrite) }
     }
+}
+
+fn reopening_failed(error: io::Error) -> OpError {
+    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+    OpError::System { call: "opening the map's file again", errno }
 }
 
 fn no_space(needed_bytes: u64) -> OpError {

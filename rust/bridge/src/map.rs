@@ -227,11 +227,20 @@ impl Map {
     }
 
     fn attach(&mut self, opener: Opener, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+        self.attach_to(|| {
+            let options = engine_options(options);
+            Ok(opener(folder_path(folder), map_name(name)?, &options)?)
+        })
+    }
+
+    /// Attaches to what `open` opens.
+    pub(crate) fn attach_to(
+        &mut self,
+        open: impl FnOnce() -> Result<EngineMap, Failure>,
+    ) -> Outcome {
         silence_panics();
         guard(|| {
-            let options = engine_options(options);
-            let engine = opener(folder_path(folder), map_name(name)?, &options)?;
-            self.engine = Some(Arc::new(engine));
+            self.engine = Some(Arc::new(open()?));
             Ok(Outcome::done(true, 0))
         })
     }
@@ -258,7 +267,7 @@ pub(crate) fn not_attached() -> u64 {
     guard::<Packed>(|| Err(Failure::NotAttached)).0
 }
 
-fn folder_path(folder: &[u8]) -> &Path {
+pub(crate) fn folder_path(folder: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(folder))
 }
 
@@ -269,7 +278,7 @@ fn map_name(name: &[u8]) -> Result<&str, OpenError> {
     })
 }
 
-fn engine_options(options: &Options) -> shf_engine::Options {
+pub(crate) fn engine_options(options: &Options) -> shf_engine::Options {
     let chosen = |value: u64| (value != 0).then_some(value);
     shf_engine::Options {
         shards: (options.shards != 0).then_some(options.shards),
@@ -285,6 +294,7 @@ fn engine_options(options: &Options) -> shf_engine::Options {
         },
         default_age: duration(options.default_age),
         evict: options.evict,
+        temporary: options.temporary,
         secret: None,
     }
 }
