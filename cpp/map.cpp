@@ -44,9 +44,6 @@ auto WithCopy(std::string_view key, Get get) -> decltype(get(key)) {
   return WithCopy(key, [&](std::string_view copy) { return map.Get(copy, buffer, into.size()); });
 }
 
-// 0: unset.
-int32_t Sign(std::optional<bool> choice) { return !choice ? 0 : *choice ? 1 : -1; }
-
 std::vector<Violation> Violations(const rust::Vec<bridge::Violation>& found) {
   std::vector<Violation> violations;
   violations.reserve(found.size());
@@ -104,6 +101,7 @@ Map::Map(Map&&) noexcept = default;
 Map& Map::operator=(Map&&) noexcept = default;
 Map::~Map() = default;
 
+// Opens by a name.
 struct Map::Opening {
   static Result<Map> By(Opener open, std::string_view folder, std::string_view name,
                         const Options& options) {
@@ -118,17 +116,7 @@ struct Map::Opening {
                           Open open) {
     if (Impossible(folder)) return ImpossibleError("folder", folder);
     if (Impossible(name)) return ImpossibleError("name", name);
-    rust::Box<bridge::Map> handle = bridge::detached_map();
-    const bridge::Options converted{options.shards,        options.max_bytes,
-                                    options.expected_keys, options.mode,
-                                    options.group,         options.allow_any_file_system,
-                                    Sign(options.durable), Arguments::Of(options.default_age),
-                                    options.evict,         options.patience.count()};
-    const bridge::Outcome outcome = open(*handle, converted);
-    if (!IsOk(outcome)) return ErrorOf(outcome);
-    Map map;
-    map.handle_.reset(handle.into_raw());
-    return map;
+    return Attached::By([&](bridge::Map& handle) { return open(handle, Arguments::Of(options)); });
   }
 };
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -107,10 +108,38 @@ struct Map::Arguments {
   static bridge::Condition Of(const Condition& condition) {
     return {condition.what_, View(condition.value_), condition.token_};
   }
+  static bridge::Options Of(const Options& options) {
+    const std::optional<bool> durable = options.durable;
+    const int32_t sign = !durable ? 0 : *durable ? 1 : -1;  // 0: unset
+    return {options.shards,
+            options.max_bytes,
+            options.expected_keys,
+            options.mode,
+            options.group,
+            options.allow_any_file_system,
+            sign,
+            Of(options.default_age),
+            options.evict,
+            options.temporary,
+            options.patience.count()};
+  }
   static bridge::Age Of(Age age) { return {age.what_, age.ms_}; }
   // Nothing: for ever.
   static bridge::Age Of(std::optional<std::chrono::milliseconds> age) {
     return Of(age ? Age(*age) : Age::Never());
+  }
+};
+
+// Makes a map of a handle that open(bridge::Map&) attaches.
+struct Map::Attached {
+  template <typename Open>
+  static Result<Map> By(Open open) {
+    rust::Box<bridge::Map> handle = bridge::detached_map();
+    const bridge::Outcome outcome = open(*handle);
+    if (!IsOk(outcome)) return ErrorOf(outcome);
+    Map map;
+    map.handle_.reset(handle.into_raw());
+    return map;
   }
 };
 

@@ -197,6 +197,45 @@ TEST(Lifecycle, AMapWhoseFileIsRemovedOrReplacedGoesOnForWhoHasIt) {
   EXPECT_TRUE(*map.Contains("child"));
 }
 
+TEST(Lifecycle, AMapThatIsCreatedAgainHasNothingToDoWithTheOneBefore) {
+  // Method: both are written to by children at once, of which one is killed, and both grow.
+  const support::Watchdog watchdog;
+  const Scratch scratch;
+  shf::Options options;
+  options.shards = 1;
+  const shf::Map old = scratch.Create(options);
+  ASSERT_TRUE(old.Put("which", "old").ok());
+  ASSERT_TRUE(shf::Map::Remove("/dev/shm", scratch.name()).ok());
+  const shf::Map next = scratch.Create(options);
+  ASSERT_TRUE(next.Put("which", "new").ok());
+  const auto write = [](const shf::Map& map, uint64_t salt, uint64_t keys) {
+    for (uint64_t i = 0; i < keys; ++i) {
+      SHF_REQUIRE(map.Put(support::Bytes(i), support::ProvenValue(i, salt, 30)).ok());
+    }
+    return true;
+  };
+  std::vector<pid_t> children;
+  children.push_back(Fork([&] { return write(old, 1, 10000); }));
+  children.push_back(Fork([&] { return write(next, 2, 20000); }));
+  const pid_t victim = Fork([&] {
+    for (uint64_t i = 0;; ++i) SHF_REQUIRE(old.Put("victim", std::string(i % 200, 'v')).ok());
+  });
+  usleep(20000);
+  kill(victim, SIGKILL);
+  EXPECT_FALSE(support::Join(victim));
+  EXPECT_TRUE(support::JoinAll(children));
+  EXPECT_TRUE(old.Delete("victim").ok());
+  EXPECT_EQ(*old.Size(), 10001u);
+  EXPECT_EQ(*next.Size(), 20001u);
+  EXPECT_TRUE(next.Verify()->empty());
+  EXPECT_TRUE(old.Verify()->empty());
+  std::string value;
+  EXPECT_TRUE(old.Get("which", &value).ok());
+  EXPECT_EQ(value, "old");
+  EXPECT_TRUE(scratch.Open().Get("which", &value).ok());
+  EXPECT_EQ(value, "new");
+}
+
 TEST(Lifecycle, AReaderOfLongValuesThatAreOnlyOverwrittenMakesProgress) {
   const support::Watchdog watchdog;
   const Scratch scratch;

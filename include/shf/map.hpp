@@ -32,11 +32,13 @@
 #include <utility>
 #include <vector>
 
+#include "shf/access.hpp"
 #include "shf/age.hpp"
 #include "shf/condition.hpp"
 #include "shf/entries.hpp"
 #include "shf/frozen.hpp"
 #include "shf/group.hpp"
+#include "shf/listed.hpp"
 #include "shf/result.hpp"
 #include "shf/value.hpp"
 
@@ -82,6 +84,11 @@ struct Options {
   /// Gets keep keys from being evicted, unless the map is opened for reading only. Each record
   /// takes 8 bytes more. Not with durable, which keeps what was deleted until the next Sync().
   bool evict = false;
+  /// Take the file's name away when the creator detaches, or when its process ends in any way: from
+  /// exit() and from a return of main() on, and after all other ends, kill -9 included, as soon as
+  /// somebody looks for the map, who finds none. Whoever has it open keeps it. A forked child does
+  /// not count as the creator, whose end it does not delay. Not with durable.
+  bool temporary = false;
   /// How long a writing operation of this handle waits while a living process, which may be
   /// stopped, holds the lock of a shard; then it answers kBusy and has changed nothing (Clear() may
   /// have deleted some keys). Zero: it does not wait. Negative: it waits as long as that process
@@ -200,8 +207,8 @@ class Map {
   /// slot. Errors: as Open().
   [[nodiscard]] static Result<Map> OpenReadOnly(std::string_view folder, std::string_view name,
                                                 const Options& options = Options());
-  /// Deletes the file. Whoever has the map open keeps it until detaching. Errors: kInvalidName,
-  /// kNotFound, kPermissionDenied, kSystem.
+  /// Deletes the file. Whoever has the map open keeps it until detaching. A temporary map whose
+  /// creator is gone is kNotFound. Errors: kInvalidName, kNotFound, kPermissionDenied, kSystem.
   [[nodiscard]] static Result<void> Remove(std::string_view folder, std::string_view name);
 
   /// Makes the map `<folder>/<name>.shf` of the contents of a frozen one, which Snapshot() or
@@ -213,6 +220,33 @@ class Map {
   [[nodiscard]] static Result<Map> Restore(std::string_view from_folder, std::string_view from_name,
                                            std::string_view folder, std::string_view name,
                                            const Options& options = Options());
+
+  /// The maps in a folder, all files that end with .shf, in the order of their names. One that is
+  /// no map, or may not be read, is listed with what Open() would answer. Needs the permission to
+  /// read the folder and the files only; opens no map, takes no process slot and writes nothing,
+  /// but deletes the names of temporary maps whose creators are gone, if it may. Errors: kNotFound,
+  /// kPermissionDenied, kSystem, all of the folder.
+  [[nodiscard]] static Result<std::vector<Listed>> List(std::string_view folder);
+
+  /// Makes a map whose file lies in memory, without a name, and goes with the last process that has
+  /// it. Children made by fork() inherit it; Descriptor() passes it on to others. Its length is
+  /// sealed, so that who gets a descriptor cannot cut it short. Needs /proc. Errors: as Create();
+  /// kInvalidArgument also for a mode other than the default, a group, durable, and temporary.
+  [[nodiscard]] static Result<Map> CreateAnonymous(const Options& options = Options());
+  /// Opens the map whose file a descriptor means, whatever its name, or a temporary one whose
+  /// creator is gone, through a duplicate: the caller keeps descriptor. It need not come from a
+  /// friend: the file is checked as one under a name is. The handle is read_only() if access says
+  /// so, or if the descriptor is for reading only. Errors: as Open(); kInvalidArgument (a negative
+  /// number); kSystem (no descriptor).
+  [[nodiscard]] static Result<Map> OpenDescriptor(int descriptor,
+                                                  Access access = Access::kReadWrite,
+                                                  const Options& options = Options());
+  /// A duplicate of the descriptor that this handle has of the map's file, to be passed to another
+  /// process, as by SCM_RIGHTS, for OpenDescriptor(). The caller closes it; exec does as well. It
+  /// is for reading only if the handle is, but who may write to the file can open it again through
+  /// /proc. Errors: kSystem, also in a process that has closed all descriptors, for a map whose
+  /// file has no name.
+  [[nodiscard]] Result<int> Descriptor() const;
 
   /// Whether this handle has a map.
   bool attached() const noexcept;
@@ -591,6 +625,7 @@ class Map {
   static constexpr uint64_t kUnusual = UINT64_MAX;
 
   struct Opening;
+  struct Attached;
   struct Arguments;
   // Put() but for the result.
   uint64_t Place(std::string_view key, std::string_view value) const noexcept;

@@ -3,6 +3,7 @@
 pub mod board;
 pub mod clock;
 pub mod damage;
+pub mod descriptors;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
 pub mod golden;

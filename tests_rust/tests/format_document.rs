@@ -74,9 +74,17 @@ fn the_words_of_the_header_are_the_documents() {
     let geometry = Geometry::new(4, 1 << 20).unwrap();
     // Each value differs from all others, so that it tells where it lies.
     let (max_bytes, secret, created_ns) = (111, 222, 333);
-    let (durable, evicting) = (true, false);
-    let header =
-        FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, frozen: None };
+    let (durable, evicting, temporary) = (true, false, false);
+    let header = FileHeader {
+        geometry,
+        max_bytes,
+        secret,
+        created_ns,
+        durable,
+        evicting,
+        temporary,
+        frozen: None,
+    };
     let bytes = header.encode();
     let words: Vec<u64> =
         bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();

@@ -1,34 +1,27 @@
-//! Attaches to the file of an existing map.
+//! Attaches to the file of an existing map, by its name or by a descriptor.
 //!
 //! Nothing of the file is trusted: its type, its file system, its length and its header are checked
 //! through the descriptor before any of it is mapped.
 
 use crate::cancellation::Uncancellable;
 use crate::error::{OpError, OpenError};
+use crate::examine::{examine, incompatible, open_file};
 use crate::file_system;
-use crate::format::{FileHeader, HEADER_BYTES, Identity};
+use crate::format::{FileHeader, Identity};
 use crate::geometry::{Geometry, PAGE_BYTES};
-use crate::map_file::MapFile;
+pub use crate::map_file::Access;
+use crate::map_file::{DESCRIPTOR_MIN, MapFile, magic_link};
 use crate::mapping;
-use crate::place::Place;
+use crate::place::{self, Place, read_error};
 use crate::slot::Presence;
 use crate::storage::Storage;
-use rustix::fs::{FileType, Mode, OFlags, StatFs, fstat, fstatfs, openat};
-use rustix::io::Errno;
+use crate::temporary::{self, Temporary};
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::fcntl_dupfd_cloexec;
 use std::fs::File;
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// What an open map is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Reading; needs only the permission to read the file, and takes no slot.
-    ReadOnly,
-    /// Reading and writing.
-    ReadWrite,
-}
 
 /// An open map.
 pub struct Opened {
@@ -38,12 +31,15 @@ pub struct Opened {
     pub header: FileHeader,
     /// This process's slot; `None` when the map is open for reading only.
     pub presence: Option<Presence>,
+    /// What is done for the name of a temporary map at the end.
+    pub temporary: Option<Temporary>,
     /// Whether it was made with this handle.
     pub created: bool,
 }
 
 /// Opens the map `name` in `folder`, which must exist. `allow_any_file_system` accepts a file
-/// system that is not known to be safe.
+/// system that is not known to be safe. A temporary map whose creator is gone is `NotFound`, and
+/// its name goes, if this process may do that.
 pub fn open(
     folder: &Path,
     name: &str,
@@ -53,125 +49,111 @@ pub fn open(
     let _uncancellable = Uncancellable::new();
     let place = Place::new(folder, name)?;
     let file = open_file(&place, access)?;
-    let header = read_header(&place, &file)?;
+    let header = examine(&place.path, &file, allow_any_file_system)?;
+    if header.temporary && temporary::is_orphan(&file, &place.path)? {
+        // Whoever looks next tries it again.
+        let _ = temporary::bury(&place, &file);
+        return Err(OpenError::NotFound { path: place.path });
+    }
+    attach(&place.path, file, header, access)
+}
+
+/// Opens the map whose file `descriptor` means, whatever its name, through a duplicate; for reading
+/// only where the descriptor is for no more. A map without a name needs `/proc` to be written to.
+pub fn open_descriptor(
+    descriptor: BorrowedFd<'_>,
+    access: Access,
+    allow_any_file_system: bool,
+) -> Result<Opened, OpenError> {
+    let _uncancellable = Uncancellable::new();
+    let link = std::fs::read_link(magic_link(descriptor));
+    let path =
+        link.unwrap_or_else(|_| PathBuf::from(format!("descriptor {}", descriptor.as_raw_fd())));
+    let mode =
+        fcntl_getfl(descriptor).map_err(|errno| read_error(&path, "fcntl(F_GETFL)", errno))?;
+    let access = match mode & (OFlags::RWMODE | OFlags::PATH) {
+        OFlags::RDWR => access,
+        OFlags::RDONLY => Access::ReadOnly,
+        _ => return Err(OpenError::PermissionDenied { path, wanted: "read" }),
+    };
+    let file = fcntl_dupfd_cloexec(descriptor, DESCRIPTOR_MIN)
+        .map_err(|errno| read_error(&path, "fcntl(F_DUPFD_CLOEXEC)", errno))?;
+    let file = File::from(file);
+    let header = examine(&path, &file, allow_any_file_system)?;
+    if access == Access::ReadWrite {
+        check_proc(&path, &file)?;
+    }
+    attach(&path, file, header, access)
+}
+
+/// Refuses to go on where a file could not be opened again through its descriptor.
+pub(crate) fn check_proc(path: &Path, file: impl AsFd) -> Result<(), OpenError> {
+    let found = rustix::fs::access(magic_link(file), rustix::fs::Access::EXISTS);
+    found.map_err(|_| OpenError::ProcMissing { path: path.into() })
+}
+
+/// Maps a file whose header is `header`, as found by `examine`.
+fn attach(
+    path: &Path,
+    file: File,
+    header: FileHeader,
+    access: Access,
+) -> Result<Opened, OpenError> {
     let is_frozen = header.frozen.is_some();
     if is_frozen && access == Access::ReadWrite {
-        return Err(OpenError::Frozen { path: place.path });
+        return Err(OpenError::Frozen { path: path.into() });
     }
-    // What nobody writes to is safe anywhere.
-    check_file_system(&place, &file, allow_any_file_system || is_frozen)?;
-    let geometry = header.geometry;
+    let (geometry, created) = (header.geometry, false);
     let writable = access == Access::ReadWrite;
     let len = geometry.file_bytes();
     let region =
         mapping::map(&file, len, writable).map_err(|error| match error.raw_os_error() {
             Some(libc::ENOMEM) => OpenError::AddressSpace { needed_bytes: len },
-            _ => place.error("mmap", error),
+            _ => place::error(path, "mmap", error),
         })?;
     if is_frozen {
-        let file = MapFile::new(file, &place.path).map_err(|error| place.error("fstat", error))?;
+        let file =
+            MapFile::new(file, path, access).map_err(|error| place::error(path, "fstat", error))?;
         let storage = Storage::new(Arc::new(region), &geometry, Some(Arc::new(file)));
-        return Ok(Opened { storage, header, presence: None, created: false });
+        return Ok(Opened { storage, header, presence: None, temporary: None, created });
     }
-    let identity = file_system::identity(&file).map_err(|error| place.error("fstat", error))?;
+    let identity =
+        file_system::identity(&file).map_err(|error| place::error(path, "fstat", error))?;
     if header.durable && !identity.tells_boots() {
         let expected = "one in /proc, for a durable map";
-        return Err(incompatible(&place, "boot id", expected, "none"));
+        return Err(incompatible(path, "boot id", expected, "none"));
     }
-    let file = MapFile::new(file, &place.path).map_err(|error| place.error("fstat", error))?;
+    let file =
+        MapFile::new(file, path, access).map_err(|error| place::error(path, "fstat", error))?;
     let (region, file) = (Arc::new(region), Arc::new(file));
     let storage = Storage::new(region.clone(), &header.geometry, Some(file.clone()));
+    let temporary = header.temporary.then(|| Temporary::of_guest(&file));
     if !writable {
         if header.durable && !identity.matches(&Identity::load(&region)) {
-            return Err(OpenError::NeedsRecovery { path: place.path });
+            return Err(OpenError::NeedsRecovery { path: path.into() });
         }
-        return Ok(Opened { storage, header, presence: None, created: false });
+        return Ok(Opened { storage, header, presence: None, temporary, created });
     }
-    ensure_front(&place, &storage, &geometry)?;
-    let presence = Presence::take(&region, &file, header, identity)?;
-    Ok(Opened { storage, header, presence: Some(presence), created: false })
+    ensure_front(path, &storage, &geometry)?;
+    let presence = Some(Presence::take(&region, &file, header, identity)?);
+    Ok(Opened { storage, header, presence, temporary, created })
 }
 
 /// Makes everything in front of the windows real, but for the slot records, which nobody uses yet.
 /// In a copy of a map, made by a tool that skips zeros, some of it may be a hole.
 pub(crate) fn ensure_front(
-    place: &Place,
+    path: &Path,
     storage: &Storage,
     geometry: &Geometry,
 ) -> Result<(), OpenError> {
     let (ledger, end) = (geometry.ledger(0), geometry.front_bytes());
     let done = storage.ensure(0, PAGE_BYTES).and_then(|()| storage.ensure(ledger, end - ledger));
     done.map_err(|error| match error {
-        OpError::NoSpace { .. } => {
-            OpenError::NoSpace { path: place.path.clone(), needed_bytes: end }
-        }
+        OpError::NoSpace { .. } => OpenError::NoSpace { path: path.into(), needed_bytes: end },
         OpError::Truncated { expected_bytes, found_bytes } => {
             let (expected, found) = (expected_bytes.to_string(), found_bytes.to_string());
-            incompatible(place, "length of the file", &expected, &found)
+            incompatible(path, "length of the file", &expected, &found)
         }
-        other => place.op_error(other),
+        other => place::op_error(path, other),
     })
-}
-
-/// Refuses a file or folder on a file system that maps are not safe on; what is known of others.
-pub(crate) fn check_file_system(
-    place: &Place,
-    file: impl AsFd,
-    allow_any: bool,
-) -> Result<StatFs, OpenError> {
-    let found = fstatfs(file).map_err(|errno| place.error("fstatfs", errno))?;
-    let f_type = file_system::kind(&found);
-    if file_system::is_safe(f_type, allow_any) {
-        return Ok(found);
-    }
-    Err(OpenError::UnsupportedFileSystem { path: place.path.clone(), f_type })
-}
-
-/// Opens a regular file, without following a symbolic link or waiting for the other end of a pipe.
-fn open_file(place: &Place, access: Access) -> Result<File, OpenError> {
-    let mode = if access == Access::ReadWrite { OFlags::RDWR } else { OFlags::RDONLY };
-    let guards = OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let opened = openat(&place.folder, &place.file_name, mode | guards, Mode::empty());
-    let file = File::from(opened.map_err(|errno| match (errno, access) {
-        (Errno::LOOP, _) => incompatible(place, "type of the file", "a regular file", "a link"),
-        (Errno::ISDIR, _) => incompatible(place, "type of the file", "a regular file", "a folder"),
-        (_, Access::ReadOnly) => place.read_error("open", errno),
-        (_, Access::ReadWrite) => place.error("open", errno),
-    })?);
-    let found = fstat(&file).map_err(|errno| place.error("fstat", errno))?;
-    match FileType::from_raw_mode(found.st_mode) {
-        FileType::RegularFile => Ok(file),
-        FileType::Directory => {
-            Err(incompatible(place, "type of the file", "a regular file", "a folder"))
-        }
-        other => {
-            let found = format!("{other:?}");
-            Err(incompatible(place, "type of the file", "a regular file", &found))
-        }
-    }
-}
-
-fn read_header(place: &Place, file: &File) -> Result<FileHeader, OpenError> {
-    let found = fstat(file).map_err(|errno| place.error("fstat", errno))?;
-    let file_bytes = u64::try_from(found.st_size).unwrap_or(0);
-    if file_bytes < HEADER_BYTES as u64 {
-        let expected = format!("at least {HEADER_BYTES} bytes");
-        let found = format!("{file_bytes} bytes");
-        return Err(incompatible(place, "length of the file", &expected, &found));
-    }
-    let mut bytes = [0; HEADER_BYTES];
-    file.read_exact_at(&mut bytes, 0).map_err(|error| place.read_error("pread", error))?;
-    FileHeader::decode(&bytes, file_bytes)
-        .map_err(|wrong| incompatible(place, wrong.field, &wrong.expected, &wrong.found))
-}
-
-/// Whether there is a frozen map.
-pub(crate) fn is_frozen(place: &Place) -> bool {
-    let header = open_file(place, Access::ReadOnly).and_then(|file| read_header(place, &file));
-    header.is_ok_and(|header| header.frozen.is_some())
-}
-
-fn incompatible(place: &Place, field: &'static str, expected: &str, found: &str) -> OpenError {
-    let (path, expected, found) = (place.path.clone(), expected.into(), found.into());
-    OpenError::Incompatible { path, field, expected, found }
 }

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd};
 const SLOTS_OFFSET: i64 = 1 << 62;
 
 /// A byte, or a run of them, that can be locked.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct ByteRange {
     start: i64,
     len: i64,
@@ -40,6 +40,13 @@ impl ByteRange {
     /// The byte that is locked while a process that may have to reset all locks attaches.
     pub(crate) const ATTACH: ByteRange = ByteRange { start: SLOTS_OFFSET + SLOTS as i64, len: 1 };
 
+    /// The byte that the creator of a temporary map holds for as long as it has the map.
+    pub(crate) const CREATOR: ByteRange =
+        ByteRange { start: SLOTS_OFFSET + SLOTS as i64 + 1, len: 1 };
+
+    /// The byte that is locked while somebody takes the file's name away.
+    pub(crate) const NAME: ByteRange = ByteRange { start: SLOTS_OFFSET + SLOTS as i64 + 2, len: 1 };
+
     /// Locks for writing without waiting; false when another open file holds some of it. Locks
     /// held through the same open file do not conflict.
     pub(crate) fn try_lock(self, file: impl AsFd) -> io::Result<bool> {
@@ -61,14 +68,48 @@ impl ByteRange {
         let _ = self.call(file, libc::F_OFD_SETLK, libc::F_UNLCK);
     }
 
-    /// Whether any other open file holds a lock in the range.
-    #[cfg(all(test, not(any(loom, miri))))]
+    /// Whether any other open file holds a lock in the range. A descriptor for reading will do.
     pub(crate) fn held_elsewhere(self, file: impl AsFd) -> io::Result<bool> {
-        let found = self.call(file, libc::F_OFD_GETLK, libc::F_WRLCK)?;
-        Ok(found != libc::F_UNLCK)
+        Ok(self.first_held(file)?.is_some())
     }
 
-    fn call(self, file: impl AsFd, command: i32, kind: i32) -> io::Result<i32> {
+    /// How many locks other open files hold in the range. A descriptor for reading will do. Two
+    /// calls for each of them: the kernel names any one, not the first.
+    pub(crate) fn count_held_elsewhere(self, file: impl AsFd) -> io::Result<u32> {
+        let (mut held, mut unknown) = (0, vec![self]);
+        while let Some(range) = unknown.pop() {
+            let Some(found) = range.first_held(&file)? else { continue };
+            held += 1;
+            let (before, after) = range.around(found);
+            unknown.extend([before, after].into_iter().filter(|part| part.len > 0));
+        }
+        Ok(held)
+    }
+
+    /// A range that another open file has locked, as far as it lies in this one.
+    fn first_held(self, file: impl AsFd) -> io::Result<Option<ByteRange>> {
+        let found = self.call(file, libc::F_OFD_GETLK, libc::F_WRLCK)?;
+        if libc::c_int::from(found.l_type) == libc::F_UNLCK {
+            return Ok(None);
+        }
+        let start = found.l_start.clamp(self.start, self.end() - 1);
+        // A length of 0: up to the end of all files.
+        let end = if found.l_len == 0 { i64::MAX } else { found.l_start + found.l_len };
+        let end = end.clamp(start + 1, self.end());
+        Ok(Some(ByteRange { start, len: end - start }))
+    }
+
+    /// What of this range lies before and after another one, which lies in it.
+    fn around(self, inner: ByteRange) -> (ByteRange, ByteRange) {
+        let before = ByteRange { start: self.start, len: inner.start - self.start };
+        (before, ByteRange { start: inner.end(), len: self.end() - inner.end() })
+    }
+
+    fn end(self) -> i64 {
+        self.start + self.len
+    }
+
+    fn call(self, file: impl AsFd, command: i32, kind: i32) -> io::Result<libc::flock> {
         let mut lock = libc::flock {
             l_type: kind as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,
@@ -78,6 +119,6 @@ impl ByteRange {
         };
         // SAFETY: an open descriptor and a lock description that outlives the call.
         let result = unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, &mut lock) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(lock.l_type.into()) }
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(lock) }
     }
 }

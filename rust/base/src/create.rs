@@ -1,12 +1,17 @@
 //! Creates the file of a map: made without a name, completed, then linked into its place, so that
 //! nobody ever sees half a map. A process that dies on the way leaves nothing behind or, where the
 //! file system has no files without a name, one called `.shf-*.tmp`.
+//!
+//! The file of an anonymous map lies in memory and never gets a name. It is sealed in its length, so
+//! that nobody who is given a descriptor can cut it short under the others.
 
-use crate::attach::{Opened, check_file_system, ensure_front};
+use crate::attach::{Opened, check_proc, ensure_front};
 use crate::cancellation::Uncancellable;
 use crate::crash;
 use crate::default_age::{self, AGE_MS_MAX, AGES_MS};
+use crate::draft::{Draft, open_in_memory, random, seal};
 use crate::error::OpenError;
+use crate::examine::check_file_system;
 use crate::file_system;
 use crate::format::{FileHeader, Identity};
 use crate::geometry::{
@@ -14,20 +19,16 @@ use crate::geometry::{
     WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
 };
 use crate::limits;
-use crate::map_file::MapFile;
+use crate::map_file::{Access, MapFile, magic_link};
 use crate::mapping;
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::region::Region;
 use crate::slot::Presence;
 use crate::storage::Storage;
-use rustix::fs::unlinkat;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatFs};
-use rustix::fs::{Gid, access, fchmod, fchown, ftruncate, linkat, openat, renameat, statat};
+use crate::temporary::{self, Temporary};
+use rustix::fs::{Gid, Mode, StatFs, fchmod, fchown, fstatfs, ftruncate};
 use rustix::io::Errno;
-use rustix::rand::{GetRandomFlags, getrandom};
-use std::fs::File;
-use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -45,10 +46,12 @@ const SHARD_BYTES_KEPT: u64 = 4 * PAGE_BYTES;
 const KEPT_FRACTION: u64 = 4;
 /// A map that evicts leaves this part of what it could have by default.
 const SPARED_FRACTION: u64 = 4;
+/// How often a file is given its name, where others give it to temporary maps, and die.
+const ATTEMPTS: u32 = 100;
+/// Permission bits of a map whose creator does not say.
+pub const MODE_DEFAULT: u32 = 0o600;
 /// All permission bits that a map can have.
 const MODE_MAX: u32 = 0o777;
-/// Names tried for a file that has to have one from the start.
-const TEMPORARY_NAMES: u32 = 16;
 
 /// What the creator of a map decides.
 #[derive(Clone, Debug)]
@@ -74,6 +77,15 @@ pub struct CreateOptions {
     pub durable: Option<bool>,
     /// Evict keys when the map is full.
     pub evict: bool,
+    /// Take the file's name away when the creator closes the map, or ends in any way.
+    pub temporary: bool,
+}
+
+/// A map that is made and has no name yet.
+struct Made {
+    opened: Opened,
+    file: Arc<MapFile>,
+    front_bytes: u64,
 }
 
 /// Creates the map `name` in `folder`, which must exist, and opens it for writing.
@@ -92,39 +104,15 @@ pub fn create_with<M>(
     let _uncancellable = Uncancellable::new();
     options.check()?;
     let place = Place::new(folder, name)?;
-    let file_system = check_file_system(&place, &place.folder, options.allow_any_file_system)?;
-    if statat(&place.folder, &place.file_name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-        return Err(OpenError::AlreadyExists { path: place.path });
-    }
-    let max_bytes = match options.max_bytes {
-        Some(bytes) => bytes,
-        None => {
-            let bytes = default_max_bytes(&file_system, options.shards.unwrap_or(SHARDS_DEFAULT));
-            // What is lent from one shard to another must not be the last that the file system has.
-            if options.evict { bytes - bytes / SPARED_FRACTION } else { bytes }
-        }
-    };
-    let shards = options.shards.unwrap_or_else(|| default_shards(max_bytes));
+    let allow_any = options.allow_any_file_system;
+    let file_system = check_file_system(&place.path, &place.folder, allow_any)?;
+    temporary::make_way(&place)?;
     let draft = Draft::new(&place).map_err(|errno| place.error("open", errno))?;
-    let record_bytes = options.record_bytes(max_bytes);
-    let (geometry, region) = map_whole(&place, &draft.file, shards, max_bytes, record_bytes)?;
-    let file = draft.map_file().map_err(|error| place.error("fcntl(F_DUPFD)", error))?;
-    let (file, region) = (Arc::new(file), Arc::new(region));
-    let storage = Storage::new(region.clone(), &geometry, Some(file.clone()));
-    ensure_front(&place, &storage, &geometry)?;
-
-    let secret = options.secret.map_or_else(random, Ok);
-    let secret = secret.map_err(|errno| place.error("getrandom", errno))?;
-    let identity =
-        file_system::identity(&draft.file).map_err(|error| place.error("fstat", error))?;
-    let durable = options.is_durable(&file_system, &identity)?;
-    let (created_ns, evicting) = (now_ns(), options.evict);
-    let frozen = None;
-    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, frozen };
-    header.store(&region);
-    default_age::store(&region, options.age_ms);
-    identity.store(&region);
-    let presence = Presence::take(&region, &file, header, identity)?;
+    let file = || draft.map_file().map_err(|error| place.error("fcntl(F_DUPFD)", error));
+    let mut made = make(&place.path, &draft.file, file, &file_system, options)?;
+    if options.temporary {
+        made.opened.temporary = Some(Temporary::of_creator(&made.file)?);
+    }
     // Only now: taking the slot opens the file again, which the final mode may not allow.
     let mode = Mode::from_raw_mode(options.mode);
     if let Some(group) = options.group {
@@ -132,17 +120,94 @@ pub fn create_with<M>(
     }
     crash::step();
     fchmod(&draft.file, mode).map_err(|errno| place.error("fchmod", errno))?;
+    let durable = made.opened.header.durable;
     if durable {
         // Who finds the name after a crash of the machine shall find a map.
-        storage.flush(0, geometry.front_bytes()).map_err(|error| place.op_error(error))?;
+        let flushed = made.opened.storage.flush(0, made.front_bytes);
+        flushed.map_err(|error| place::op_error(&place.path, error))?;
     }
-    let map = fill(Opened { storage, header, presence: Some(presence), created: true })?;
-    draft.link().map_err(|errno| place.error("link", errno))?;
+    let map = fill(made.opened)?;
+    link(&draft, &place)?;
+    made.file.moved(&place.path);
     if durable {
         place.flush_folder()?;
     }
-    file.moved(&place.path);
     Ok(map)
+}
+
+/// Gives a file that is made its name. A temporary map may have come and gone under it meanwhile.
+fn link(draft: &Draft<'_>, place: &Place) -> Result<(), OpenError> {
+    for _ in 0..ATTEMPTS {
+        match draft.link() {
+            Err(Errno::EXIST) => temporary::make_way(place)?,
+            done => return done.map_err(|errno| place.error("link", errno)),
+        }
+    }
+    Err(OpenError::AlreadyExists { path: place.path.clone() })
+}
+
+/// Creates a map whose file has no name and goes with the last process that has it, and opens it for
+/// writing. Others get it by inheritance or by a descriptor.
+pub fn create_anonymous(options: &CreateOptions) -> Result<Opened, OpenError> {
+    let _uncancellable = Uncancellable::new();
+    options.check()?;
+    options.check_anonymous()?;
+    let path = Path::new("anonymous map");
+    let file = open_in_memory().map_err(|errno| place::error(path, "memfd_create", errno))?;
+    let file = File::from(file);
+    check_proc(path, &file)?;
+    let file_system = fstatfs(&file).map_err(|errno| place::error(path, "fstatfs", errno))?;
+    let map_file = || {
+        let found = fs::read_link(magic_link(&file)).and_then(|path| {
+            // Nothing lies there; but this is what the kernel calls it.
+            MapFile::new(file.try_clone()?, &path, Access::ReadWrite)
+        });
+        found.map_err(|error| place::error(path, "fcntl(F_DUPFD)", error))
+    };
+    let made = make(path, &file, map_file, &file_system, options)?;
+    seal(&file).map_err(|errno| place::error(path, "fcntl(F_ADD_SEALS)", errno))?;
+    Ok(made.opened)
+}
+
+/// Makes a map of an empty file, with this process attached.
+fn make(
+    path: &Path,
+    file: &File,
+    map_file: impl FnOnce() -> Result<MapFile, OpenError>,
+    file_system: &StatFs,
+    options: &CreateOptions,
+) -> Result<Made, OpenError> {
+    let max_bytes = options.max_bytes_on(file_system);
+    let shards = options.shards.unwrap_or_else(|| default_shards(max_bytes));
+    let record_bytes = options.record_bytes(max_bytes);
+    let (geometry, region) = map_whole(path, file, shards, max_bytes, record_bytes)?;
+    let (map_file, region) = (Arc::new(map_file()?), Arc::new(region));
+    let storage = Storage::new(region.clone(), &geometry, Some(map_file.clone()));
+    ensure_front(path, &storage, &geometry)?;
+
+    let secret = options.secret.map_or_else(random, Ok);
+    let secret = secret.map_err(|errno| place::error(path, "getrandom", errno))?;
+    let identity =
+        file_system::identity(file).map_err(|error| place::error(path, "fstat", error))?;
+    let durable = options.is_durable(file_system, &identity)?;
+    let (created_ns, evicting, temporary) = (now_ns(), options.evict, options.temporary);
+    let header = FileHeader {
+        geometry,
+        max_bytes,
+        secret,
+        created_ns,
+        durable,
+        evicting,
+        temporary,
+        frozen: None,
+    };
+    header.store(&region);
+    default_age::store(&region, options.age_ms);
+    identity.store(&region);
+    let presence = Some(Presence::take(&region, &map_file, header, identity)?);
+    let front_bytes = geometry.front_bytes();
+    let opened = Opened { storage, header, presence, temporary: None, created: true };
+    Ok(Made { opened, file: map_file, front_bytes })
 }
 
 impl CreateOptions {
@@ -174,6 +239,13 @@ impl CreateOptions {
                 found: "true".into(),
             });
         }
+        if self.temporary && self.durable == Some(true) {
+            return Err(OpenError::InvalidOption {
+                option: "temporary",
+                expected: "false in a durable map, which outlives its creator".into(),
+                found: "true".into(),
+            });
+        }
         if self.mode > MODE_MAX {
             return Err(OpenError::InvalidOption {
                 option: "mode",
@@ -199,6 +271,35 @@ impl CreateOptions {
         Ok(())
     }
 
+    /// Refuses what is about the name of a file, or about a disk.
+    fn check_anonymous(&self) -> Result<(), OpenError> {
+        let refused = |option, expected: &str, found: String| {
+            let expected = format!("{expected} for an anonymous map");
+            Err(OpenError::InvalidOption { option, expected, found })
+        };
+        match self {
+            _ if self.mode != MODE_DEFAULT => {
+                let expected = format!("{MODE_DEFAULT:#o}, which is not used,");
+                refused("mode", &expected, format!("{:#o}", self.mode))
+            }
+            CreateOptions { group: Some(group), .. } => refused("group", "none", group.to_string()),
+            CreateOptions { durable: Some(true), .. } => {
+                refused("durable", "not true", "true".into())
+            }
+            CreateOptions { temporary: true, .. } => refused("temporary", "false", "true".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The maximum of a map on a file system.
+    fn max_bytes_on(&self, file_system: &StatFs) -> u64 {
+        self.max_bytes.unwrap_or_else(|| {
+            let bytes = default_max_bytes(file_system, self.shards.unwrap_or(SHARDS_DEFAULT));
+            // What is lent from one shard to another must not be the last that the file system has.
+            if self.evict { bytes - bytes / SPARED_FRACTION } else { bytes }
+        })
+    }
+
     /// Bytes of a record that one shard must be able to hold, whatever its share.
     fn record_bytes(&self, max_bytes: u64) -> u64 {
         if self.evict { max_bytes / EVICTING_FRACTION } else { 0 }
@@ -207,7 +308,7 @@ impl CreateOptions {
     /// Whether the map will be durable. Who attaches after a crash of the machine must notice it.
     fn is_durable(&self, found: &StatFs, identity: &Identity) -> Result<bool, OpenError> {
         match (self.durable, identity.tells_boots()) {
-            _ if self.evict => Ok(false),
+            _ if self.evict || self.temporary => Ok(false),
             (Some(true), false) => Err(OpenError::InvalidOption {
                 option: "durable",
                 expected: "true only where /proc tells the boot id".into(),
@@ -242,7 +343,7 @@ fn default_max_bytes(found: &StatFs, shards: u32) -> u64 {
 /// Gives the file its length and maps it; with smaller windows where the file system, a limit on
 /// files or the address space does not take the usual ones.
 fn map_whole(
-    place: &Place,
+    path: &Path,
     file: &File,
     shards: u32,
     max_bytes: u64,
@@ -258,10 +359,10 @@ fn map_whole(
                 Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => {
                     OpenError::AddressSpace { needed_bytes: len }
                 }
-                Err(error) => return Err(place.error("mmap", error)),
+                Err(error) => return Err(place::error(path, "mmap", error)),
             },
-            Err(Errno::FBIG) => OpenError::NoSpace { path: place.path.clone(), needed_bytes: len },
-            Err(errno) => return Err(place.error("ftruncate", errno)),
+            Err(Errno::FBIG) => OpenError::NoSpace { path: path.into(), needed_bytes: len },
+            Err(errno) => return Err(place::error(path, "ftruncate", errno)),
         };
         geometry = geometry.halved(max_bytes, record_bytes).ok_or(error)?;
     }
@@ -286,122 +387,7 @@ fn change_group(place: &Place, file: &File, group: u32) -> Result<(), OpenError>
     })
 }
 
-fn random() -> Result<u64, Errno> {
-    let mut bytes = [0; 8];
-    getrandom(&mut bytes, GetRandomFlags::empty())?;
-    Ok(u64::from_ne_bytes(bytes))
-}
-
 fn now_ns() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     now.as_nanos() as u64
-}
-
-/// A file that is being made. Where the file system has none without a name, or `/proc` is
-/// missing, through which one gets its name, it has a random one, removed again at the end.
-pub(crate) struct Draft<'p> {
-    place: &'p Place,
-    file: File,
-    temporary: Option<String>,
-}
-
-impl<'p> Draft<'p> {
-    pub fn new(place: &'p Place) -> Result<Draft<'p>, Errno> {
-        // The owner can open it again whatever the umask says.
-        let mode = Mode::RUSR | Mode::WUSR;
-        let (file, temporary) = match open_unnamed(place, mode) {
-            Ok(file) => (file, None),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {
-                let (file, name) = open_named(place, mode)?;
-                (file, Some(name))
-            }
-            Err(errno) => return Err(errno),
-        };
-        let draft = Draft { place, file: File::from(file), temporary };
-        crash::step();
-        fchmod(&draft.file, mode)?;
-        Ok(draft)
-    }
-
-    /// The file for use by the map; until it is linked it can be opened by its temporary name.
-    fn map_file(&self) -> io::Result<MapFile> {
-        let name = self.temporary.as_deref().unwrap_or(&self.place.file_name);
-        MapFile::new(self.file.try_clone()?, &self.place.path.with_file_name(name))
-    }
-
-    /// The file.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Gives the finished file its name, unless that is taken.
-    pub fn link(&self) -> Result<(), Errno> {
-        self.link_as(&self.place.file_name)
-    }
-
-    /// Gives it the name that another file has, which loses it at the same moment.
-    pub fn replace(&mut self) -> Result<(), Errno> {
-        let folder = &self.place.folder;
-        let temporary = match &self.temporary {
-            Some(temporary) => temporary.clone(),
-            None => {
-                let temporary =
-                    with_temporary_name(|name| self.link_as(name).map(|()| name.into()));
-                self.temporary.insert(temporary?).clone()
-            }
-        };
-        crash::step();
-        renameat(folder, &temporary, folder, &self.place.file_name)?;
-        self.temporary = None;
-        Ok(())
-    }
-
-    fn link_as(&self, name: &str) -> Result<(), Errno> {
-        let folder = &self.place.folder;
-        crash::step();
-        match &self.temporary {
-            Some(temporary) => linkat(folder, temporary, folder, name, AtFlags::empty()),
-            None => linkat(CWD, magic_link(&self.file), folder, name, AtFlags::SYMLINK_FOLLOW),
-        }
-    }
-}
-
-impl Drop for Draft<'_> {
-    fn drop(&mut self) {
-        if let Some(name) = &self.temporary {
-            crash::step();
-            let _ = unlinkat(&self.place.folder, name, AtFlags::empty());
-        }
-    }
-}
-
-fn magic_link(file: &impl AsRawFd) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
-}
-
-fn open_unnamed(place: &Place, mode: Mode) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    crash::step();
-    let file = openat(&place.folder, ".", flags, mode)?;
-    access(magic_link(&file), rustix::fs::Access::EXISTS)?;
-    Ok(file)
-}
-
-fn open_named(place: &Place, mode: Mode) -> Result<(OwnedFd, String), Errno> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
-    with_temporary_name(|name| {
-        crash::step();
-        openat(&place.folder, name, flags, mode).map(|file| (file, name.into()))
-    })
-}
-
-/// Has `make` use a name that nobody has yet.
-fn with_temporary_name<T>(make: impl Fn(&str) -> Result<T, Errno>) -> Result<T, Errno> {
-    for _ in 0..TEMPORARY_NAMES {
-        match make(&format!(".shf-{:016x}.tmp", random()?)) {
-            Err(Errno::EXIST) => continue,
-            made => return made,
-        }
-    }
-    Err(Errno::EXIST)
 }

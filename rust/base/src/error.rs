@@ -164,6 +164,11 @@ pub enum OpenError {
         /// The map's file.
         path: PathBuf,
     },
+    /// A file without a name can be opened again through `/proc` only, which is not mounted.
+    ProcMissing {
+        /// The file, as the kernel or its descriptor names it.
+        path: PathBuf,
+    },
     /// Something that opening has to do in the map failed, such as recovering it.
     Failed {
         /// The map's file.
@@ -304,7 +309,7 @@ impl OpenError {
             OpenError::NotFrozen { .. } => Status::Incompatible,
             OpenError::InUse { .. } => Status::Busy,
             OpenError::Failed { error, .. } => error.status(),
-            OpenError::System { .. } => Status::System,
+            OpenError::ProcMissing { .. } | OpenError::System { .. } => Status::System,
         }
     }
 }
@@ -394,6 +399,11 @@ impl fmt::Display for OpenError {
             OpenError::InUse { path } => {
                 write!(f, "{}: expected no other handle that may write, found some", path.display())
             }
+            OpenError::ProcMissing { path } => write!(
+                f,
+                "{}: expected /proc, through which a map without a name is opened again, found none",
+                path.display()
+            ),
             OpenError::Failed { path, error } => write!(f, "{}: {error}", path.display()),
             OpenError::System { path, call, errno } => {
                 write!(f, "{}: {call}: {}", path.display(), system_text(*errno))

@@ -2,6 +2,7 @@
 
 use crate::format::Identity;
 use rustix::fs::{Stat, StatFs, fstat};
+use rustix::io::{Errno, pread};
 use std::fs::read_to_string;
 use std::io;
 use std::os::fd::AsFd;
@@ -60,6 +61,20 @@ impl FileId {
     pub fn of_stat(found: &Stat) -> FileId {
         FileId { device: found.st_dev, inode: found.st_ino }
     }
+}
+
+/// Reads all of `into` from `offset` on; `UnexpectedEof` where the file ends before.
+pub(crate) fn read_exact_at(file: impl AsFd, into: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while done < into.len() {
+        match pread(&file, &mut into[done..], offset + done as u64) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(bytes) => done += bytes,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
 }
 
 /// What tells this file, on this boot of the machine, from every other.

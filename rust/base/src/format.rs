@@ -50,8 +50,12 @@ pub const ROOT_CRASHED: u64 = 1 << 62;
 const FEATURE_DURABLE: u64 = 1;
 /// Feature bit: a full map evicts keys.
 const FEATURE_EVICTING: u64 = 2;
+/// Feature bit: the file's name goes with the map's creator.
+const FEATURE_TEMPORARY: u64 = 4;
 /// Feature bit: nobody writes to the map any more.
 const FEATURE_FROZEN: u64 = 8;
+/// All of them that a map can have that is not frozen.
+const FEATURES: u64 = FEATURE_DURABLE | FEATURE_EVICTING | FEATURE_TEMPORARY;
 /// Offset of the lock's futex word, from the start of a shard header. A line that readers never
 /// load.
 pub const LOCK_OFFSET: u64 = 33 * 64;
@@ -97,6 +101,8 @@ pub struct FileHeader {
     pub durable: bool,
     /// Whether a full map evicts keys, so that there is room for others.
     pub evicting: bool,
+    /// Whether the file's name goes with the map's creator.
+    pub temporary: bool,
     /// The checksum of a frozen map; `None`: the map is not frozen.
     pub frozen: Option<u64>,
 }
@@ -123,6 +129,7 @@ impl FileHeader {
         let feature = |set, bit| if set { bit } else { 0 };
         words[4] = feature(self.durable, FEATURE_DURABLE)
             | feature(self.evicting, FEATURE_EVICTING)
+            | feature(self.temporary, FEATURE_TEMPORARY)
             | feature(self.frozen.is_some(), FEATURE_FROZEN);
         words[5] = self.geometry.file_bytes();
         words[6] = self.geometry.window_bytes();
@@ -156,7 +163,6 @@ impl FileHeader {
         expect("version", VERSION, words[2])?;
         expect_hex("layout fingerprint", fingerprint(), words[3])?;
         expect_hex("header checksum", checksum(&words[..CHECKED_WORDS]), words[CHECKED_WORDS])?;
-        const FEATURES: u64 = FEATURE_DURABLE | FEATURE_EVICTING | FEATURE_FROZEN;
         let is_frozen = words[4] & FEATURE_FROZEN != 0;
         // Of what changes a frozen map, there is nothing.
         let features = if is_frozen { FEATURE_FROZEN } else { words[4] & FEATURES };
@@ -182,6 +188,7 @@ impl FileHeader {
             created_ns: words[9],
             durable: words[4] & FEATURE_DURABLE != 0,
             evicting: words[4] & FEATURE_EVICTING != 0,
+            temporary: words[4] & FEATURE_TEMPORARY != 0,
             frozen: is_frozen.then_some(words[13]),
         })
     }
@@ -267,10 +274,16 @@ mod tests {
         // Goal: P5 against a header that somebody made, not only damaged. Method: one word of it
         // changed, and the checksum that fits.
         let geometry = Geometry::new(4, 1 << 20).unwrap();
-        let (max_bytes, secret, created_ns) = (1 << 20, 1, 2);
-        let (durable, evicting, frozen) = (false, false, None);
-        let header =
-            FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, frozen };
+        let header = FileHeader {
+            geometry,
+            max_bytes: 1 << 20,
+            secret: 1,
+            created_ns: 2,
+            durable: false,
+            evicting: false,
+            temporary: false,
+            frozen: None,
+        };
         let file_bytes = geometry.file_bytes();
         let forged = |word: usize, value: u64| {
             let mut words = [0; CHECKED_WORDS + 1];

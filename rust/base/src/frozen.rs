@@ -3,11 +3,11 @@
 //!
 //! They are written with ordinary calls, so a full disk is an error, and any file system will do.
 
-use crate::attach;
 use crate::cancellation::Uncancellable;
 use crate::crash;
-use crate::create::Draft;
+use crate::draft::Draft;
 use crate::error::{OpError, OpenError};
+use crate::examine;
 use crate::file_system::FileId;
 use crate::format::{FileHeader, HEADER_BYTES};
 use crate::geometry::PAGE_BYTES;
@@ -55,7 +55,7 @@ pub fn write<A>(
     let place = Place::new(folder, name)?;
     check_vacancy(&place, replaces)?;
     let mut draft = Draft::new(&place).map_err(|errno| place.error("open", errno))?;
-    let frozen = FrozenFile { place: &place, file: draft.file() };
+    let frozen = FrozenFile { place: &place, file: &draft.file };
     let (header, answer) = fill(&frozen)?;
     frozen.finish(header)?;
     frozen.take_permissions(of)?;
@@ -70,15 +70,20 @@ pub fn write<A>(
 fn check_vacancy(place: &Place, replaces: Replaces<'_>) -> Result<bool, OpenError> {
     let found = match statat(&place.folder, &place.file_name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) => found,
-        Err(Errno::NOENT) => return Ok(false),
+        Err(Errno::NOENT) => {
+            return match replaces {
+                Replaces::Nothing => Ok(false),
+                Replaces::Itself(_) => Err(OpenError::NotFound { path: place.path.clone() }),
+            };
+        }
         Err(errno) => return Err(place.error("stat", errno)),
     };
     let is_itself = match replaces {
         Replaces::Nothing => false,
-        Replaces::Itself(storage) => storage.is_file(FileId::of_stat(&found)),
+        Replaces::Itself(storage) => storage.file_id() == Some(FileId::of_stat(&found)),
     };
     let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-    if is_itself || is_file && attach::is_frozen(place) {
+    if is_itself || is_file && examine::is_frozen(place) {
         return Ok(true);
     }
     Err(OpenError::AlreadyExists { path: place.path.clone() })

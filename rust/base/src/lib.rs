@@ -32,9 +32,14 @@ pub mod shards;
 pub mod storage;
 pub mod change_log;
 mod place;
+mod examine;
+mod unlinking;
+mod temporary;
 mod attach;
+mod draft;
 mod create;
 pub mod frozen;
+pub mod listing;
 pub mod open;
 #[cfg(all(test, not(any(loom, miri))))]
 mod testing;

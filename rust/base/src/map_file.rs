@@ -11,9 +11,31 @@ use crate::fork::SharedDescriptor;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf, absolute};
 use std::sync::OnceLock;
+
+/// The lowest number for a duplicate of a descriptor: those below have meanings of their own.
+pub(crate) const DESCRIPTOR_MIN: i32 = 3;
+
+/// What an open map is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading; needs only the permission to read the file, and takes no slot.
+    ReadOnly,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+impl Access {
+    /// How a file is opened for it.
+    pub(crate) fn flags(self) -> OFlags {
+        match self {
+            Access::ReadOnly => OFlags::RDONLY,
+            Access::ReadWrite => OFlags::RDWR,
+        }
+    }
+}
 
 /// The file of a map. Any thread may use it, and forked children.
 pub(crate) struct MapFile {
@@ -23,14 +45,22 @@ pub(crate) struct MapFile {
     path: PathBuf,
     /// Where the file lies since it was linked.
     linked: OnceLock<PathBuf>,
+    /// How the descriptor may be used; so that one in its place can no more.
+    access: OFlags,
 }
 
 impl MapFile {
-    /// Takes over `file`, which can be opened again at `path`.
-    pub fn new(file: File, path: &Path) -> io::Result<MapFile> {
+    /// Takes over `file`, open for `access`, which can be opened again at `path`.
+    pub fn new(file: File, path: &Path, access: Access) -> io::Result<MapFile> {
         let id = FileId::of(&file)?;
         let descriptor = SharedDescriptor::new(file.into(), id);
-        Ok(MapFile { descriptor, id, path: anchored(path), linked: OnceLock::new() })
+        let access = access.flags();
+        Ok(MapFile { descriptor, id, path: anchored(path), linked: OnceLock::new(), access })
+    }
+
+    /// Which file it is.
+    pub fn id(&self) -> FileId {
+        self.id
     }
 
     /// Says that the file now lies at `path`.
@@ -49,7 +79,7 @@ impl MapFile {
         match self.descriptor.get() {
             Some(descriptor) => Ok(descriptor),
             None => {
-                self.descriptor.replace(self.open_at(self.path(), OFlags::NOFOLLOW)?);
+                self.descriptor.replace(self.open_at(self.path(), self.access | OFlags::NOFOLLOW)?);
                 self.descriptor.get().ok_or_else(stale)
             }
         }
@@ -57,16 +87,21 @@ impl MapFile {
 
     /// The file through an open file description of its own; needs the permission to write to it.
     pub fn reopen(&self) -> io::Result<OwnedFd> {
-        let link = format!("/proc/self/fd/{}", self.descriptor()?.as_raw_fd());
-        self.open_at(Path::new(&link), OFlags::empty())
-            .or_else(|_| self.open_at(self.path(), OFlags::NOFOLLOW))
+        let link = magic_link(self.descriptor()?);
+        self.open_at(Path::new(&link), OFlags::RDWR)
+            .or_else(|_| self.open_at(self.path(), OFlags::RDWR | OFlags::NOFOLLOW))
     }
 
-    fn open_at(&self, path: &Path, follow: OFlags) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | follow;
+    fn open_at(&self, path: &Path, how: OFlags) -> io::Result<OwnedFd> {
+        let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | how;
         let opened = rustix::fs::open(path, flags, Mode::empty())?;
         if FileId::of(&opened)? == self.id { Ok(opened) } else { Err(stale()) }
     }
+}
+
+/// A name by which this process can open again what a descriptor means, where there is `/proc`.
+pub(crate) fn magic_link(file: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 
 fn anchored(path: &Path) -> PathBuf {

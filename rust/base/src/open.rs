@@ -1,10 +1,11 @@
-//! The ways to get at a map: create, open, whichever applies, remove; or one on the heap.
+//! The ways to get at a map: create, open, whichever applies, by a name or a descriptor; remove; or
+//! one on the heap.
 
-pub use crate::attach::{Access, Opened, open};
+pub use crate::attach::{Access, Opened, open, open_descriptor};
 use crate::cancellation::Uncancellable;
-use crate::crash;
-pub use crate::create::{CreateOptions, create, create_with};
+pub use crate::create::{CreateOptions, MODE_DEFAULT, create, create_anonymous, create_with};
 use crate::error::OpenError;
+use crate::examine::{read_header, regular_bytes};
 use crate::format::FileHeader;
 #[cfg(feature = "fuzzing")]
 use crate::format::{HEADER_BYTES, Mismatch};
@@ -13,11 +14,14 @@ use crate::place::Place;
 use crate::region::Region;
 use crate::slot::Presence;
 use crate::storage::Storage;
-use rustix::fs::{AtFlags, unlinkat};
+use crate::temporary;
+pub use crate::temporary::Temporary;
+use crate::unlinking::{self, Unlinked};
 use std::path::Path;
 use std::sync::Arc;
 
-/// How often `open_or_create` starts again because others create and remove the map meanwhile.
+/// How often `open_or_create` and `remove` start again because others create and remove the map
+/// meanwhile.
 const ATTEMPTS: u32 = 100;
 /// The secret of maps on the heap, so that tests repeat.
 pub const HEAP_SECRET: u64 = 0x5eed_5eed_5eed_5eed;
@@ -47,13 +51,31 @@ pub fn open_or_create(
     result
 }
 
-/// Removes the map's file. Processes that have the map open keep it until they close it.
+/// Removes the map's file. Processes that have the map open keep it until they close it. A temporary
+/// map whose creator is gone is `NotFound`, and its name goes all the same.
 pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
     let _uncancellable = Uncancellable::new();
     let place = Place::new(folder, name)?;
-    crash::step();
-    unlinkat(&place.folder, &place.file_name, AtFlags::empty())
-        .map_err(|errno| place.error("unlink", errno))
+    for _ in 0..ATTEMPTS {
+        let own = match unlinking::open_own(&place) {
+            Ok(own) => own,
+            Err(OpenError::NotFound { path }) => return Err(OpenError::NotFound { path }),
+            // What cannot be locked: nobody else looks at its name before he deletes it.
+            Err(_) => return unlinking::delete(&place),
+        };
+        let Ok(file_bytes) = regular_bytes(&place.path, &own) else {
+            return unlinking::delete(&place);
+        };
+        let header = read_header(&place.path, &own, file_bytes);
+        let temporary = header.is_ok_and(|header| header.temporary);
+        let orphan = temporary && temporary::is_orphan(&own, &place.path)?;
+        match unlinking::unlink_waiting(&place, &own)? {
+            Unlinked::Done if orphan => return Err(OpenError::NotFound { path: place.path }),
+            Unlinked::Done => return Ok(()),
+            Unlinked::Other | Unlinked::Busy => {}
+        }
+    }
+    Err(unlinking::busy(&place))
 }
 
 /// A map on the heap, for tests under Miri and the model checker: one process, always real, with
@@ -80,12 +102,20 @@ fn heap_of(
 ) -> Opened {
     let geometry = Geometry::new(shards, window_bytes).expect("a valid geometry");
     let region = Region::heap(geometry.file_bytes()).expect("enough memory");
-    let (secret, created_ns) = (HEAP_SECRET, 0);
-    let frozen = None;
-    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, frozen };
+    let header = FileHeader {
+        geometry,
+        max_bytes,
+        secret: HEAP_SECRET,
+        created_ns: 0,
+        durable,
+        evicting,
+        temporary: false,
+        frozen: None,
+    };
     header.store(&region);
     let storage = Storage::new(Arc::new(region), &geometry, None);
-    Opened { storage, header, presence: Some(Presence::single()), created: false }
+    let presence = Some(Presence::single());
+    Opened { storage, header, presence, temporary: None, created: false }
 }
 
 /// Attaches to the bytes of a region as `open` does to those of a file, for fuzzing: all of them
@@ -99,7 +129,7 @@ pub fn region(region: &Arc<Region>, access: Access) -> Result<Opened, Mismatch> 
     let header = FileHeader::decode(&bytes, region.len())?;
     let storage = Storage::new(region.clone(), &header.geometry, None);
     let presence = (access == Access::ReadWrite).then(Presence::single);
-    Ok(Opened { storage, header, presence, created: false })
+    Ok(Opened { storage, header, presence, temporary: None, created: false })
 }
 
 #[cfg(all(test, not(any(loom, miri))))]

@@ -2,9 +2,11 @@
 
 use crate::crash;
 use crate::error::{OpError, OpenError};
+use crate::file_system::FileId;
 use crate::geometry::PAGE_BYTES;
-use rustix::fs::{CWD, Mode, OFlags, fsync, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fsync, openat, statat};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -27,26 +29,37 @@ impl Place {
         let opened = openat(CWD, folder, flags, Mode::empty());
         let file_name = format!("{name}.shf");
         let path = folder.join(&file_name);
-        let opened = opened.map_err(|errno| error(folder, "open", errno, "read"))?;
+        let opened = opened.map_err(|errno| read_error(folder, "open", errno))?;
         Ok(Place { folder: opened, file_name, path })
+    }
+
+    /// The place of a file that lay at `path`.
+    pub fn of(path: &Path) -> Result<Place, OpenError> {
+        let name = path.file_name().and_then(OsStr::to_str).and_then(|it| it.strip_suffix(".shf"));
+        let reason = "it is none of a map's file";
+        let bad = || OpenError::InvalidName { name: path.display().to_string(), reason };
+        Place::new(path.parent().ok_or_else(bad)?, name.ok_or_else(bad)?)
+    }
+
+    /// Opens what has the name, without following a symbolic link or waiting for the other end of
+    /// a pipe.
+    pub fn open(&self, access: OFlags) -> rustix::io::Result<OwnedFd> {
+        let guards = OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        openat(&self.folder, &self.file_name, access | guards, Mode::empty())
+    }
+
+    /// Which file has the name; none: nothing has it.
+    pub fn file_id(&self) -> rustix::io::Result<Option<FileId>> {
+        match statat(&self.folder, &self.file_name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some(FileId { device: found.st_dev, inode: found.st_ino })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// The error that a failed system call on the file means.
     pub fn error(&self, call: &'static str, errno: impl Into<io::Error>) -> OpenError {
-        error(&self.path, call, errno, "write")
-    }
-
-    /// The same, of what failed on the mapped bytes.
-    pub fn op_error(&self, error: OpError) -> OpenError {
-        match error {
-            OpError::System { call, errno } => {
-                self.error(call, io::Error::from_raw_os_error(errno))
-            }
-            OpError::NoSpace { needed_bytes, .. } => {
-                OpenError::NoSpace { path: self.path.clone(), needed_bytes }
-            }
-            error => OpenError::Failed { path: self.path.clone(), error },
-        }
+        error(&self.path, call, errno)
     }
 
     /// Makes the names in the folder survive a crash of the machine.
@@ -59,11 +72,6 @@ impl Place {
             Err(Errno::ACCESS) => Ok(()),
             done => done.map_err(|errno| self.error("fsync of the folder", errno)),
         }
-    }
-
-    /// As `error`, where reading was all that was asked for.
-    pub fn read_error(&self, call: &'static str, errno: impl Into<io::Error>) -> OpenError {
-        error(&self.path, call, errno, "read")
     }
 }
 
@@ -85,7 +93,32 @@ fn check_name(name: &str) -> Result<(), OpenError> {
     Err(OpenError::InvalidName { name: name.into(), reason })
 }
 
-fn error(
+/// The error that a failed system call on a file or folder means, where writing was asked for.
+pub(crate) fn error(path: &Path, call: &'static str, errno: impl Into<io::Error>) -> OpenError {
+    error_of(path, call, errno, "write")
+}
+
+/// As `error`, where reading was all that was asked for.
+pub(crate) fn read_error(
+    path: &Path,
+    call: &'static str,
+    errno: impl Into<io::Error>,
+) -> OpenError {
+    error_of(path, call, errno, "read")
+}
+
+/// As `error`, of what failed on the mapped bytes.
+pub(crate) fn op_error(path: &Path, found: OpError) -> OpenError {
+    match found {
+        OpError::System { call, errno } => error(path, call, io::Error::from_raw_os_error(errno)),
+        OpError::NoSpace { needed_bytes, .. } => {
+            OpenError::NoSpace { path: path.into(), needed_bytes }
+        }
+        error => OpenError::Failed { path: path.into(), error },
+    }
+}
+
+fn error_of(
     path: &Path,
     call: &'static str,
     errno: impl Into<io::Error>,

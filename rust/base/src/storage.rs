@@ -12,13 +12,14 @@ use crate::error::OpError;
 use crate::file_system::{self, FileId};
 use crate::geometry::{Geometry, PAGE_BYTES};
 use crate::limits;
-use crate::map_file::MapFile;
+use crate::map_file::{DESCRIPTOR_MIN, MapFile};
 use crate::region::Region;
 use crate::shards::{Shards, Window};
 use rustix::fs::{FallocateFlags, SeekFrom, Stat, fallocate, fstat, fstatfs, seek};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::mm::{Advice, MsyncFlags, madvise, msync};
-use std::os::fd::BorrowedFd;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -150,14 +151,9 @@ impl Storage {
 
     /// A descriptor of the file, for use at once.
     pub(crate) fn file(&self) -> Result<BorrowedFd<'_>, OpError> {
-        let lost = |errno| OpError::System { call: "opening the map's file again", errno };
-        let file = self.file.as_ref().ok_or_else(|| lost(libc::EBADF))?;
-        file.descriptor().map_err(|error| lost(error.raw_os_error().unwrap_or(libc::EIO)))
-    }
-
-    /// Whether this is the file.
-    pub(crate) fn is_file(&self, id: FileId) -> bool {
-        self.file().is_ok_and(|file| FileId::of(file).is_ok_and(|own| own == id))
+        let none = || io::Error::from_raw_os_error(libc::EBADF);
+        let file = self.file.as_ref().ok_or_else(none).and_then(|file| file.descriptor());
+        file.map_err(reopening_failed)
     }
 
     /// What the file system says of the file.
@@ -165,14 +161,27 @@ impl Storage {
         self.file().ok().and_then(|file| fstat(file).ok())
     }
 
-    /// Where the file lies, as far as is known.
-    pub fn path(&self) -> Option<&Path> {
-        self.file.as_ref().map(|file| file.path())
-    }
-
     /// Whether there is a file: on the heap nothing can be given back.
     pub fn has_file(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// The file, through a duplicate of the descriptor that this process has of it, closed by
+    /// `exec`. Errors: `System`, also on the heap.
+    pub fn duplicate(&self) -> Result<OwnedFd, OpError> {
+        let call = "fcntl(F_DUPFD_CLOEXEC)";
+        fcntl_dupfd_cloexec(self.file()?, DESCRIPTOR_MIN)
+            .map_err(|errno| OpError::System { call, errno: errno.raw_os_error() })
+    }
+
+    /// Which file it is.
+    pub(crate) fn file_id(&self) -> Option<FileId> {
+        self.file.as_ref().map(|file| file.id())
+    }
+
+    /// Where the file lies, or what the kernel calls it; empty on the heap.
+    pub fn path(&self) -> &Path {
+        self.file.as_ref().map_or(Path::new(""), |file| file.path())
     }
 
     /// Bytes that the file system has left; all there could be on the heap, and where it cannot tell.
@@ -264,6 +273,11 @@ impl Storage {
         // SAFETY: the range lies inside the mapping, whose contents the advice does not change.
         unsafe { madvise(address.cast(), len as usize, Advice::LinuxPopulateWrite) }
     }
+}
+
+fn reopening_failed(error: io::Error) -> OpError {
+    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+    OpError::System { call: "opening the map's file again", errno }
 }
 
 fn no_space(needed_bytes: u64) -> OpError {

@@ -7,6 +7,7 @@
 //!
 //! - `map`: the handle that C++ owns and its adapters
 //! - `many`: those for batches
+//! - `files`: maps without a name, and all maps of a folder
 //! - `conditional`, `typed`, `named`, `scan`, `aging`, `lists`: as the engine's files of these names
 //! - `freezing`: those for snapshots and frozen maps
 //! - `guard`: the one place where panics and errors become outcomes and texts
@@ -14,6 +15,7 @@
 
 mod aging;
 mod conditional;
+mod files;
 mod freezing;
 mod guard;
 mod lists;
@@ -24,6 +26,7 @@ mod scan;
 mod sink;
 mod typed;
 
+use files::list_maps;
 use guard::take_failure_text;
 use map::{Map, detached_map, remove_map};
 
@@ -55,6 +58,7 @@ mod ffi {
         durable: i32,
         default_age: Age,
         evict: bool,
+        temporary: bool,
         patience_us: i64,
     }
 
@@ -83,6 +87,24 @@ mod ffi {
         slot: i32,
         offset: u64,
         what: String,
+    }
+
+    /// `shf::Listed`; `status` is a number of `shf::Status`.
+    struct Listed {
+        name: String,
+        status: u32,
+        text: String,
+        keys: u64,
+        committed_bytes: u64,
+        real_bytes: u64,
+        apparent_bytes: u64,
+        max_bytes: u64,
+        /// Nanoseconds since 1970.
+        created_ns: i64,
+        durable: bool,
+        evict: bool,
+        temporary: bool,
+        users: u32,
     }
 
     /// A key of a batch.
@@ -146,6 +168,17 @@ mod ffi {
         fn open_read_only(self: &mut Map, folder: &[u8], name: &[u8], options: &Options)
         -> Outcome;
         fn remove_map(folder: &[u8], name: &[u8]) -> Outcome;
+        fn create_anonymous(self: &mut Map, options: &Options) -> Outcome;
+        /// `descriptor` is open, or no descriptor.
+        fn open_descriptor(
+            self: &mut Map,
+            descriptor: i32,
+            read_only: bool,
+            options: &Options,
+        ) -> Outcome;
+        /// `value`: a descriptor that belongs to the caller.
+        fn descriptor(self: &Map) -> Outcome;
+        fn list_maps(folder: &[u8], into: &mut Vec<Listed>) -> Outcome;
 
         /// An `Outcome` in one register, as of `get_into`: bit 60 says whether a value was
         /// replaced, the bits below are the UID.

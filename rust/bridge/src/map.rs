@@ -227,11 +227,20 @@ impl Map {
     }
 
     fn attach(&mut self, opener: Opener, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+        self.attach_to(|| {
+            let options = engine_options(options);
+            Ok(opener(folder_path(folder), map_name(name)?, &options)?)
+        })
+    }
+
+    /// Attaches to what `open` opens.
+    pub(crate) fn attach_to(
+        &mut self,
+        open: impl FnOnce() -> Result<EngineMap, Failure>,
+    ) -> Outcome {
         silence_panics();
         guard(|| {
-            let options = engine_options(options);
-            let engine = opener(folder_path(folder), map_name(name)?, &options)?;
-            self.engine = Some(Arc::new(engine));
+            self.engine = Some(Arc::new(open()?));
             Ok(Outcome::done(true, 0))
         })
     }
@@ -285,6 +294,7 @@ pub(crate) fn engine_options(options: &Options) -> shf_engine::Options {
         },
         default_age: duration(options.default_age),
         evict: options.evict,
+        temporary: options.temporary,
         secret: None,
     }
 }

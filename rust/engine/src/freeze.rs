@@ -61,8 +61,8 @@ impl Map {
     /// number of processes can read it, also from a read-only file system. Who has the map open for
     /// reading keeps the old one.
     ///
-    /// Errors: `InUse` when anybody else has the map open for writing; as `snapshot`. Then the map is
-    /// as it was.
+    /// Errors: `InUse` when anybody else has the map open for writing; `NotFound` when the file has no
+    /// name any more, or never had one; as `snapshot`. Then the map is as it was.
     pub fn freeze(&mut self) -> Result<(), OpenError> {
         let (folder, name) = self.own_place()?;
         let path = folder.join(format!("{name}.shf"));
@@ -85,7 +85,7 @@ impl Map {
 
     /// Folder and name of the map's file.
     fn own_place(&self) -> Result<(PathBuf, String), OpenError> {
-        let path = self.storage.path().unwrap_or(Path::new(""));
+        let path = self.storage.path();
         let name = path.file_stem().and_then(|name| name.to_str());
         match (path.parent(), name) {
             (Some(folder), Some(name)) => Ok((folder.into(), name.into())),

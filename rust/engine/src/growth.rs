@@ -11,7 +11,7 @@
 use crate::place::{Field, Place, pair, unpair};
 use shf_base::atomic::Ordering::{Relaxed, Release};
 use shf_base::error::OpError;
-use shf_base::geometry::{CHUNKS, DESCRIPTORS, PAGE_BYTES};
+use shf_base::geometry::{CHUNKS, DESCRIPTORS, Geometry, PAGE_BYTES};
 use shf_base::storage::Storage;
 
 /// Largest step beyond what is needed, in pages.
@@ -176,10 +176,14 @@ pub fn committed_areas(place: Place<'_>) -> [(u64, u64); 3] {
 
 /// Real bytes of the whole map.
 pub fn committed_bytes(place: Place<'_>) -> u64 {
-    let pages: u64 = (0..place.geometry().shards())
-        .map(|shard| place.ledger(shard).load(Relaxed))
-        .fold(0, u64::saturating_add);
-    place.geometry().front_real_bytes().saturating_add(pages.saturating_mul(PAGE_BYTES))
+    let shards = 0..place.geometry().shards();
+    real_bytes(place.geometry(), shards.map(|shard| place.ledger(shard).load(Relaxed)))
+}
+
+/// Real bytes of a map whose ledger says these words.
+pub fn real_bytes(geometry: &Geometry, ledger: impl IntoIterator<Item = u64>) -> u64 {
+    let pages = ledger.into_iter().fold(0, u64::saturating_add);
+    geometry.front_real_bytes().saturating_add(pages.saturating_mul(PAGE_BYTES))
 }
 
 /// Committed pages of a shard: descriptors, records but for the holes, index.

@@ -21,6 +21,7 @@ use shf_base::error::OpError;
 use shf_base::format::FileHeader;
 use shf_base::frozen;
 use shf_base::geometry::{Geometry, PAGE_BYTES};
+use shf_base::open::Temporary;
 use shf_base::slot::Presence;
 use shf_base::storage::Storage;
 use std::sync::atomic::Ordering::Relaxed;
@@ -33,6 +34,9 @@ pub struct Map {
     pub(crate) storage: Storage,
     pub(crate) facts: FileHeader,
     pub(crate) presence: Option<Presence>,
+    /// Sees to the name of a temporary map at the end.
+    #[expect(dead_code, reason = "it is only dropped")]
+    pub(crate) temporary: Option<Temporary>,
     /// How long a writing operation waits for a lock, if not for ever.
     pub(crate) patience: Option<Duration>,
     /// Whether the map was created with this handle.

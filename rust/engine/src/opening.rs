@@ -1,4 +1,5 @@
-//! Maps are made, opened and removed, and recovered first where a crash of the machine left them torn.
+//! Maps are made, opened and removed, by names and descriptors, and recovered first where a crash of
+//! the machine left them torn.
 
 use crate::age;
 use crate::map::Map;
@@ -6,8 +7,9 @@ use crate::options::Options;
 use crate::place::Place;
 use crate::rebuild;
 use crate::shard;
-use shf_base::error::OpenError;
-use shf_base::open::{self, Access, CreateOptions, Opened};
+use shf_base::error::{OpError, OpenError};
+use shf_base::open::{self, Access, CreateOptions, MODE_DEFAULT, Opened};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -25,20 +27,53 @@ impl Map {
     pub fn open(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
         let opened = open::open(folder, name, Access::ReadWrite, allow)?;
-        Map::new(opened, options).recovered_from_crash(folder, name)
+        Map::new(opened, options).recovered_from_crash()
     }
 
     /// Opens the map or creates it; processes that race get the same one.
     pub fn open_or_create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let opened = open::open_or_create(folder, name, &creation(options)?)?;
-        Map::new(opened, options).recovered_from_crash(folder, name)
+        Map::new(opened, options).recovered_from_crash()
     }
 
     /// Opens an existing map for reading; needs no write permission on the file.
     pub fn open_read_only(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
         let opened = open::open(folder, name, Access::ReadOnly, allow)?;
-        Map::new(opened, options).recovered_from_crash(folder, name)
+        Map::new(opened, options).recovered_from_crash()
+    }
+
+    /// Makes a map whose file lies in memory, without a name, and goes with the last process that has
+    /// it. Children inherit it, and `descriptor` passes it on. Its length is sealed, so that who
+    /// gets a descriptor cannot cut it short; whoever has one may write to the map.
+    ///
+    /// `InvalidOption` for what is about a name or a disk: a `mode` other than the default, a
+    /// `group`, `durable`, `temporary`. `ProcMissing` without `/proc`, which it needs.
+    pub fn anonymous(options: &Options) -> Result<Map, OpenError> {
+        Ok(Map::new(open::create_anonymous(&creation(options)?)?, options))
+    }
+
+    /// Opens the map whose file a descriptor means, whatever its name, through a duplicate: the
+    /// caller keeps `descriptor`. It need not come from a friend: the file is checked as one under a
+    /// name is. The handle is read-only if `access` says so, or if the descriptor is for reading
+    /// only. A temporary map opens so even when its creator is gone.
+    pub fn open_descriptor(
+        descriptor: BorrowedFd<'_>,
+        access: Access,
+        options: &Options,
+    ) -> Result<Map, OpenError> {
+        let opened = open::open_descriptor(descriptor, access, options.allow_any_file_system)?;
+        Map::new(opened, options).recovered_from_crash()
+    }
+
+    /// A duplicate of the descriptor that this handle has of the map's file, to be passed to another
+    /// process, which gets at the map by `open_descriptor`. For reading only if the handle is; but
+    /// who may write to the file can open it again through `/proc`. Closed by `exec`.
+    ///
+    /// Errors: `System`, also for a process that has closed the descriptors that it inherited and
+    /// finds no such file under its name.
+    pub fn descriptor(&self) -> Result<OwnedFd, OpError> {
+        self.storage.duplicate()
     }
 
     /// A map in private memory, for tests under tools that know no shared mappings.
@@ -69,7 +104,8 @@ impl Map {
         Ok(Map::new(open::region(region, access)?, options))
     }
 
-    /// Deletes the file of a map; those who have it open keep it until they drop it.
+    /// Deletes the file of a map; those who have it open keep it until they drop it. A temporary map
+    /// whose creator is gone is `NotFound`.
     pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
         open::remove(folder, name)
     }
@@ -79,6 +115,7 @@ impl Map {
             storage: opened.storage,
             facts: opened.header,
             presence: opened.presence,
+            temporary: opened.temporary,
             patience: options.patience,
             is_creator: opened.created,
             recovered: None,
@@ -88,12 +125,12 @@ impl Map {
     }
 
     /// Makes the shards anew that a crash of the machine has left closed; who may only read cannot.
-    fn recovered_from_crash(mut self, folder: &Path, name: &str) -> Result<Map, OpenError> {
+    fn recovered_from_crash(mut self) -> Result<Map, OpenError> {
         let closed = |place: Place<'_>| self.facts.durable && rebuild::is_crashed(place);
         if !self.places().any(closed) {
             return Ok(self);
         }
-        let path = folder.join(format!("{name}.shf"));
+        let path = self.storage.path().to_path_buf();
         if self.is_read_only() {
             return Err(OpenError::NeedsRecovery { path });
         }
@@ -108,12 +145,13 @@ pub(crate) fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
     Ok(CreateOptions {
         shards: options.shard_count()?,
         max_bytes: options.max_bytes,
-        mode: options.mode.unwrap_or(0o600),
+        mode: options.mode.unwrap_or(MODE_DEFAULT),
         group: options.group,
         allow_any_file_system: options.allow_any_file_system,
         secret: options.secret,
         age_ms: options.default_age.map(age::milliseconds),
         durable: options.durable,
         evict: options.evict,
+        temporary: options.temporary,
     })
 }

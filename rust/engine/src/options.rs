@@ -34,6 +34,10 @@ pub struct Options {
     /// for others, of up to an eighth of `max_bytes`, key and value together. Not with `durable`,
     /// which keeps what was deleted until the next sync.
     pub evict: bool,
+    /// Take the file's name away when the creator's handle is closed, or its process ends in any
+    /// way, `kill -9` included: after that there is no map of this name for anybody who looks; who
+    /// has it open keeps it. Not with `durable`.
+    pub temporary: bool,
     /// How long keys live that nobody gives an age, in milliseconds, of which parts are rounded up: 1
     /// ms to 2^47 - 1 ms, some 4,400 years. `Map::set_default_age` changes it later, for all
     /// processes. Default: for ever.

@@ -15,32 +15,32 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-const NAME: &str = "map";
+pub const NAME: &str = "map";
 const FILE: &str = "map.shf";
 const OTHER_KEY: &[u8] = b"the next one's key";
 
 /// What somebody dies in.
 #[derive(Clone, Copy, PartialEq)]
-enum Call {
+pub enum Call {
     Create,
     OpenOrCreate,
     Remove,
 }
 
 /// A folder for one map, and beside it one for what is kept. Removed at the end.
-struct Creation {
+pub struct Creation {
     what: &'static str,
     call: Call,
-    folder: PathBuf,
+    pub folder: PathBuf,
     kept: PathBuf,
     /// Whether files without a name can be had, so that nobody leaves one with a name.
     unnamed: bool,
-    options: Options,
+    pub options: Options,
     owner: u32,
 }
 
 impl Creation {
-    fn new(what: &'static str, call: Call, unnamed: bool) -> Creation {
+    pub fn new(what: &'static str, call: Call, unnamed: bool) -> Creation {
         let owner = std::process::id();
         let root = PathBuf::from(format!("/dev/shm/shf-test-{what}-{owner}"));
         let (folder, kept) = (root.join("folder"), root.join("kept"));
@@ -55,11 +55,11 @@ impl Creation {
         Creation { what, call, folder, kept, unnamed, options, owner }
     }
 
-    fn open_or_create(&self) -> Result<Map, OpenError> {
+    pub fn open_or_create(&self) -> Result<Map, OpenError> {
         Map::open_or_create(&self.folder, NAME, &self.options)
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.folder.join(FILE)
     }
 
@@ -71,7 +71,7 @@ impl Creation {
 
     /// Nothing but the map's file and, where there are no files without a name, what `died`
     /// processes left.
-    fn judge_folder(&self, died: usize, step: &str) {
+    pub fn judge_folder(&self, died: usize, step: &str) {
         let others = self.others();
         let left = if self.unnamed { 0 } else { died };
         assert!(others.len() <= left, "{step}: {others:?}");

@@ -30,6 +30,7 @@ mod merging;
 mod operation;
 mod presence;
 mod rebuilding;
+mod temporary;
 
 use std::collections::BTreeMap;
 
