@@ -350,14 +350,4 @@ Result<Repaired> Map::Recovered() const {
   return Answer(outcome, Repaired{shards, outcome.value, Violations(lost)});
 }
 
-Result<Stats> Map::GetStats() const {
-  if (!handle_) return NotAttached();
-  bridge::Stats stats{};
-  const bridge::Outcome outcome = handle_->stats(stats);
-  return Answer(outcome, Stats{stats.keys, stats.committed_bytes, stats.max_bytes, stats.dead_bytes,
-                               stats.tables, stats.splits, stats.repairs, stats.moved_records,
-                               stats.timed_keys, stats.elements, stats.expired_keys,
-                               stats.evicted_keys, stats.retries});
-}
-
 }  // namespace shf

@@ -7,7 +7,8 @@
 //!
 //! - `map`: the handle that C++ owns and its adapters
 //! - `many`: those for batches
-//! - `conditional`, `typed`, `named`, `scan`, `aging`, `lists`: as the engine's files of these names
+//! - `conditional`, `typed`, `named`, `scan`, `aging`, `lists`, `stats`: as the engine's files of these
+//!   names
 //! - `guard`: the one place where panics and errors become outcomes and texts
 #![deny(unsafe_code)]
 
@@ -20,10 +21,12 @@ mod map;
 mod named;
 mod scan;
 mod sink;
+mod stats;
 mod typed;
 
 use guard::take_failure_text;
 use map::{Map, detached_map, remove_map};
+use stats::{stats_to_json, stats_to_prometheus};
 
 // What C++ sees, in the namespace `shf::bridge`.
 #[allow(unsafe_code)] // cxx generates it
@@ -57,20 +60,41 @@ mod ffi {
     }
 
     /// `shf::Stats`.
+    #[derive(Clone, Copy)]
     struct Stats {
         keys: u64,
+        elements: u64,
+        timed_keys: u64,
         committed_bytes: u64,
         max_bytes: u64,
+        free_bytes_left: u64,
+        apparent_bytes: u64,
+        front_bytes: u64,
+        descriptor_bytes: u64,
+        live_bytes: u64,
         dead_bytes: u64,
+        free_bytes: u64,
+        unused_bytes: u64,
+        index_bytes: u64,
+        shards: u64,
         tables: u64,
+        bucket_count: u64,
+        max_bucket_count: u64,
+        slots: u64,
         splits: u64,
-        repairs: u64,
+        vacated_pages: u64,
         moved_records: u64,
-        timed_keys: u64,
-        elements: u64,
+        repairs: u64,
         expired_keys: u64,
         evicted_keys: u64,
         retries: u64,
+        created_ns: u64,
+    }
+
+    /// `shf::NamedStats`.
+    struct NamedStats<'a> {
+        map_name: &'a [u8],
+        stats: Stats,
     }
 
     /// `shf::Violation`; table, bucket and slot are -1 where they do not matter.
@@ -321,6 +345,13 @@ mod ffi {
         fn clear(self: &Map) -> Outcome;
         fn for_each(self: &Map, visitor: &Visitor) -> Outcome;
         fn stats(self: &Map, into: &mut Stats) -> Outcome;
+        /// The slices are as long as the arrays of `shf::ProbeLengths`.
+        fn probe_lengths(
+            self: &Map,
+            keys: &mut [u64],
+            tables_by_depth: &mut [u64],
+            tables_by_fill: &mut [u64],
+        ) -> Outcome;
         fn verify(self: &Map, into: &mut Vec<Violation>) -> Outcome;
         /// `value`: keys in the rebuilt shards.
         fn repair(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
@@ -329,6 +360,11 @@ mod ffi {
         fn recovered(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
         /// `flag`: read-only.
         fn is_read_only(self: &Map) -> Outcome;
+
+        /// `value`: the size of the text.
+        fn stats_to_json(stats: &Stats, sink: Pin<&mut Sink>) -> Outcome;
+        /// As `stats_to_json`.
+        fn stats_to_prometheus(maps: &[NamedStats], sink: Pin<&mut Sink>) -> Outcome;
 
         /// The text of this thread's last failure, once.
         fn take_failure_text() -> String;

@@ -1,7 +1,7 @@
 //! The handle that C++ owns: one adapter for each operation of the engine's map.
 
 use crate::aging::duration;
-use crate::ffi::{Options, Outcome, Sink, Stats, Violation, Visitor};
+use crate::ffi::{Options, Outcome, Sink, Violation, Visitor};
 use crate::guard::{Failure, Packed, guard, silence_panics};
 use crate::sink::SinkOfCpp;
 use shf_engine::{Map as EngineMap, OpenError};
@@ -155,28 +155,6 @@ impl Map {
         })
     }
 
-    pub fn stats(&self, into: &mut Stats) -> Outcome {
-        guard(|| {
-            let stats = self.engine()?.stats();
-            *into = Stats {
-                keys: stats.keys,
-                committed_bytes: stats.committed_bytes,
-                max_bytes: stats.max_bytes,
-                dead_bytes: stats.dead_bytes,
-                tables: stats.tables,
-                splits: stats.splits,
-                repairs: stats.repairs,
-                moved_records: stats.moved_records,
-                timed_keys: stats.timed_keys,
-                elements: stats.elements,
-                expired_keys: stats.expired_keys,
-                evicted_keys: stats.evicted_keys,
-                retries: stats.retries,
-            };
-            Ok(Outcome::done(true, 0))
-        })
-    }
-
     pub fn verify(&self, into: &mut Vec<Violation>) -> Outcome {
         guard(|| {
             into.extend(self.engine()?.verify()?.into_iter().map(Violation::from));
@@ -262,7 +240,7 @@ fn folder_path(folder: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(folder))
 }
 
-fn map_name(name: &[u8]) -> Result<&str, OpenError> {
+pub(crate) fn map_name(name: &[u8]) -> Result<&str, OpenError> {
     std::str::from_utf8(name).map_err(|_| OpenError::InvalidName {
         name: String::from_utf8_lossy(name).into_owned(),
         reason: "a name is UTF-8 text",

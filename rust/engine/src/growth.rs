@@ -176,7 +176,8 @@ pub fn ledger(records: u32, index: u32, holes: u64) -> u64 {
     u64::from(descriptor_pages(records)) + records_real + u64::from(index)
 }
 
-fn descriptor_pages(records: u32) -> u32 {
+/// Pages of the descriptors of so many record pages.
+pub fn descriptor_pages(records: u32) -> u32 {
     records.div_ceil(DESCRIPTORS)
 }
 
