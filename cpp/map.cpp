@@ -110,11 +110,17 @@ struct Map::Opening {
     if (Impossible(folder)) return ImpossibleError("folder", folder);
     if (Impossible(name)) return ImpossibleError("name", name);
     rust::Box<bridge::Map> handle = bridge::detached_map();
-    const bridge::Options converted{options.shards,        options.max_bytes,
-                                    options.expected_keys, options.mode,
-                                    options.group,         options.allow_any_file_system,
-                                    Sign(options.durable), Arguments::Of(options.default_age),
-                                    options.evict,         options.patience.count()};
+    const bridge::Options converted{options.shards,
+                                    options.max_bytes,
+                                    options.expected_keys,
+                                    options.initial_bytes,
+                                    options.mode,
+                                    options.group,
+                                    options.allow_any_file_system,
+                                    Sign(options.durable),
+                                    Arguments::Of(options.default_age),
+                                    options.evict,
+                                    options.patience.count()};
     const bridge::Outcome outcome = ((*handle).*open)(View(folder), View(name), converted);
     if (!IsOk(outcome)) return ErrorOf(outcome);
     Map map;

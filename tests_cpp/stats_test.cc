@@ -193,4 +193,27 @@ TEST(Stats, NamesThatNoTextHoldsAreRefused) {
   EXPECT_TRUE(shf::ToPrometheus(stats, std::string_view()).ok());
 }
 
+TEST(Stats, InitialBytesAreThereFromTheBeginning) {
+  // Goal: Options::initial_bytes, from C++. Method: what the file has right after creation, and
+  // what is refused.
+  const Scratch scratch;
+  shf::Options options;
+  options.shards = 4;
+  options.max_bytes = 16 << 20;
+  options.initial_bytes = 6 << 20;
+  const Map map = scratch.Create(options);
+  struct stat file {};
+  ASSERT_EQ(stat(scratch.path().c_str(), &file), 0);
+  EXPECT_GE(file.st_blocks * 512, 6 << 20);
+  EXPECT_LE(file.st_blocks * 512, (6 << 20) + 4 * 4096);
+  EXPECT_EQ(map.GetStats()->committed_bytes, static_cast<uint64_t>(file.st_blocks) * 512);
+  for (uint64_t i = 0; i < 20000; ++i) ASSERT_TRUE(map.Put(Bytes(i), std::string(150, 'x')).ok());
+  EXPECT_TRUE(map.Verify()->empty());
+  const Scratch other;
+  options.initial_bytes = options.max_bytes + 1;
+  const Result<Map> refused = Map::Create(other.folder(), other.name(), options);
+  EXPECT_EQ(refused.status(), Status::kInvalidArgument);
+  EXPECT_NE(refused.text().find("initial_bytes"), std::string::npos) << refused.text();
+}
+
 }  // namespace

@@ -59,8 +59,17 @@ struct Options {
   /// are asked for, and at most 4 GiB a shard; 0: the least of free file system, available memory
   /// and the memory limit of the control group.
   uint64_t max_bytes = 0;
-  /// Keys that the map will hold, roughly; 0: unknown. Only chooses the shards.
+  /// Keys that the map will hold, roughly; 0: unknown. Chooses the shards, where shards does not,
+  /// and how much of initial_bytes is for the index; it takes no memory and is no limit.
   uint64_t expected_keys = 0;
+  /// Real memory that the map takes at its creation, in bytes, headers included, at most max_bytes:
+  /// divided evenly among the shards, in whole pages, rounded up where max_bytes allows. As long as
+  /// a shard has some of its part left, no put in it has to ask the file system for more, whatever
+  /// that has left; and the map does not give it back, but where a map that evicts lends memory
+  /// from shard to shard. The index gets what expected_keys need, without that an eighth, which is
+  /// enough for records of 100 bytes and more. Creating takes time in proportion, and is kNoSpace
+  /// where that is not there. 0: what an empty map needs, less than 2 MiB.
+  uint64_t initial_bytes = 0;
   /// Permission bits of the file, 0 to 0777, taken as they are (the umask does not apply).
   uint32_t mode = 0600;
   /// Group of the file, by its number: for a map that only the members of a group share, with a

@@ -15,6 +15,7 @@
 use shf_base::format::{FileHeader, IDENTITY_OFFSET, VERSION};
 use shf_base::geometry::Geometry;
 use shf_base::open::HEAP_SECRET;
+use shf_base::reservation::Reservation;
 use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES};
 use shf_engine::{Age, Elements, Kind, Map, OpError, OpenError, Options, Value};
@@ -133,7 +134,9 @@ fn build(file: &MapFile, durable: bool) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let geometry = Geometry::new(SHARDS, WINDOW_BYTES).unwrap();
     let (max_bytes, secret, created_ns) = (MAX_BYTES, HEAP_SECRET, 0x1234_5678_9abc_def0);
     let evicting = false;
-    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
+    let reservation = Reservation::default();
+    let header =
+        FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, reservation };
     Golden { len: geometry.file_bytes(), words: BTreeMap::new() }.expand(&file.path());
     let bytes = header.encode();
     let raw = std::fs::OpenOptions::new().write(true).open(file.path()).unwrap();

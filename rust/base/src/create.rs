@@ -6,7 +6,7 @@ use crate::attach::{Opened, check_file_system, ensure_front};
 use crate::cancellation::Uncancellable;
 use crate::crash;
 use crate::default_age::{self, AGE_MS_MAX, AGES_MS};
-use crate::error::OpenError;
+use crate::error::{OpError, OpenError};
 use crate::file_system;
 use crate::format::{FileHeader, Identity};
 use crate::geometry::{
@@ -18,6 +18,7 @@ use crate::map_file::MapFile;
 use crate::mapping;
 use crate::place::Place;
 use crate::region::Region;
+use crate::reservation::Reservation;
 use crate::slot::Presence;
 use crate::storage::Storage;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatFs};
@@ -73,6 +74,19 @@ pub struct CreateOptions {
     pub durable: Option<bool>,
     /// Evict keys when the map is full.
     pub evict: bool,
+    /// Real memory that the map has from the beginning. Default: what an empty map needs.
+    pub initial: Option<Initial>,
+}
+
+/// Real memory that a new map has before anybody sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Initial {
+    /// How much, headers included; at most the maximum.
+    pub bytes: u64,
+    /// Keys that are expected, where that is known: how much of it the index gets.
+    pub keys: Option<u64>,
+    /// Makes it real.
+    pub reserve: fn(&Storage, &FileHeader) -> Result<(), OpError>,
 }
 
 /// Creates the map `name` in `folder`, which must exist, and opens it for writing.
@@ -93,6 +107,13 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
             if options.evict { bytes - bytes / SPARED_FRACTION } else { bytes }
         }
     };
+    let initial = options.initial.filter(|initial| initial.bytes > 0);
+    let no_initial_space =
+        |bytes| OpenError::NoSpace { path: place.path.clone(), needed_bytes: bytes };
+    // A maximum that nobody asked for is what there is.
+    if let Some(initial) = initial.filter(|initial| initial.bytes > max_bytes) {
+        return Err(no_initial_space(initial.bytes));
+    }
     let shards = options.shards.unwrap_or_else(|| default_shards(max_bytes));
     let draft = Draft::new(&place).map_err(|errno| place.error("open", errno))?;
     let record_bytes = options.record_bytes(max_bytes);
@@ -108,8 +129,18 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
         file_system::identity(&draft.file).map_err(|error| place.error("fstat", error))?;
     let durable = options.is_durable(&file_system, &identity)?;
     let (created_ns, evicting) = (now_ns(), options.evict);
-    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
+    let reservation = initial.map_or(Reservation::default(), |initial| {
+        Reservation::divide(&geometry, initial.bytes, max_bytes, initial.keys)
+    });
+    let header =
+        FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, reservation };
     header.store(&region);
+    if let Some(initial) = initial {
+        (initial.reserve)(&storage, &header).map_err(|error| match error {
+            OpError::NoSpace { .. } => no_initial_space(initial.bytes),
+            error => place.op_error(error),
+        })?;
+    }
     default_age::store(&region, options.age_ms);
     identity.store(&region);
     let presence = Presence::take(&region, &file, header, identity)?;
@@ -153,6 +184,15 @@ impl CreateOptions {
             let record_bytes = self.record_bytes(max_bytes);
             Geometry::choose(shards, max_bytes, APPARENT_BYTES_DEFAULT, record_bytes)
                 .map_err(invalid)?;
+        }
+        if let (Some(initial), Some(max_bytes)) = (self.initial, self.max_bytes)
+            && initial.bytes > max_bytes
+        {
+            return Err(OpenError::InvalidOption {
+                option: "initial_bytes",
+                expected: format!("at most max_bytes, {max_bytes}"),
+                found: initial.bytes.to_string(),
+            });
         }
         if self.evict && self.durable == Some(true) {
             return Err(OpenError::InvalidOption {

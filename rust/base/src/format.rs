@@ -17,6 +17,7 @@
 use crate::atomic::Ordering::Relaxed;
 use crate::geometry::{self, Geometry};
 use crate::region::Region;
+use crate::reservation::Reservation;
 
 /// The first eight bytes of every map.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
@@ -44,6 +45,10 @@ pub const ROOT_CRASHED: u64 = 1 << 62;
 const FEATURE_DURABLE: u64 = 1;
 /// Feature bit: a full map evicts keys.
 const FEATURE_EVICTING: u64 = 2;
+/// Feature bit: shards have pages from creation on that they do not give back.
+const FEATURE_RESERVING: u64 = 4;
+/// All that this library knows.
+const FEATURES: u64 = FEATURE_DURABLE | FEATURE_EVICTING | FEATURE_RESERVING;
 /// Offset of the lock's futex word, from the start of a shard header. A line that readers never
 /// load.
 pub const LOCK_OFFSET: u64 = 33 * 64;
@@ -86,6 +91,8 @@ pub struct FileHeader {
     pub durable: bool,
     /// Whether a full map evicts keys, so that there is room for others.
     pub evicting: bool,
+    /// What each shard has from creation on, and does not give back.
+    pub reservation: Reservation,
 }
 
 /// A header field that does not say what it must.
@@ -108,7 +115,8 @@ impl FileHeader {
         words[2] = VERSION;
         words[3] = fingerprint();
         words[4] = if self.durable { FEATURE_DURABLE } else { 0 }
-            | if self.evicting { FEATURE_EVICTING } else { 0 };
+            | if self.evicting { FEATURE_EVICTING } else { 0 }
+            | if self.reservation != Reservation::default() { FEATURE_RESERVING } else { 0 };
         words[5] = self.geometry.file_bytes();
         words[6] = self.geometry.window_bytes();
         words[7] = self.max_bytes;
@@ -116,6 +124,7 @@ impl FileHeader {
         words[9] = self.created_ns;
         words[10] = self.geometry.shards().into();
         words[11] = geometry::SLOTS.into();
+        words[12] = self.reservation.encode();
         words[CHECKED_WORDS] = checksum(&words[..CHECKED_WORDS]);
         let mut bytes = [0; HEADER_BYTES];
         for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
@@ -135,7 +144,7 @@ impl FileHeader {
         expect("version", VERSION, words[2])?;
         expect_hex("layout fingerprint", fingerprint(), words[3])?;
         expect_hex("header checksum", checksum(&words[..CHECKED_WORDS]), words[CHECKED_WORDS])?;
-        expect_hex("feature bits", words[4] & (FEATURE_DURABLE | FEATURE_EVICTING), words[4])?;
+        expect_hex("feature bits", words[4] & FEATURES, words[4])?;
         expect("process slots", geometry::SLOTS.into(), words[11])?;
         let shards = u32::try_from(words[10]).unwrap_or(0);
         let geometry = Geometry::new(shards, words[6]).map_err(|bad| Mismatch {
@@ -145,6 +154,12 @@ impl FileHeader {
         })?;
         expect("file_bytes in the header", geometry.file_bytes(), words[5])?;
         expect("length of the file", geometry.file_bytes(), file_bytes)?;
+        let reserved = if words[4] & FEATURE_RESERVING != 0 { words[12] } else { 0 };
+        let reservation = Reservation::decode(reserved, &geometry).ok_or_else(|| Mismatch {
+            field: "reservation",
+            expected: format!("at most {} pages of a shard", geometry.pages()),
+            found: format!("{reserved:#018x}"),
+        })?;
         Ok(FileHeader {
             geometry,
             max_bytes: words[7],
@@ -152,6 +167,7 @@ impl FileHeader {
             created_ns: words[9],
             durable: words[4] & FEATURE_DURABLE != 0,
             evicting: words[4] & FEATURE_EVICTING != 0,
+            reservation,
         })
     }
 
@@ -238,7 +254,9 @@ mod tests {
         let geometry = Geometry::new(4, 1 << 20).unwrap();
         let (max_bytes, secret, created_ns) = (1 << 20, 1, 2);
         let (durable, evicting) = (false, false);
-        let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
+        let reservation = Reservation { record_pages: 5, index_pages: 6 };
+        let header =
+            FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, reservation };
         let file_bytes = geometry.file_bytes();
         let forged = |word: usize, value: u64| {
             let mut words = [0; CHECKED_WORDS + 1];
@@ -255,7 +273,7 @@ mod tests {
             (field, found)
         };
         assert_eq!(forged(8, 77).unwrap().secret, 77);
-        assert_eq!(wrong(4, 4), ("feature bits", "0x0000000000000004".into()));
+        assert_eq!(wrong(4, 8), ("feature bits", "0x0000000000000008".into()));
         assert_eq!(wrong(5, 4096), ("file_bytes in the header", "4096".into()));
         for window_bytes in [0, 4096, (1 << 20) + 1, 16 << 30, u64::MAX] {
             assert_eq!(wrong(6, window_bytes), ("window_bytes", window_bytes.to_string()));
@@ -266,5 +284,9 @@ mod tests {
         // What does not fit into 32 bits must not come out as another number that fits.
         assert_eq!(wrong(10, (1 << 32) + 4).0, "shards");
         assert_eq!(wrong(11, 512), ("process slots", "512".into()));
+        assert_eq!(forged(8, 77).unwrap().reservation, reservation);
+        assert_eq!(forged(4, 0).unwrap().reservation, Reservation::default(), "without the bit");
+        assert_eq!(wrong(12, 1 << 31), ("reservation", "0x0000000080000000".into()));
+        assert_eq!(wrong(12, u64::MAX).0, "reservation");
     }
 }

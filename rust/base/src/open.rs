@@ -3,7 +3,7 @@
 pub use crate::attach::{Access, Opened, open};
 use crate::cancellation::Uncancellable;
 use crate::crash;
-pub use crate::create::{CreateOptions, create};
+pub use crate::create::{CreateOptions, Initial, create};
 use crate::error::OpenError;
 use crate::format::FileHeader;
 #[cfg(feature = "fuzzing")]
@@ -11,6 +11,7 @@ use crate::format::{HEADER_BYTES, Mismatch};
 use crate::geometry::Geometry;
 use crate::place::Place;
 use crate::region::Region;
+use crate::reservation::Reservation;
 use crate::slot::Presence;
 use crate::storage::Storage;
 use rustix::fs::{AtFlags, unlinkat};
@@ -81,7 +82,9 @@ fn heap_of(
     let geometry = Geometry::new(shards, window_bytes).expect("a valid geometry");
     let region = Region::heap(geometry.file_bytes()).expect("enough memory");
     let (secret, created_ns) = (HEAP_SECRET, 0);
-    let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
+    let reservation = Reservation::default();
+    let header =
+        FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, reservation };
     header.store(&region);
     let storage = Storage::new(Arc::new(region), &geometry, None);
     Opened { storage, header, presence: Some(Presence::single()) }

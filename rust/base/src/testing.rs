@@ -23,6 +23,7 @@ pub const OPTIONS: CreateOptions = CreateOptions {
     age_ms: None,
     durable: None,
     evict: false,
+    initial: None,
 };
 
 /// How long anything in a test may take before the test gives up.

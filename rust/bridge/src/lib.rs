@@ -49,6 +49,7 @@ mod ffi {
         shards: u32,
         max_bytes: u64,
         expected_keys: u64,
+        initial_bytes: u64,
         mode: u32,
         /// `u32::MAX`: the system chooses.
         group: u32,

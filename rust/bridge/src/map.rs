@@ -253,6 +253,7 @@ fn engine_options(options: &Options) -> shf_engine::Options {
         shards: (options.shards != 0).then_some(options.shards),
         max_bytes: chosen(options.max_bytes),
         expected_keys: chosen(options.expected_keys),
+        initial_bytes: chosen(options.initial_bytes),
         mode: Some(options.mode),
         group: (options.group != u32::MAX).then_some(options.group),
         allow_any_file_system: options.allow_any_file_system,

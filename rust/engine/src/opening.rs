@@ -1,13 +1,14 @@
 //! Maps are made, opened and removed, and recovered first where a crash of the machine left them torn.
 
 use crate::age;
+use crate::growth;
 use crate::map::Map;
 use crate::options::Options;
 use crate::place::Place;
 use crate::rebuild;
 use crate::shard;
 use shf_base::error::OpenError;
-use shf_base::open::{self, Access, CreateOptions, Opened};
+use shf_base::open::{self, Access, CreateOptions, Initial, Opened};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -114,5 +115,10 @@ fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
         age_ms: options.default_age.map(age::milliseconds),
         durable: options.durable,
         evict: options.evict,
+        initial: options.initial_bytes.map(|bytes| Initial {
+            bytes,
+            keys: options.expected_keys,
+            reserve: growth::reserve,
+        }),
     })
 }

@@ -8,6 +8,7 @@ use shf_base::geometry::{Geometry, WINDOW_BYTES_MIN};
 use shf_base::guarded::{self, Stores};
 use shf_base::open::{Access, HEAP_SECRET};
 use shf_base::region::Region;
+use shf_base::reservation::Reservation;
 use shf_engine::{Map, OpError, Options};
 use std::fs::File;
 use std::os::fd::FromRawFd;
@@ -45,7 +46,10 @@ impl Bed {
         let max_bytes = geometry.front_real_bytes() + u64::from(shards).min(32) * WINDOW_BYTES_MIN;
         let (secret, durable) = (HEAP_SECRET, contents == Contents::Durable);
         let (created_ns, evicting) = (0, false);
-        FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting }.store(&shared);
+        let reservation = Reservation::default();
+        let header =
+            FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting, reservation };
+        header.store(&shared);
         let made = Map::of_region(&shared, Access::ReadWrite, &Options::default());
         fill(&made.expect("a right header"), contents);
         let (original, region) = (map(Stores::Shared), Arc::new(map(Stores::Private)));
