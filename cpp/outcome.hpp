@@ -114,6 +114,7 @@ struct Map::Arguments {
     return {options.shards,
             options.max_bytes,
             options.expected_keys,
+            options.initial_bytes,
             options.mode,
             options.group,
             options.allow_any_file_system,

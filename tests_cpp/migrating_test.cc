@@ -84,6 +84,7 @@ TEST(Migrating, TheCallsOfAMapDoWhatTheirRowsSay) {
   EXPECT_TRUE(*map.Contains(key));
   EXPECT_EQ(*map.Size(), 1u);
   EXPECT_EQ(map.GetStats()->keys, 1u);
+  EXPECT_NE(shf::ToJson(*map.GetStats())->find(R"("keys":1)"), std::string::npos);
   int seen = 0;
   void* const context = &seen;
   EXPECT_TRUE(map.ForEach(visit, context).ok());

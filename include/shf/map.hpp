@@ -40,6 +40,7 @@
 #include "shf/group.hpp"
 #include "shf/listed.hpp"
 #include "shf/result.hpp"
+#include "shf/stats.hpp"
 #include "shf/value.hpp"
 
 class SharedHashFile;
@@ -61,8 +62,17 @@ struct Options {
   /// are asked for, and at most 4 GiB a shard; 0: the least of free file system, available memory
   /// and the memory limit of the control group.
   uint64_t max_bytes = 0;
-  /// Keys that the map will hold, roughly; 0: unknown. Only chooses the shards.
+  /// Keys that the map will hold, roughly; 0: unknown. Chooses the shards, where shards does not,
+  /// and how much of initial_bytes is for the index; it takes no memory and is no limit.
   uint64_t expected_keys = 0;
+  /// Real memory that the map takes at its creation, in bytes, headers included, at most max_bytes:
+  /// divided evenly among the shards, in whole pages, rounded up where max_bytes allows. As long as
+  /// a shard has some of its part left, no put in it has to ask the file system for more, whatever
+  /// that has left; and the map does not give it back, but where a map that evicts lends memory
+  /// from shard to shard. The index gets what expected_keys need, without that an eighth, which is
+  /// enough for records of 100 bytes and more. Creating takes time in proportion, and is kNoSpace
+  /// where that is not there. 0: what an empty map needs, less than 2 MiB.
+  uint64_t initial_bytes = 0;
   /// Permission bits of the file, 0 to 0777, taken as they are (the umask does not apply).
   uint32_t mode = 0600;
   /// Group of the file, by its number: for a map that only the members of a group share, with a
@@ -94,26 +104,6 @@ struct Options {
   /// have deleted some keys). Zero: it does not wait. Negative: it waits as long as that process
   /// lives. A dead owner's lock is taken over whatever this says.
   std::chrono::microseconds patience = std::chrono::microseconds(-1);
-};
-
-/// Counters of a map, summed over its shards without locks: each shard's part is one that it had at
-/// some time during the call.
-struct Stats {
-  uint64_t keys = 0;             ///< keys in the map, expired ones that are not reaped included
-  uint64_t committed_bytes = 0;  ///< real bytes taken from the file system, headers included
-  uint64_t max_bytes = 0;        ///< the most that committed_bytes may become
-  uint64_t dead_bytes = 0;       ///< bytes of deleted and replaced records, not used again yet
-  uint64_t tables = 0;           ///< one-page tables in the index
-  uint64_t splits = 0;           ///< table splits since creation
-  uint64_t repairs = 0;          ///< shards repaired after the death of a process, since creation
-  uint64_t moved_records = 0;    ///< records moved by compaction, since creation
-  uint64_t timed_keys = 0;       ///< keys that have an age, or had one before one of for ever
-  uint64_t elements = 0;         ///< elements of lists, and what lists have left that are gone
-  uint64_t expired_keys = 0;     ///< keys that had expired when they were deleted or replaced,
-                                 ///< since creation
-  uint64_t evicted_keys = 0;     ///< keys evicted because the map was full, since creation
-  uint64_t retries = 0;          ///< looks that gets of this handle made again in this process,
-                                 ///< because a writer was there
 };
 
 /// One invariant that does not hold, or something that was lost.
@@ -562,8 +552,13 @@ class Map {
         shard, [](void* context, const Entry& entry) { (*static_cast<Visit*>(context))(entry); },
         &visit);
   }
-  /// The counters of all shards.
+  /// The numbers of all shards: see shf/stats.hpp.
   [[nodiscard]] Result<Stats> GetStats() const;
+  /// Walks the index and counts how far keys lie from their home buckets, and tables by depth and
+  /// fill. Takes no lock, but where running writers interfere for too long, if it is free at that
+  /// moment; works through handles that may only read. Takes time in proportion to the index: a
+  /// page for some 500 keys. Errors: kBusy.
+  [[nodiscard]] Result<ProbeLengths> GetProbeLengths() const;
   /// Checks every invariant of every shard and names those that do not hold. Others may use the map
   /// meanwhile; writers wait while the shard of their key is checked. Needs private memory in
   /// proportion to the keys of one shard. Errors: kBusy.

@@ -62,7 +62,7 @@ fn keys_that_share_all_bits_of_their_hash_are_refused_beyond_what_their_buckets_
     for _ in 0..DIRECTORY_BITS {
         assert_eq!(map.put(&last, b"last"), Err(COLLISION));
     }
-    assert_eq!(map.stats().splits, DIRECTORY_BITS.into());
+    assert_eq!(map.stats().splits, u64::from(DIRECTORY_BITS));
     assert_sound(&map);
     assert_eq!(get(&map, &last), None);
     for number in 0..NEIGHBOURHOOD {

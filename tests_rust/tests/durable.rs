@@ -295,7 +295,7 @@ fn a_full_map_comes_back_though_the_crash_brings_back_more_than_fits() {
     let full = (SYNCED..).find(|&number| put(number).is_err()).unwrap();
     let copy = Copy::of(&file, "durable-full-copy");
     let found = copy.open();
-    assert_eq!(found.size(), full.into());
+    assert_eq!(found.size(), u64::from(full));
     assert!(found.stats().committed_bytes > 1 << 20, "{:?}", found.stats());
 }
 

@@ -7,6 +7,7 @@ use shf_base::format::{
 };
 use shf_base::geometry::{Geometry, SHARD_HEADER_STRIDE, SLOT_RECORD_BYTES, SLOTS, WINDOW_GAP};
 use shf_base::open::HEAP_SECRET;
+use shf_base::reservation::Reservation;
 use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES, LEVEL_ENTRIES, Place};
 use shf_engine::slot_word::SlotFormat;
@@ -74,17 +75,9 @@ fn the_words_of_the_header_are_the_documents() {
     let geometry = Geometry::new(4, 1 << 20).unwrap();
     // Each value differs from all others, so that it tells where it lies.
     let (max_bytes, secret, created_ns) = (111, 222, 333);
-    let (durable, evicting, temporary) = (true, false, false);
-    let header = FileHeader {
-        geometry,
-        max_bytes,
-        secret,
-        created_ns,
-        durable,
-        evicting,
-        temporary,
-        frozen: None,
-    };
+    let reservation = Reservation { record_pages: 444, index_pages: 555 };
+    let plain = FileHeader::plain(geometry, max_bytes, secret, created_ns);
+    let header = FileHeader { durable: true, reservation, ..plain };
     let bytes = header.encode();
     let words: Vec<u64> =
         bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
@@ -93,7 +86,7 @@ fn the_words_of_the_header_are_the_documents() {
         ("byte order mark", BYTE_ORDER_MARK),
         ("version", VERSION),
         ("layout fingerprint", words[3]),
-        ("feature bits", 1),
+        ("feature bits", 5),
         ("file_bytes", geometry.file_bytes()),
         ("window_bytes", geometry.window_bytes()),
         ("max_bytes", 111),
@@ -101,6 +94,7 @@ fn the_words_of_the_header_are_the_documents() {
         ("created_ns", 333),
         ("shards", 4),
         ("slots", SLOTS.into()),
+        ("reservation", 444 | 555 << 32),
         ("reserved", 0),
     ];
     for (index, (name, value)) in named.into_iter().enumerate() {

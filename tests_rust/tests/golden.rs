@@ -131,18 +131,8 @@ fn fill(map: &Map, small_keys: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
 /// the golden file too.
 fn build(file: &MapFile, durable: bool) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let geometry = Geometry::new(SHARDS, WINDOW_BYTES).unwrap();
-    let (max_bytes, secret, created_ns) = (MAX_BYTES, HEAP_SECRET, 0x1234_5678_9abc_def0);
-    let (evicting, temporary) = (false, false);
-    let header = FileHeader {
-        geometry,
-        max_bytes,
-        secret,
-        created_ns,
-        durable,
-        evicting,
-        temporary,
-        frozen: None,
-    };
+    let plain = FileHeader::plain(geometry, MAX_BYTES, HEAP_SECRET, 0x1234_5678_9abc_def0);
+    let header = FileHeader { durable, ..plain };
     Golden { len: geometry.file_bytes(), words: BTreeMap::new() }.expand(&file.path());
     let bytes = header.encode();
     let raw = std::fs::OpenOptions::new().write(true).open(file.path()).unwrap();

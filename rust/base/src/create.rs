@@ -10,7 +10,7 @@ use crate::cancellation::Uncancellable;
 use crate::crash;
 use crate::default_age::{self, AGE_MS_MAX, AGES_MS};
 use crate::draft::{Draft, open_in_memory, random, seal};
-use crate::error::OpenError;
+use crate::error::{OpError, OpenError};
 use crate::examine::check_file_system;
 use crate::file_system;
 use crate::format::{FileHeader, Identity};
@@ -23,6 +23,7 @@ use crate::map_file::{Access, MapFile, magic_link};
 use crate::mapping;
 use crate::place::{self, Place};
 use crate::region::Region;
+use crate::reservation::Reservation;
 use crate::slot::Presence;
 use crate::storage::Storage;
 use crate::temporary::{self, Temporary};
@@ -79,6 +80,8 @@ pub struct CreateOptions {
     pub evict: bool,
     /// Take the file's name away when the creator closes the map, or ends in any way.
     pub temporary: bool,
+    /// Real memory that the map has from the beginning. Default: what an empty map needs.
+    pub initial: Option<Initial>,
 }
 
 /// A map that is made and has no name yet.
@@ -86,6 +89,17 @@ struct Made {
     opened: Opened,
     file: Arc<MapFile>,
     front_bytes: u64,
+}
+
+/// Real memory that a new map has before anybody sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Initial {
+    /// How much, headers included; at most the maximum.
+    pub bytes: u64,
+    /// Keys that are expected, where that is known: how much of it the index gets.
+    pub keys: Option<u64>,
+    /// Makes it real.
+    pub reserve: fn(&Storage, &FileHeader) -> Result<(), OpError>,
 }
 
 /// Creates the map `name` in `folder`, which must exist, and opens it for writing.
@@ -178,6 +192,12 @@ fn make(
     options: &CreateOptions,
 ) -> Result<Made, OpenError> {
     let max_bytes = options.max_bytes_on(file_system);
+    let initial = options.initial.filter(|initial| initial.bytes > 0);
+    let no_initial_space = |needed_bytes| OpenError::NoSpace { path: path.into(), needed_bytes };
+    // A maximum that nobody asked for is what there is.
+    if let Some(initial) = initial.filter(|initial| initial.bytes > max_bytes) {
+        return Err(no_initial_space(initial.bytes));
+    }
     let shards = options.shards.unwrap_or_else(|| default_shards(max_bytes));
     let record_bytes = options.record_bytes(max_bytes);
     let (geometry, region) = map_whole(path, file, shards, max_bytes, record_bytes)?;
@@ -189,19 +209,22 @@ fn make(
     let secret = secret.map_err(|errno| place::error(path, "getrandom", errno))?;
     let identity =
         file_system::identity(file).map_err(|error| place::error(path, "fstat", error))?;
-    let durable = options.is_durable(file_system, &identity)?;
-    let (created_ns, evicting, temporary) = (now_ns(), options.evict, options.temporary);
     let header = FileHeader {
-        geometry,
-        max_bytes,
-        secret,
-        created_ns,
-        durable,
-        evicting,
-        temporary,
-        frozen: None,
+        durable: options.is_durable(file_system, &identity)?,
+        evicting: options.evict,
+        temporary: options.temporary,
+        reservation: initial.map_or(Reservation::default(), |initial| {
+            Reservation::divide(&geometry, initial.bytes, max_bytes, initial.keys)
+        }),
+        ..FileHeader::plain(geometry, max_bytes, secret, now_ns())
     };
     header.store(&region);
+    if let Some(initial) = initial {
+        (initial.reserve)(&storage, &header).map_err(|error| match error {
+            OpError::NoSpace { .. } => no_initial_space(initial.bytes),
+            error => place::op_error(path, error),
+        })?;
+    }
     default_age::store(&region, options.age_ms);
     identity.store(&region);
     let presence = Some(Presence::take(&region, &map_file, header, identity)?);
@@ -231,6 +254,15 @@ impl CreateOptions {
             let record_bytes = self.record_bytes(max_bytes);
             Geometry::choose(shards, max_bytes, APPARENT_BYTES_DEFAULT, record_bytes)
                 .map_err(invalid)?;
+        }
+        if let (Some(initial), Some(max_bytes)) = (self.initial, self.max_bytes)
+            && initial.bytes > max_bytes
+        {
+            return Err(OpenError::InvalidOption {
+                option: "initial_bytes",
+                expected: format!("at most max_bytes, {max_bytes}"),
+                found: initial.bytes.to_string(),
+            });
         }
         if self.evict && self.durable == Some(true) {
             return Err(OpenError::InvalidOption {

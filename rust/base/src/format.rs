@@ -3,7 +3,7 @@
 //! All fields are little-endian 8-byte words. `docs/format.md` lists every byte of the file.
 //!
 //! ```text
-//! 0   magic "\x89SHFMAP\n"        56  max_bytes          112 (reserved, zero)
+//! 0   magic "\x89SHFMAP\n"        56  max_bytes          112 reservation
 //! 8   byte order mark             64  secret             120 checksum of words 0..15
 //! 16  version                     72  creation time, ns  ...
 //! 24  layout fingerprint          80  shards             1024 boot id, low half   (mutable)
@@ -15,12 +15,13 @@
 //!                                                        1216 change log and its lock (mutable)
 //! ```
 //!
-//! Only frozen maps have the two words at 96 and 104, and they have no slots. The checksum is that of
+//! Reservation: what the map has from creation on. Only frozen maps have the words at 96 and 104, and they have no slots. The checksum is that of
 //! all bytes behind the header page.
 
 use crate::atomic::Ordering::Relaxed;
 use crate::geometry::{self, Geometry};
 use crate::region::Region;
+use crate::reservation::Reservation;
 
 /// The first eight bytes of every map.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
@@ -54,8 +55,10 @@ const FEATURE_EVICTING: u64 = 2;
 const FEATURE_TEMPORARY: u64 = 4;
 /// Feature bit: nobody writes to the map any more.
 const FEATURE_FROZEN: u64 = 8;
+/// Feature bit: shards have pages from creation on that they do not give back.
+const FEATURE_RESERVING: u64 = 16;
 /// All of them that a map can have that is not frozen.
-const FEATURES: u64 = FEATURE_DURABLE | FEATURE_EVICTING | FEATURE_TEMPORARY;
+const FEATURES: u64 = FEATURE_DURABLE | FEATURE_EVICTING | FEATURE_TEMPORARY | FEATURE_RESERVING;
 /// Offset of the lock's futex word, from the start of a shard header. A line that readers never
 /// load.
 pub const LOCK_OFFSET: u64 = 33 * 64;
@@ -105,6 +108,8 @@ pub struct FileHeader {
     pub temporary: bool,
     /// The checksum of a frozen map; `None`: the map is not frozen.
     pub frozen: Option<u64>,
+    /// What each shard has from creation on, and does not give back.
+    pub reservation: Reservation,
 }
 
 /// A header field that does not say what it must.
@@ -119,6 +124,21 @@ pub struct Mismatch {
 }
 
 impl FileHeader {
+    /// That of a map without any features.
+    pub fn plain(geometry: Geometry, max_bytes: u64, secret: u64, created_ns: u64) -> FileHeader {
+        FileHeader {
+            geometry,
+            max_bytes,
+            secret,
+            created_ns,
+            durable: false,
+            evicting: false,
+            temporary: false,
+            reservation: Reservation::default(),
+            frozen: None,
+        }
+    }
+
     /// The bytes of the header.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut words = [0u64; CHECKED_WORDS + 1];
@@ -130,6 +150,7 @@ impl FileHeader {
         words[4] = feature(self.durable, FEATURE_DURABLE)
             | feature(self.evicting, FEATURE_EVICTING)
             | feature(self.temporary, FEATURE_TEMPORARY)
+            | feature(self.reservation != Reservation::default(), FEATURE_RESERVING)
             | feature(self.frozen.is_some(), FEATURE_FROZEN);
         words[5] = self.geometry.file_bytes();
         words[6] = self.geometry.window_bytes();
@@ -137,6 +158,7 @@ impl FileHeader {
         words[8] = self.secret;
         words[9] = self.created_ns;
         words[10] = self.geometry.shards().into();
+        words[14] = self.reservation.encode();
         match self.frozen {
             None => words[11] = geometry::SLOTS.into(),
             Some(checksum) => {
@@ -181,6 +203,12 @@ impl FileHeader {
         })?;
         expect("file_bytes in the header", geometry.file_bytes(), words[5])?;
         expect("length of the file", geometry.file_bytes(), file_bytes)?;
+        let reserved = if words[4] & FEATURE_RESERVING != 0 { words[14] } else { 0 };
+        let reservation = Reservation::decode(reserved, &geometry).ok_or_else(|| Mismatch {
+            field: "reservation",
+            expected: format!("at most {} pages of a shard", geometry.pages()),
+            found: format!("{reserved:#018x}"),
+        })?;
         Ok(FileHeader {
             geometry,
             max_bytes: words[7],
@@ -190,6 +218,7 @@ impl FileHeader {
             evicting: words[4] & FEATURE_EVICTING != 0,
             temporary: words[4] & FEATURE_TEMPORARY != 0,
             frozen: is_frozen.then_some(words[13]),
+            reservation,
         })
     }
 
@@ -274,16 +303,8 @@ mod tests {
         // Goal: P5 against a header that somebody made, not only damaged. Method: one word of it
         // changed, and the checksum that fits.
         let geometry = Geometry::new(4, 1 << 20).unwrap();
-        let header = FileHeader {
-            geometry,
-            max_bytes: 1 << 20,
-            secret: 1,
-            created_ns: 2,
-            durable: false,
-            evicting: false,
-            temporary: false,
-            frozen: None,
-        };
+        let reservation = Reservation { record_pages: 5, index_pages: 6 };
+        let header = FileHeader { reservation, ..FileHeader::plain(geometry, 1 << 20, 1, 2) };
         let file_bytes = geometry.file_bytes();
         let forged = |word: usize, value: u64| {
             let mut words = [0; CHECKED_WORDS + 1];
@@ -300,7 +321,7 @@ mod tests {
             (field, found)
         };
         assert_eq!(forged(8, 77).unwrap().secret, 77);
-        assert_eq!(wrong(4, 16), ("feature bits", "0x0000000000000010".into()));
+        assert_eq!(wrong(4, 32), ("feature bits", "0x0000000000000020".into()));
         assert_eq!(wrong(4, 8 | 1), ("feature bits", "0x0000000000000009".into()));
         assert_eq!(wrong(4, 8), ("process slots", "1024".into()));
         assert_eq!(wrong(5, 4096), ("file_bytes in the header", "4096".into()));
@@ -311,11 +332,15 @@ mod tests {
             assert_eq!(wrong(10, shards), ("shards", shards.to_string()));
         }
         let geometry = Geometry::frozen(2, 5 * geometry::PAGE_BYTES, 7).unwrap();
-        let frozen = FileHeader { geometry, frozen: Some(9), ..header };
+        let frozen = FileHeader { frozen: Some(9), ..FileHeader::plain(geometry, 3, 4, 5) };
         let file_bytes = geometry.file_bytes();
         assert_eq!(FileHeader::decode(&frozen.encode(), file_bytes), Ok(frozen));
         // What does not fit into 32 bits must not come out as another number that fits.
         assert_eq!(wrong(10, (1 << 32) + 4).0, "shards");
         assert_eq!(wrong(11, 512), ("process slots", "512".into()));
+        assert_eq!(forged(8, 77).unwrap().reservation, reservation);
+        assert_eq!(forged(4, 0).unwrap().reservation, Reservation::default(), "without the bit");
+        assert_eq!(wrong(14, 1 << 31), ("reservation", "0x0000000080000000".into()));
+        assert_eq!(wrong(14, u64::MAX).0, "reservation");
     }
 }

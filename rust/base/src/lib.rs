@@ -11,6 +11,7 @@ pub mod crash;
 pub mod atomic;
 pub mod region;
 pub mod geometry;
+pub mod reservation;
 pub mod format;
 mod cancellation;
 mod limits;

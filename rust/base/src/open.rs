@@ -3,7 +3,9 @@
 
 pub use crate::attach::{Access, Opened, open, open_descriptor};
 use crate::cancellation::Uncancellable;
-pub use crate::create::{CreateOptions, MODE_DEFAULT, create, create_anonymous, create_with};
+pub use crate::create::{
+    CreateOptions, Initial, MODE_DEFAULT, create, create_anonymous, create_with,
+};
 use crate::error::OpenError;
 use crate::examine::{read_header, regular_bytes};
 use crate::format::FileHeader;
@@ -102,16 +104,8 @@ fn heap_of(
 ) -> Opened {
     let geometry = Geometry::new(shards, window_bytes).expect("a valid geometry");
     let region = Region::heap(geometry.file_bytes()).expect("enough memory");
-    let header = FileHeader {
-        geometry,
-        max_bytes,
-        secret: HEAP_SECRET,
-        created_ns: 0,
-        durable,
-        evicting,
-        temporary: false,
-        frozen: None,
-    };
+    let header =
+        FileHeader { durable, evicting, ..FileHeader::plain(geometry, max_bytes, HEAP_SECRET, 0) };
     header.store(&region);
     let storage = Storage::new(Arc::new(region), &geometry, None);
     let presence = Some(Presence::single());

@@ -24,6 +24,7 @@ pub const OPTIONS: CreateOptions = CreateOptions {
     durable: None,
     evict: false,
     temporary: false,
+    initial: None,
 };
 
 /// How long anything in a test may take before the test gives up.

@@ -24,11 +24,13 @@ mod map;
 mod named;
 mod scan;
 mod sink;
+mod stats;
 mod typed;
 
 use files::list_maps;
 use guard::take_failure_text;
 use map::{Map, detached_map, remove_map};
+use stats::{stats_to_json, stats_to_prometheus};
 
 // What C++ sees, in the namespace `shf::bridge`.
 #[allow(unsafe_code)] // cxx generates it
@@ -51,6 +53,7 @@ mod ffi {
         shards: u32,
         max_bytes: u64,
         expected_keys: u64,
+        initial_bytes: u64,
         mode: u32,
         /// `u32::MAX`: the system chooses.
         group: u32,
@@ -63,20 +66,41 @@ mod ffi {
     }
 
     /// `shf::Stats`.
+    #[derive(Clone, Copy)]
     struct Stats {
         keys: u64,
+        elements: u64,
+        timed_keys: u64,
         committed_bytes: u64,
         max_bytes: u64,
+        free_bytes_left: u64,
+        apparent_bytes: u64,
+        front_bytes: u64,
+        descriptor_bytes: u64,
+        live_bytes: u64,
         dead_bytes: u64,
+        free_bytes: u64,
+        unused_bytes: u64,
+        index_bytes: u64,
+        shards: u64,
         tables: u64,
+        bucket_count: u64,
+        max_bucket_count: u64,
+        slots: u64,
         splits: u64,
-        repairs: u64,
+        vacated_pages: u64,
         moved_records: u64,
-        timed_keys: u64,
-        elements: u64,
+        repairs: u64,
         expired_keys: u64,
         evicted_keys: u64,
         retries: u64,
+        created_ns: u64,
+    }
+
+    /// `shf::NamedStats`.
+    struct NamedStats<'a> {
+        map_name: &'a [u8],
+        stats: Stats,
     }
 
     /// `shf::Violation`; table, bucket and slot are -1 where they do not matter.
@@ -356,6 +380,13 @@ mod ffi {
         fn clear(self: &Map) -> Outcome;
         fn for_each(self: &Map, visitor: &Visitor) -> Outcome;
         fn stats(self: &Map, into: &mut Stats) -> Outcome;
+        /// The slices are as long as the arrays of `shf::ProbeLengths`.
+        fn probe_lengths(
+            self: &Map,
+            keys: &mut [u64],
+            tables_by_depth: &mut [u64],
+            tables_by_fill: &mut [u64],
+        ) -> Outcome;
         fn verify(self: &Map, into: &mut Vec<Violation>) -> Outcome;
         /// `value`: keys in the rebuilt shards.
         fn repair(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
@@ -365,6 +396,10 @@ mod ffi {
         /// `flag`: read-only.
         fn is_read_only(self: &Map) -> Outcome;
 
+        /// `value`: the size of the text.
+        fn stats_to_json(stats: &Stats, sink: Pin<&mut Sink>) -> Outcome;
+        /// As `stats_to_json`.
+        fn stats_to_prometheus(maps: &[NamedStats], sink: Pin<&mut Sink>) -> Outcome;
         /// `value`: keys.
         fn snapshot(self: &Map, folder: &[u8], name: &[u8], file_bytes: &mut u64) -> Outcome;
         fn freeze(self: &mut Map) -> Outcome;

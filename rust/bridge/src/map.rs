@@ -1,7 +1,7 @@
 //! The handle that C++ owns: one adapter for each operation of the engine's map.
 
 use crate::aging::duration;
-use crate::ffi::{Options, Outcome, Sink, Stats, Violation, Visitor};
+use crate::ffi::{Options, Outcome, Sink, Violation, Visitor};
 use crate::guard::{Failure, Packed, guard, silence_panics};
 use crate::sink::SinkOfCpp;
 use shf_engine::{Map as EngineMap, OpenError};
@@ -155,28 +155,6 @@ impl Map {
         })
     }
 
-    pub fn stats(&self, into: &mut Stats) -> Outcome {
-        guard(|| {
-            let stats = self.engine()?.stats();
-            *into = Stats {
-                keys: stats.keys,
-                committed_bytes: stats.committed_bytes,
-                max_bytes: stats.max_bytes,
-                dead_bytes: stats.dead_bytes,
-                tables: stats.tables,
-                splits: stats.splits,
-                repairs: stats.repairs,
-                moved_records: stats.moved_records,
-                timed_keys: stats.timed_keys,
-                elements: stats.elements,
-                expired_keys: stats.expired_keys,
-                evicted_keys: stats.evicted_keys,
-                retries: stats.retries,
-            };
-            Ok(Outcome::done(true, 0))
-        })
-    }
-
     pub fn verify(&self, into: &mut Vec<Violation>) -> Outcome {
         guard(|| {
             into.extend(self.engine()?.verify()?.into_iter().map(Violation::from));
@@ -284,6 +262,7 @@ pub(crate) fn engine_options(options: &Options) -> shf_engine::Options {
         shards: (options.shards != 0).then_some(options.shards),
         max_bytes: chosen(options.max_bytes),
         expected_keys: chosen(options.expected_keys),
+        initial_bytes: chosen(options.initial_bytes),
         mode: Some(options.mode),
         group: (options.group != u32::MAX).then_some(options.group),
         allow_any_file_system: options.allow_any_file_system,

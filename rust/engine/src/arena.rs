@@ -177,6 +177,20 @@ pub(crate) fn head(intent: &Intent<'_>, place: Place<'_>) -> Option<(u32, Run)> 
     (page < top).then(|| (page, run::at(intent, place, page)))
 }
 
+/// Units of the run that fresh blocks come from which have not been handed out yet.
+pub fn unused_units(place: Place<'_>) -> u64 {
+    let Some(page) = (place.load(Field::Head) as u32).checked_sub(1) else { return 0 };
+    // Above the top, descriptors say nothing; above the limit they may be holes.
+    if page >= unpair(place.load(Field::Tops)).0.min(place.limits().0) {
+        return 0;
+    }
+    let Some(word) = place.word(place.descriptor_offset(page)) else { return 0 };
+    match Run::decode(word.load(Ordering::Relaxed)) {
+        Run::Log { pages, used, .. } => (u64::from(pages) * PAGE_UNITS).saturating_sub(used.into()),
+        _ => 0,
+    }
+}
+
 /// Will take fresh blocks from the log run that starts at `page` from now on.
 pub fn switch_head(intent: &mut Intent<'_>, place: Place<'_>, page: u32) {
     match head(intent, place) {

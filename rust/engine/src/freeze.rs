@@ -151,8 +151,7 @@ impl Freezing<'_> {
         }
         let max_bytes = geometry.file_bytes();
         let facts = &self.map.facts;
-        let (durable, evicting) = (false, false);
-        let header = FileHeader { geometry, max_bytes, durable, evicting, ..*facts };
+        let header = FileHeader::plain(geometry, max_bytes, facts.secret, facts.created_ns);
         Ok((header, Frozen { keys, file_bytes: max_bytes }))
     }
 

@@ -11,11 +11,15 @@
 use crate::place::{Field, Place, pair, unpair};
 use shf_base::atomic::Ordering::{Relaxed, Release};
 use shf_base::error::OpError;
+use shf_base::format::FileHeader;
 use shf_base::geometry::{CHUNKS, DESCRIPTORS, Geometry, PAGE_BYTES};
+use shf_base::reservation::Reservation;
 use shf_base::storage::Storage;
 
 /// Largest step beyond what is needed, in pages.
 const STEP_PAGES_MAX: u32 = 8;
+/// What a new map has from the beginning becomes real in pieces of so many pages.
+const PIECE_PAGES: u32 = 64;
 /// A step is this fraction of what is there already.
 const STEP_FRACTION: u32 = 32;
 
@@ -44,20 +48,24 @@ impl Memory<'_> {
         }
         let step = (records / STEP_FRACTION).clamp(1, STEP_PAGES_MAX);
         self.grow(pages, records, step, index, |this, target| {
-            let place = this.place;
-            let (old, new) = (descriptor_pages(records), descriptor_pages(target));
-            if new > old {
-                let start = place.descriptor_offset(old * DESCRIPTORS);
-                let bytes = u64::from(new - old) * PAGE_BYTES;
-                let commit = this.storage.commit(start, bytes);
-                commit.inspect_err(|_| this.release_descriptors())?;
-            }
-            let bytes = u64::from(target - records) * PAGE_BYTES;
-            this.storage.commit(place.record_page(records), bytes).inspect_err(|_| {
-                this.release_descriptors();
-            })?;
+            this.commit_records(records, target)?;
             Ok((target, index))
         })
+    }
+
+    /// Makes record pages real, and their descriptors.
+    fn commit_records(self, from: u32, to: u32) -> Result<(), OpError> {
+        let place = self.place;
+        let (old, new) = (descriptor_pages(from), descriptor_pages(to));
+        if new > old {
+            let start = place.descriptor_offset(old * DESCRIPTORS);
+            let bytes = u64::from(new - old) * PAGE_BYTES;
+            let commit = self.storage.commit(start, bytes);
+            commit.inspect_err(|_| self.release_descriptors())?;
+        }
+        let bytes = u64::from(to - from) * PAGE_BYTES;
+        let commit = self.storage.commit(place.record_page(from), bytes);
+        commit.inspect_err(|_| self.release_descriptors())
     }
 
     /// Makes at least `pages` index pages real.
@@ -68,10 +76,39 @@ impl Memory<'_> {
         }
         let step = (index / STEP_FRACTION).clamp(1, STEP_PAGES_MAX);
         self.grow(pages, index, step, records, |this, target| {
-            let bytes = u64::from(target - index) * PAGE_BYTES;
-            this.storage.commit(this.place.index_page(target - 1), bytes)?;
+            this.commit_index(index, target)?;
             Ok((records, target))
         })
+    }
+
+    /// Makes index pages real.
+    fn commit_index(self, from: u32, to: u32) -> Result<(), OpError> {
+        let bytes = u64::from(to - from) * PAGE_BYTES;
+        self.storage.commit(self.place.index_page(to - 1), bytes)
+    }
+
+    /// Makes real what the shard of a new map has from the beginning, which is at most what the
+    /// maximum leaves for it, a piece at a time.
+    fn reserve(
+        self,
+        Reservation { record_pages, index_pages }: Reservation,
+    ) -> Result<(), OpError> {
+        loop {
+            let (records, index) = self.place.limits();
+            // The index first: without it, memory for records is of no use.
+            let piece = |from: u32, to: u32| to.min(from.saturating_add(PIECE_PAGES));
+            if index < index_pages {
+                let target = piece(index, index_pages);
+                self.commit_index(index, target)?;
+                self.raise(records, target);
+            } else if records < record_pages {
+                let target = piece(records, record_pages);
+                self.commit_records(records, target)?;
+                self.raise(target, index);
+            } else {
+                return Ok(());
+            }
+        }
     }
 
     /// Tries a comfortable target first and the least one after; raises ledger and limits.
@@ -98,10 +135,15 @@ impl Memory<'_> {
             OpError::NoSpace { .. } => self.no_space(least - now),
             other => other,
         })?;
+        self.raise(records, index);
+        Ok(())
+    }
+
+    /// Ledger and limits, of pages that are real.
+    fn raise(self, records: u32, index: u32) {
         let ledger = ledger(records, index, self.place.load(Field::Holes));
         self.place.ledger(self.place.shard()).store(ledger, Release);
         self.place.store(Field::Limits, pair(records, index));
-        Ok(())
     }
 
     /// Sets the ledger to what is committed when so many pages below the limits are holes.
@@ -133,7 +175,9 @@ impl Memory<'_> {
         let place = self.place;
         let (records, index) = place.limits();
         let (used_records, used_index) = unpair(place.load(Field::Tops));
-        let kept = (records.min(used_records), index.min(used_index));
+        let reserved = place.reservation();
+        let kept_records = used_records.max(reserved.record_pages).min(records);
+        let kept = (kept_records, used_index.max(reserved.index_pages).min(index));
         if kept != (records, index) {
             place.store(Field::Limits, pair(kept.0, kept.1));
             self.settle();
@@ -165,6 +209,14 @@ impl Memory<'_> {
     }
 }
 
+/// Makes real what a new map has from the beginning.
+pub fn reserve(storage: &Storage, facts: &FileHeader) -> Result<(), OpError> {
+    (0..facts.geometry.shards()).try_for_each(|shard| {
+        let place = Place::new(storage, facts, shard);
+        Memory { place, storage, max_bytes: facts.max_bytes }.reserve(facts.reservation)
+    })
+}
+
 /// Where the real bytes of a shard lie: descriptors, records, index; offset and length.
 pub fn committed_areas(place: Place<'_>) -> [(u64, u64); 3] {
     let (records, index) = place.limits();
@@ -192,7 +244,8 @@ pub fn ledger(records: u32, index: u32, holes: u64) -> u64 {
     u64::from(descriptor_pages(records)) + records_real + u64::from(index)
 }
 
-fn descriptor_pages(records: u32) -> u32 {
+/// Pages of the descriptors of so many record pages.
+pub fn descriptor_pages(records: u32) -> u32 {
     records.div_ceil(DESCRIPTORS)
 }
 

@@ -188,7 +188,9 @@ fn slack_pages(place: Place<'_>, free: u64) -> u64 {
 #[cold]
 fn give_back(memory: Memory<'_>) -> Result<(), OpError> {
     let place = memory.place;
-    if !memory.storage.has_file() {
+    let real = u64::from(place.limits().0).saturating_sub(place.load(Field::Holes));
+    let more = real.saturating_sub(place.reservation().record_pages.into());
+    if !memory.storage.has_file() || more == 0 {
         return Ok(());
     }
     turn_rest(place);
@@ -221,7 +223,8 @@ fn give_back(memory: Memory<'_>) -> Result<(), OpError> {
     place.store(Field::Walked, walked.saturating_add(passed.max(1)));
     match rested {
         Some((page, Run::Free { pages, freed, .. })) => {
-            make_hole(memory, (page, pages), pages.min(STEP_PAGES), freed)
+            let given = u64::from(pages.min(STEP_PAGES)).min(more) as u32;
+            make_hole(memory, (page, pages), given, freed)
         }
         _ => Ok(()),
     }

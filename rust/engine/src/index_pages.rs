@@ -168,7 +168,8 @@ pub fn give_back(memory: Memory<'_>) {
 #[cold]
 fn give_back_rested(memory: Memory<'_>, top: u32, limit: u32) {
     let place = memory.place;
-    if !memory.storage.has_file() {
+    let reserved = place.reservation().index_pages;
+    if !memory.storage.has_file() || limit <= reserved {
         return;
     }
     let (begun, (kept, wait)) = (place.load(Field::Rest), unpair(place.load(Field::Kept)));
@@ -179,7 +180,7 @@ fn give_back_rested(memory: Memory<'_>, top: u32, limit: u32) {
     match Moment::from_word(begun).rest(now) {
         Rest::Going if begun != 0 => place.store(Field::Kept, pair(kept, LOOKS_APART)),
         Rest::Over if begun != 0 => {
-            let least = kept.max(top + slack(top)).min(limit);
+            let least = kept.max(top + slack(top)).max(reserved).min(limit);
             let target = least.max(limit.saturating_sub(RELEASED_MAX));
             if target < limit {
                 lower_limit(memory, limit, target);

@@ -4,17 +4,16 @@ use crate::age::{Age, Deadline};
 use crate::arena;
 use crate::check::{self, Violation};
 use crate::directory;
-use crate::growth::{self, Memory};
+use crate::growth::Memory;
 use crate::hash::Hash;
 use crate::kind::Kind;
 use crate::locate::{self, Located};
 use crate::number::Number;
-use crate::place::{Field, Place, unpair};
+use crate::place::Place;
 use crate::read::{self, Seen};
 use crate::record::Record;
 use crate::shard::{self, Locked, Placed};
 use crate::sink::Sink;
-use crate::stats::Stats;
 use crate::take::{Nothing, Noticing, Take, ToSink, ToSlice, WithKind};
 use crate::walk;
 use shf_base::error::OpError;
@@ -238,32 +237,6 @@ impl Map {
             self.reap_orphans(place)?;
         }
         Ok(erased)
-    }
-
-    /// The counters of all shards.
-    pub fn stats(&self) -> Stats {
-        let sum = |field| self.places().map(|place| place.load(field)).fold(0, u64::wrapping_add);
-        Stats {
-            keys: self.size(),
-            committed_bytes: growth::committed_bytes(self.place(0)),
-            max_bytes: self.facts.max_bytes,
-            dead_bytes: sum(Field::Dead).wrapping_mul(8),
-            free_bytes: sum(Field::FreePages)
-                .wrapping_sub(sum(Field::Holes))
-                .wrapping_mul(PAGE_BYTES),
-            tables: sum(Field::Tables),
-            splits: sum(Field::Splits),
-            repairs: sum(Field::Repairs),
-            moved_records: sum(Field::Moved),
-            timed_keys: self
-                .places()
-                .map(|place| u64::from(unpair(place.load(Field::Timed)).0))
-                .sum(),
-            elements: sum(Field::Elements),
-            expired_keys: sum(Field::Expired),
-            evicted_keys: if self.facts.evicting { sum(Field::Evicted) } else { 0 },
-            retries: self.retries.load(Relaxed),
-        }
     }
 
     /// Checks every invariant of every shard and names those that do not hold. Others may use the

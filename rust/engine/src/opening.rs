@@ -2,13 +2,14 @@
 //! the machine left them torn.
 
 use crate::age;
+use crate::growth;
 use crate::map::Map;
 use crate::options::Options;
 use crate::place::Place;
 use crate::rebuild;
 use crate::shard;
 use shf_base::error::{OpError, OpenError};
-use shf_base::open::{self, Access, CreateOptions, MODE_DEFAULT, Opened};
+use shf_base::open::{self, Access, CreateOptions, Initial, MODE_DEFAULT, Opened};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -153,5 +154,10 @@ pub(crate) fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
         durable: options.durable,
         evict: options.evict,
         temporary: options.temporary,
+        initial: options.initial_bytes.map(|bytes| Initial {
+            bytes,
+            keys: options.expected_keys,
+            reserve: growth::reserve,
+        }),
     })
 }

@@ -15,8 +15,17 @@ pub struct Options {
     /// free file system, available memory and the memory limit of the control group.
     pub max_bytes: Option<u64>,
     /// Keys that the map will hold, roughly; chooses the number of shards when `shards` does not:
-    /// a small map gets few, so that it stays small, a huge one many.
+    /// a small map gets few, so that it stays small, a huge one many. And how much of
+    /// `initial_bytes` is for the index. It takes no memory and is no limit.
     pub expected_keys: Option<u64>,
+    /// Real memory that the map takes at its creation, in bytes, headers included, at most
+    /// `max_bytes`: divided evenly among the shards, in whole pages, rounded up where `max_bytes`
+    /// allows. As long as a shard has some of its part left, no put in it has to ask the file
+    /// system for more, whatever that has left; and the map does not give it back, but where a map
+    /// that evicts lends memory from shard to shard. The index gets what `expected_keys` need,
+    /// without that an eighth, which is enough for records of 100 bytes and more. Creating takes
+    /// time in proportion. Default: what an empty map needs, less than 2 MiB.
+    pub initial_bytes: Option<u64>,
     /// Permission bits of the file, 0 to 0o777, taken as they are (the umask does not apply).
     /// Default: 0o600.
     pub mode: Option<u32>,

@@ -32,6 +32,7 @@ use shf_base::error::OpError;
 use shf_base::format::{FileHeader, LOCK_OFFSET, ROOT_OFFSET, SUSPECT_OFFSET};
 use shf_base::geometry::{Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, UNIT_BYTES};
 use shf_base::region::Region;
+use shf_base::reservation::Reservation;
 use shf_base::shards::Window;
 use shf_base::storage::Storage;
 
@@ -256,6 +257,11 @@ impl<'m> Place<'m> {
     #[inline(always)]
     pub fn evicts(&self) -> bool {
         self.facts.evicting
+    }
+
+    /// The pages that each shard has from creation on.
+    pub fn reservation(&self) -> Reservation {
+        self.facts.reservation
     }
 
     /// The epochs of the map.

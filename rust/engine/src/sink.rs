@@ -15,7 +15,7 @@ pub trait Sink {
 }
 
 /// Memory for a value whose length does not change meanwhile.
-pub(crate) fn room_for(sink: &mut impl Sink, len: usize) -> Result<&mut [u8], OpError> {
+pub fn room_for(sink: &mut impl Sink, len: usize) -> Result<&mut [u8], OpError> {
     let room = if sink.room(len).is_some() { sink.room(len) } else { sink.grow(len) };
     room.ok_or(OpError::OutOfMemory { bytes: len as u64 })
 }

@@ -63,9 +63,11 @@ fn reversed(bits: u32) -> u32 {
 }
 
 /// The table at a cursor, as it was at one moment.
-struct View<'m> {
-    entry: Entry<'m>,
-    root: u64,
+pub struct View<'m> {
+    /// The table.
+    pub entry: Entry<'m>,
+    /// The root at that moment.
+    pub root: u64,
 }
 
 impl<'m> View<'m> {
@@ -118,9 +120,7 @@ impl<'m> Bound<'m> {
 }
 
 /// Makes `names` the UIDs of the keys that the next table of a shard holds from a cursor on, and
-/// that begin with `prefix`; returns the cursor behind them. `calm` locks the shard, or answers
-/// `Busy`: it is asked only where running writers interfered for too long, or the index has to be
-/// made anew.
+/// that begin with `prefix`; returns the cursor behind them. `calm` is that of `at_rest`.
 pub fn names<'m>(
     place: Place<'m>,
     cursor: u32,
@@ -128,9 +128,26 @@ pub fn names<'m>(
     calm: &dyn Fn() -> Result<Locked<'m>, OpError>,
     names: &mut Names,
 ) -> Result<u32, OpError> {
+    names.clear();
+    at_rest(place, cursor, calm, |view, looks_left| {
+        names.clear();
+        split::prefetch_records(place, view.entry.table);
+        table(place, cursor, view, prefix, looks_left, names)
+    })
+}
+
+/// Has `look` done at the next table of a shard from a cursor on, until no table has moved
+/// meanwhile; returns the cursor behind it. A look may be repeated in parts as often as the number
+/// says that it is given; false: it was in vain. `calm` locks the shard, or answers `Busy`: it is
+/// asked only where running writers interfered for too long, or the index has to be made anew.
+pub fn at_rest<'m>(
+    place: Place<'m>,
+    cursor: u32,
+    calm: &dyn Fn() -> Result<Locked<'m>, OpError>,
+    mut look: impl FnMut(&View<'m>, &mut u32) -> Result<bool, OpError>,
+) -> Result<u32, OpError> {
     let (mut looks_left, mut locked) = (ATTEMPTS, None);
     loop {
-        names.clear();
         let view = match View::at(place, cursor) {
             Ok(Some(view)) => view,
             Ok(None) => return Ok(END),
@@ -141,10 +158,7 @@ pub fn names<'m>(
             }
             Err(error) => return Err(error),
         };
-        split::prefetch_records(place, view.entry.table);
-        if table(place, cursor, &view, prefix, &mut looks_left, names)?
-            && directory::root(&place) == view.root
-        {
+        if look(&view, &mut looks_left)? && directory::root(&place) == view.root {
             return Ok(view.end(cursor));
         }
         match looks_left.checked_sub(1) {

@@ -43,19 +43,9 @@ impl Bed {
         let shared = Arc::new(map(Stores::Shared));
         // So little that one shard reaches the end of its window, and many the maximum.
         let max_bytes = geometry.front_real_bytes() + u64::from(shards).min(32) * WINDOW_BYTES_MIN;
-        let (secret, durable) = (HEAP_SECRET, contents == Contents::Durable);
-        let (created_ns, evicting, temporary) = (0, false, false);
-        FileHeader {
-            geometry,
-            max_bytes,
-            secret,
-            created_ns,
-            durable,
-            evicting,
-            temporary,
-            frozen: None,
-        }
-        .store(&shared);
+        let durable = contents == Contents::Durable;
+        let plain = FileHeader::plain(geometry, max_bytes, HEAP_SECRET, 0);
+        FileHeader { durable, ..plain }.store(&shared);
         let made = Map::of_region(&shared, Access::ReadWrite, &Options::default());
         fill(&made.expect("a right header"), contents);
         let (original, region) = (map(Stores::Shared), Arc::new(map(Stores::Private)));

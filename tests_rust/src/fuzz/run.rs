@@ -328,7 +328,7 @@ impl Run<'_> {
         if left > 0 {
             self.model = None;
         }
-        let _ = map.stats();
+        let _ = (map.stats(), map.probe_lengths());
         let (input, mutations) = (&mut self.input, &mut self.tally.mutations);
         let walked = map.for_each(&mut |_, _| {
             if left > 0 {

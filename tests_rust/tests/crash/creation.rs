@@ -209,6 +209,9 @@ fn a_creation_survives_death_at_every_step() {
     // deaths from the first system call to the end of a first operation.
     deaths::run(&Creation::new("create", Call::Create, true), 30);
     deaths::run(&Creation::new("open-or-create", Call::OpenOrCreate, true), 30);
+    let mut with_memory = Creation::new("create-with-memory", Call::OpenOrCreate, true);
+    with_memory.options.initial_bytes = Some(200 << 10);
+    deaths::run(&with_memory, 40);
 }
 
 #[test]

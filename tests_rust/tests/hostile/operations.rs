@@ -68,7 +68,8 @@ pub fn contains(map: &Map, random: &mut Random) {
 }
 
 pub fn look_at_all(map: &Map, _: &mut Random) {
-    let (_, _) = (map.size(), map.stats());
+    let (_, stats, _) = (map.size(), map.stats(), map.probe_lengths());
+    let _ = (stats.to_json(), stats.to_prometheus("damaged"));
     let mut bytes = 0;
     let _ = map.for_each(&mut |key, value| {
         bytes += key.len() + value.len();
