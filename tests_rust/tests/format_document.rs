@@ -2,8 +2,8 @@
 #![cfg(not(any(miri, loom)))]
 
 use shf_base::format::{
-    AGE_OFFSET, BYTE_ORDER_MARK, EPOCHS_OFFSET, FileHeader, IDENTITY_OFFSET, LOCK_OFFSET, MAGIC,
-    SUSPECT_OFFSET, VERSION,
+    AGE_OFFSET, BYTE_ORDER_MARK, CHANGE_LOG_OFFSET, EPOCHS_OFFSET, FileHeader, IDENTITY_OFFSET,
+    LOCK_OFFSET, MAGIC, SUSPECT_OFFSET, VERSION,
 };
 use shf_base::geometry::{Geometry, SHARD_HEADER_STRIDE, SLOT_RECORD_BYTES, SLOTS, WINDOW_GAP};
 use shf_base::open::HEAP_SECRET;
@@ -86,7 +86,7 @@ fn the_words_of_the_header_are_the_documents() {
         ("byte order mark", BYTE_ORDER_MARK),
         ("version", VERSION),
         ("layout fingerprint", words[3]),
-        ("feature bits", 5),
+        ("feature bits", 17),
         ("file_bytes", geometry.file_bytes()),
         ("window_bytes", geometry.window_bytes()),
         ("max_bytes", 111),
@@ -94,8 +94,9 @@ fn the_words_of_the_header_are_the_documents() {
         ("created_ns", 333),
         ("shards", 4),
         ("slots", SLOTS.into()),
+        ("shard bits", 0),
+        ("contents", 0),
         ("reservation", 444 | 555 << 32),
-        ("reserved", 0),
     ];
     for (index, (name, value)) in named.into_iter().enumerate() {
         assert_eq!(words[index], value, "{name}");
@@ -106,6 +107,7 @@ fn the_words_of_the_header_are_the_documents() {
     table.push((IDENTITY_OFFSET, "identity".into()));
     table.push((EPOCHS_OFFSET, "epochs".into()));
     table.push((AGE_OFFSET, "default age".into()));
+    table.push((CHANGE_LOG_OFFSET, "change log".into()));
     assert_table("Header", &table);
     assert_says([
         &*format!("`{MAGIC:#018x}`"),
