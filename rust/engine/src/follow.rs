@@ -139,7 +139,7 @@ impl<'m> Follower<'m> {
         records: &mut FrozenRecords<'_>,
     ) -> Result<bool, Stop> {
         for _ in 0..BUCKETS_PER_LOCK {
-            let Some((table, bucket)) = buckets.next()? else { return Ok(false) };
+            let Some((table, bucket)) = buckets.next_bucket()? else { return Ok(false) };
             for slot in table.head(bucket).occupied() {
                 let record = locked.record_in(table, bucket, slot)?;
                 if locked.has_expired(&record) || record.is_element() && locked.is_orphan(&record) {

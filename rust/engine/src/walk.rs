@@ -262,7 +262,7 @@ impl<'m> Buckets<'m> {
 
     /// The next one; `None`: that was the last. The caller holds the lock, and may have let it go
     /// since the last call.
-    pub fn next(&mut self) -> Result<Option<(Table<'m>, usize)>, OpError> {
+    pub fn next_bucket(&mut self) -> Result<Option<(Table<'m>, usize)>, OpError> {
         while self.cursor < END {
             let found = directory::find(&self.place, reversed(self.cursor))?;
             let Some(entry) = found else { return Ok(None) };
@@ -292,7 +292,7 @@ pub fn buckets<'m>(
     let (mut buckets, mut done) = (Buckets::new(place), 0);
     loop {
         let locked = lock()?;
-        let Some((table, bucket)) = buckets.next()? else { return Ok(done) };
+        let Some((table, bucket)) = buckets.next_bucket()? else { return Ok(done) };
         done += work(&locked, table, bucket)?;
     }
 }
