@@ -201,7 +201,7 @@ fn a_snapshot_has_of_a_shard_what_was_there_at_one_moment() {
             while !over.load(Ordering::Relaxed) {
                 map.push(b"queue", &number.to_le_bytes()).unwrap();
                 number += 1;
-                if number % 50 != 0 {
+                if !number.is_multiple_of(50) {
                     map.shift(b"queue", &mut Vec::new()).unwrap();
                 }
             }

@@ -20,7 +20,6 @@ struct Freezing {
     what: &'static str,
     /// The map itself becomes frozen, not a copy.
     itself: bool,
-    unnamed: bool,
     folder: PathBuf,
     kept: PathBuf,
     expected: Contents,
@@ -28,15 +27,14 @@ struct Freezing {
 }
 
 impl Freezing {
-    fn new(what: &'static str, itself: bool, unnamed: bool) -> Freezing {
+    fn new(what: &'static str, itself: bool) -> Freezing {
         let owner = std::process::id();
         let root = PathBuf::from(format!("/dev/shm/shf-test-{what}-{owner}"));
         let (folder, kept) = (root.join("folder"), root.join("kept"));
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(&folder).unwrap();
         fs::create_dir_all(&kept).unwrap();
-        let mut scene =
-            Freezing { what, itself, unnamed, folder, kept, expected: Contents::new(), owner };
+        let mut scene = Freezing { what, itself, folder, kept, expected: Contents::new(), owner };
         scene.restore();
         scene.expected = contents(&scene.open());
         scene
@@ -91,7 +89,9 @@ impl Scene for Freezing {
         if !self.itself {
             map.snapshot(&self.folder, COPY).unwrap();
         }
-        (0..9u64).for_each(|key| drop(map.put(&key.to_le_bytes(), &[key as u8; 40]).unwrap()));
+        for key in 0..9u64 {
+            map.put(&key.to_le_bytes(), &[key as u8; 40]).unwrap();
+        }
         map.push(b"list", b"element").unwrap();
         map.put(KEY, &[2; 20_000]).unwrap();
         map.delete(b"old").unwrap();
@@ -131,6 +131,7 @@ impl Scene for Freezing {
     fn judge(&self, step: &str, _thoroughly: bool) {
         let step = &format!("{}, {step}", self.what);
         let left = self.names().into_iter().filter(|name| name.starts_with('.')).count();
+        // Of each death, what was about to take the place of an older one.
         assert!(left <= 2, "{step}: {left}");
         let map = Map::open_read_only(&self.folder, NAME, &Options::default()).unwrap();
         assert_eq!(contents(&map), self.expected, "{step}");
@@ -161,17 +162,17 @@ impl Scene for Freezing {
 fn a_snapshot_survives_death_at_every_step() {
     // Goal: the map goes on as before, there is the older snapshot or the whole new one, and the next
     // one can be taken. Method: deaths at stores and system calls, the writing of the file among them.
-    deaths::run(&Freezing::new("snapshot", false, true), 60);
+    deaths::run(&Freezing::new("snapshot", false), 60);
 }
 
 #[test]
 fn a_snapshot_under_a_name_survives_death_at_every_step() {
     // Goal: as above, where files without a name cannot be had.
-    without_proc(|| deaths::run(&Freezing::new("snapshot-named", false, false), 60));
+    without_proc(|| deaths::run(&Freezing::new("snapshot-named", false), 60));
 }
 
 #[test]
 fn freezing_survives_death_at_every_step() {
     // Goal: the map is as it was or frozen as a whole.
-    deaths::run(&Freezing::new("freeze", true, true), 60);
+    deaths::run(&Freezing::new("freeze", true), 60);
 }
