@@ -374,14 +374,4 @@ Result<void> Map::Freeze() {
   return Answer(handle_->freeze());
 }
 
-Result<Stats> Map::GetStats() const {
-  if (!handle_) return NotAttached();
-  bridge::Stats stats{};
-  const bridge::Outcome outcome = handle_->stats(stats);
-  return Answer(outcome, Stats{stats.keys, stats.committed_bytes, stats.max_bytes, stats.dead_bytes,
-                               stats.tables, stats.splits, stats.repairs, stats.moved_records,
-                               stats.timed_keys, stats.elements, stats.expired_keys,
-                               stats.evicted_keys, stats.retries});
-}
-
 }  // namespace shf

@@ -21,6 +21,7 @@ pub fn measure(folder: &Path) -> Result<f64, String> {
         age_ms: None,
         durable: Some(false),
         evict: false,
+        temporary: false,
         initial: None,
     };
     let opened = create(folder, &name, &options).map_err(|error| error.to_string())?;
