@@ -47,6 +47,8 @@ pub struct RobustMutex<'r> {
 pub struct Guard<'r> {
     mutex: RobustMutex<'r>,
     panicking: bool,
+    /// The lock stays when the guard goes.
+    lasting: bool,
 }
 
 impl<'r> RobustMutex<'r> {
@@ -78,6 +80,20 @@ impl<'r> RobustMutex<'r> {
             Err(word) => self.take_over(who, word, me | (word & WAITERS)),
         };
         Ok(locked.then(|| Guard::new(self)))
+    }
+
+    /// A guard of a lock that this process keeps (`Guard::keep`). Only for the thread that keeps it,
+    /// one at a time.
+    #[inline(always)]
+    pub fn kept(self) -> Guard<'r> {
+        let mut guard = Guard::new(self);
+        guard.lasting = true;
+        guard
+    }
+
+    /// Unlocks what was kept.
+    pub fn give_back(self) {
+        drop(Guard::new(self));
     }
 
     /// Acquire pairs with the release of the unlocker, and with that of a sweep.
@@ -153,7 +169,13 @@ impl<'r> RobustMutex<'r> {
 impl<'r> Guard<'r> {
     #[inline(always)]
     fn new(mutex: RobustMutex<'r>) -> Guard<'r> {
-        Guard { mutex, panicking: std::thread::panicking() }
+        Guard { mutex, panicking: std::thread::panicking(), lasting: false }
+    }
+
+    /// Keeps the lock beyond the life of the guard, until `RobustMutex::give_back`, or the death of
+    /// the process.
+    pub fn keep(mut self) {
+        self.lasting = true;
     }
 
     /// Whether there is nothing to know, under this lock.
@@ -200,6 +222,9 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() && !self.panicking {
             note(self.mutex.suspect, SUSPECT, Relaxed);
+        }
+        if self.lasting {
+            return;
         }
         // Release pairs with the acquire of the next owner.
         let word = self.mutex.lock.swap(FREE, Release);

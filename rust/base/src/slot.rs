@@ -40,7 +40,7 @@ use std::io;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicPtr};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,8 @@ struct State {
     slot: u32,
     /// None for a region on the heap.
     descriptor: Option<OwnDescriptor>,
+    /// The thread that keeps the locks of all shards, 0: none does.
+    keeper: AtomicUsize,
     /// Whether a thread is trying the byte of another slot. All threads share one open file, whose
     /// locks do not conflict with each other, so only one may try at a time.
     probing: AtomicBool,
@@ -132,6 +134,25 @@ impl Presence {
     /// Whether `slot` answers at once: not in a child that has not called it yet.
     pub fn has_slot(&self) -> bool {
         self.current().generation == fork::generation()
+    }
+
+    /// Whether this thread keeps the locks of all shards (`keep_locks`).
+    #[inline(always)]
+    pub fn keeps_locks(&self) -> bool {
+        let state = self.current();
+        state.keeper.load(Relaxed) != 0 && state.is_keeper()
+    }
+
+    /// Whether any thread of this process does.
+    pub fn has_keeper(&self) -> bool {
+        let state = self.current();
+        state.keeper.load(Relaxed) != 0 && state.generation == fork::generation()
+    }
+
+    /// Says whether this thread, which has all of them, keeps the locks of all shards. A forked child
+    /// keeps none.
+    pub fn keep_locks(&self, keep: bool) {
+        self.current().keeper.store(if keep { this_thread() } else { 0 }, Relaxed);
     }
 
     /// Proof that no living process owns `slot`, or `None`: it has an owner, or is this process's
@@ -212,11 +233,22 @@ impl Drop for Presence {
     }
 }
 
+/// A number that no other living thread has.
+fn this_thread() -> usize {
+    thread_local!(static PLACE: u8 = const { 0 });
+    PLACE.with(|place| ptr::from_ref(place) as usize)
+}
+
 impl State {
+    #[cold]
+    fn is_keeper(&self) -> bool {
+        self.keeper.load(Relaxed) == this_thread() && self.generation == fork::generation()
+    }
+
     fn new(slot: u32, descriptor: Option<OwnDescriptor>) -> State {
         let probing = AtomicBool::new(false);
-        let generation = fork::generation();
-        State { generation, slot, descriptor, probing, previous: ptr::null_mut() }
+        let (generation, keeper) = (fork::generation(), AtomicUsize::new(0));
+        State { generation, slot, descriptor, keeper, probing, previous: ptr::null_mut() }
     }
 
     fn take(attachment: &Attachment) -> Result<State, TakeError> {

@@ -90,6 +90,8 @@ mod follow;
 mod freeze;
 mod restore;
 mod trim;
+mod locking;
+mod closing;
 pub mod probe;
 pub mod stats;
 pub mod exposition;

@@ -88,13 +88,15 @@ pub fn lock<'m>(
     who: &'m Presence,
     patience: Option<Duration>,
 ) -> Result<Locked<'m>, OpError> {
-    let guard = mutex(memory.place).lock(who, patience)?;
-    settled(memory, guard)
+    settled(memory, guard(memory.place, who, patience)?)
 }
 
 /// Takes the lock only if it is free at once, or its owner is dead.
 pub fn try_lock<'m>(memory: Memory<'m>, who: &'m Presence) -> Result<Option<Locked<'m>>, OpError> {
-    let guard = mutex(memory.place).try_lock(who)?;
+    let guard = match who.keeps_locks() {
+        true => Some(mutex(memory.place).kept()),
+        false => mutex(memory.place).try_lock(who)?,
+    };
     guard.map(|guard| settled(memory, guard)).transpose()
 }
 
@@ -105,8 +107,8 @@ pub fn lock_at_rest<'m>(
 ) -> Result<Option<Locked<'m>>, OpError> {
     let place = memory.place;
     let (lock, suspect) = place.lock_words();
-    let is_at_rest =
-        lock.load(Relaxed) == 0 && suspect.load(Relaxed) == 0 && place.load(Field::Pending) == 0;
+    let is_free = lock.load(Relaxed) == 0 || who.keeps_locks();
+    let is_at_rest = is_free && suspect.load(Relaxed) == 0 && place.load(Field::Pending) == 0;
     if is_at_rest { try_lock(memory, who) } else { Ok(None) }
 }
 
@@ -117,7 +119,7 @@ pub fn lock_and_rebuild(
     who: &Presence,
     patience: Option<Duration>,
 ) -> Result<Option<Vec<Violation>>, OpError> {
-    let guard = mutex(memory.place).lock(who, patience)?;
+    let guard = guard(memory.place, who, patience)?;
     let unfinished = rebuild::is_unfinished(memory.place);
     if !unfinished && settle(memory, &guard).is_ok() && check::shard(memory.place).is_empty() {
         return Ok(None);
@@ -132,12 +134,22 @@ pub fn lock_and_reopen(
     who: &Presence,
     patience: Option<Duration>,
 ) -> Result<Option<Vec<Violation>>, OpError> {
-    let guard = mutex(memory.place).lock(who, patience)?;
+    let guard = guard(memory.place, who, patience)?;
     let closed = rebuild::is_unfinished(memory.place);
     closed.then(|| rebuild::shard(memory, &guard)).transpose()
 }
 
-fn mutex(place: Place<'_>) -> RobustMutex<'_> {
+/// Takes the lock of a shard, unless this thread keeps it.
+#[inline(always)]
+fn guard<'m>(
+    place: Place<'m>,
+    who: &'m Presence,
+    patience: Option<Duration>,
+) -> Result<Guard<'m>, OpError> {
+    if who.keeps_locks() { Ok(mutex(place).kept()) } else { mutex(place).lock(who, patience) }
+}
+
+pub(crate) fn mutex(place: Place<'_>) -> RobustMutex<'_> {
     let (lock, suspect) = place.lock_words();
     RobustMutex::new(lock, suspect)
 }
@@ -200,6 +212,11 @@ impl<'m> Locked<'m> {
     #[inline(never)]
     fn enter_change(&self, hash: impl FnOnce() -> Hash) {
         self.memory.place.change_log().enter(hash().0);
+    }
+
+    /// Keeps the lock, until somebody gives it back.
+    pub(crate) fn keep(self) {
+        self.guard.keep();
     }
 
     /// The lock, for who follows the shard.

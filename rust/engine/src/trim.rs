@@ -14,8 +14,6 @@ use crate::run::{self, Run};
 use crate::shard;
 use shf_base::error::OpError;
 use shf_base::geometry::{PAGE_BYTES, PAGE_UNITS};
-use shf_base::slot::Presence;
-use std::thread;
 
 impl Map {
     /// Gives back the real memory that the shards have taken ahead and never used: some pages of each.
@@ -58,14 +56,4 @@ fn trim(memory: Memory<'_>) -> Result<u64, OpError> {
     }
     memory.lower_to_tops();
     Ok(before.saturating_sub(growth::committed_bytes(place)) / PAGE_BYTES)
-}
-
-impl Drop for Map {
-    fn drop(&mut self) {
-        let is_here = self.presence.as_ref().is_some_and(Presence::has_slot);
-        if self.is_creator && is_here && !thread::panicking() {
-            // What cannot be given back is not needed back.
-            let _ = self.trim();
-        }
-    }
 }
