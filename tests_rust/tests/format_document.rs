@@ -3,7 +3,7 @@
 
 use shf_base::format::{
     AGE_OFFSET, BYTE_ORDER_MARK, CHANGE_LOG_OFFSET, EPOCHS_OFFSET, FileHeader, IDENTITY_OFFSET,
-    LOCK_OFFSET, MAGIC, SUSPECT_OFFSET, VERSION,
+    LOCK_OFFSET, MAGIC, REPLACED_OFFSET, SUSPECT_OFFSET, VERSION,
 };
 use shf_base::geometry::{Geometry, SHARD_HEADER_STRIDE, SLOT_RECORD_BYTES, SLOTS, WINDOW_GAP};
 use shf_base::open::HEAP_SECRET;
@@ -108,6 +108,7 @@ fn the_words_of_the_header_are_the_documents() {
     table.push((EPOCHS_OFFSET, "epochs".into()));
     table.push((AGE_OFFSET, "default age".into()));
     table.push((CHANGE_LOG_OFFSET, "change log".into()));
+    table.push((REPLACED_OFFSET, "replaced".into()));
     assert_table("Header", &table);
     assert_says([
         &*format!("`{MAGIC:#018x}`"),

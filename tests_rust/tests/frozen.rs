@@ -3,8 +3,10 @@
 
 use shf_engine::range::Elements;
 use shf_engine::{Age, Map, OpError, OpenError, Options, Uid, Value};
+use shf_tests::board::Board;
 use shf_tests::map_file::MapFile;
 use shf_tests::mount::{over_maps, over_read_only_maps};
+use shf_tests::process;
 use shf_tests::watchdog::Watchdog;
 use shf_tests::{Random, assert_sound};
 use std::collections::BTreeMap;
@@ -292,6 +294,72 @@ fn a_snapshot_replaces_an_older_one_and_nothing_else() {
     drop(other);
     map.freeze().unwrap();
     assert_eq!(value(&map), b"later");
+}
+
+#[test]
+fn large_values_are_copied_while_small_ones_of_their_shard_change_and_none_is_lost() {
+    // Goal: a key that nobody changes is in every snapshot, once, whatever writers do beside it.
+    // Method: large values in the one shard where a writer replaces large and small ones, so that
+    // memory is reused and records move.
+    let _watchdog = Watchdog::new("snapshots of large values");
+    let file = MapFile::new("large-beside");
+    let map = file.create_with(1, 256 << 20);
+    let still: Vec<Vec<u8>> = (0..20u8).map(|key| vec![key; 200_000 + key as usize]).collect();
+    for (key, value) in still.iter().enumerate() {
+        map.put(&[key as u8; 40], value).unwrap();
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _end = End(&over);
+        scope.spawn(|| {
+            let mut random = Random::new(5);
+            while !over.load(Ordering::Relaxed) {
+                let (key, len) = (random.below(300), random.below(60_000) as usize);
+                map.put(&key.to_le_bytes(), &vec![7; len]).unwrap();
+                map.delete(&random.below(300).to_le_bytes()).unwrap();
+            }
+        });
+        for round in 0..20 {
+            let copy = beside(&file, &format!("large{round}"));
+            map.snapshot(copy.folder(), copy.name()).unwrap();
+            let frozen = copy.open_read_only();
+            let mut seen = std::collections::BTreeSet::new();
+            frozen.for_each(&mut |key, _| seen.insert(key.to_vec())).unwrap();
+            assert_eq!(seen.len() as u64, frozen.size());
+            for (key, value) in still.iter().enumerate() {
+                let mut found = Vec::new();
+                assert!(frozen.get(&[key as u8; 40], &mut found).unwrap(), "{key}");
+                assert!(found == *value, "{key}");
+            }
+        }
+    });
+}
+
+#[test]
+fn nobody_writes_to_a_map_behind_its_freezing() {
+    // Goal: no acknowledged write is lost to a file that nobody can open any more. Method: a child
+    // that inherited a handle and has not written yet; another one that died with a lock.
+    let file = MapFile::new("behind");
+    let mut map = file.create(2);
+    map.put(b"key", b"value").unwrap();
+    let board = Board::new();
+    let child = process::spawn(|| {
+        board.wait(0);
+        map.put(b"key", b"lost") == Err(OpError::ReadOnly)
+    });
+    let dead = process::spawn(|| {
+        let own = file.open();
+        own.set_lockable(false).unwrap();
+        process::signal(std::process::id() as i32, libc::SIGKILL);
+        false
+    });
+    process::wait(dead);
+    map.freeze().unwrap();
+    board.set(0, 1);
+    assert_eq!(process::wait(child), process::End::Exited(0));
+    let opened = Map::open(file.folder(), file.name(), &Options::default());
+    assert!(matches!(opened, Err(OpenError::Frozen { .. })));
+    assert_eq!(map.contains(b"key"), Ok(true));
 }
 
 #[test]

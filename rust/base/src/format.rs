@@ -13,6 +13,7 @@
 //!                                                        1088 epochs and their lock (mutable)
 //!                                                        1152 default age        (mutable)
 //!                                                        1216 change log and its lock (mutable)
+//!                                                        1280 replaced           (mutable)
 //! ```
 //!
 //! Reservation: what the map has from creation on. Only frozen maps have the words at 96 and 104, and they have no slots. The checksum is that of
@@ -41,6 +42,8 @@ pub const EPOCHS_OFFSET: u64 = 1088;
 pub const AGE_OFFSET: u64 = 1152;
 /// Offset of the words of `change_log`.
 pub const CHANGE_LOG_OFFSET: u64 = 1216;
+/// Offset of the word that is not 0 once a frozen map has taken the place of the file.
+pub const REPLACED_OFFSET: u64 = 1280;
 /// Offset of the word whose two upper bits close a shard, from the start of a shard header.
 pub const ROOT_OFFSET: u64 = 0;
 /// The shard's index is being made anew, and means nothing to anybody else.
@@ -65,6 +68,8 @@ pub const LOCK_OFFSET: u64 = 33 * 64;
 /// Offset of the word beside it that says what to do under the lock, apart from what one came for:
 /// bit 0, an owner died or panicked, look before you trust; bit 1, tell the change log.
 pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
+/// The first of these bits.
+pub const NOTE_SUSPECT: u32 = 1;
 
 /// What the layout fingerprint is computed from: the numbers that two builds must agree on;
 /// MUST change with any of them, written here or not.
@@ -72,7 +77,7 @@ const LAYOUT: &str = "shf layout 11: page 4096, unit 8, slots 1024x64, \
     shard header 4608 every 4928, 68 KiB between windows, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
     durability from 3840, index from 3904, epochs at 1088, age at 1152, \
-    change log at 1216, of 32768 hashes behind the slots, followed by bit 1 of suspect, \
+    change log at 1216, replaced at 1280, of 32768 hashes behind the slots, followed by bit 1 of suspect, \
     frozen: no slots, log, descriptors, chunks and gaps, shard bits of uids at 96, \
     stacks 127x4 from 4096 and chunks at 3808, len 3 bits, \
     pages of records in eights: descriptors 8x8, 2 chunks of 32 from 10 x shard on mod 64, \

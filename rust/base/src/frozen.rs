@@ -14,7 +14,8 @@ use crate::geometry::PAGE_BYTES;
 use crate::limits;
 use crate::place::Place;
 use crate::storage::Storage;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, fchmod, fchown, fstat, fsync, statat};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Uid};
+use rustix::fs::{fchmod, fchown, fstat, fsync, statat};
 use rustix::io::{Errno, pread, pwrite};
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -59,6 +60,7 @@ pub fn write<A>(
     let (header, answer) = fill(&frozen)?;
     frozen.finish(header)?;
     frozen.take_permissions(of)?;
+    frozen.flush()?;
     let has_name = check_vacancy(&place, replaces)?;
     let named = if has_name { draft.replace() } else { draft.link() };
     named.map_err(|errno| place.error("link", errno))?;
@@ -78,15 +80,17 @@ fn check_vacancy(place: &Place, replaces: Replaces<'_>) -> Result<bool, OpenErro
         }
         Err(errno) => return Err(place.error("stat", errno)),
     };
-    let is_itself = match replaces {
-        Replaces::Nothing => false,
-        Replaces::Itself(storage) => storage.file_id() == Some(FileId::of_stat(&found)),
-    };
-    let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-    if is_itself || is_file && examine::is_frozen(place) {
-        return Ok(true);
+    let path = place.path.clone();
+    match replaces {
+        Replaces::Itself(storage) if storage.file_id() == Some(FileId::of_stat(&found)) => Ok(true),
+        // Its name means something else by now.
+        Replaces::Itself(_) => Err(OpenError::NotFound { path }),
+        Replaces::Nothing => {
+            let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+            let is_vacant = is_file && examine::is_frozen(place);
+            if is_vacant { Ok(true) } else { Err(OpenError::AlreadyExists { path }) }
+        }
     }
-    Err(OpenError::AlreadyExists { path: place.path.clone() })
 }
 
 impl FrozenFile<'_> {
@@ -133,17 +137,25 @@ impl FrozenFile<'_> {
         let mut page = [0; PAGE_BYTES as usize];
         page[..HEADER_BYTES]
             .copy_from_slice(&FileHeader { frozen: Some(checksum), ..header }.encode());
-        self.write_at(&page, 0)?;
+        self.write_at(&page, 0)
+    }
+
+    fn flush(&self) -> Result<(), OpenError> {
         crash::step();
         fsync(self.file).map_err(|errno| self.place.error("fsync", errno))
     }
 
-    /// Gives the file the permissions of a map's, and as far as this process may its group.
+    /// Gives the file the permissions of a map's, and as far as this process may its owner and group.
+    /// Without its group, that has no rights.
     fn take_permissions(&self, of: &Storage) -> Result<(), OpenError> {
-        let Some(Stat { st_mode, st_gid, .. }) = of.file_status() else { return Ok(()) };
+        let Some(Stat { st_mode, st_uid, st_gid, .. }) = of.file_status() else { return Ok(()) };
         let mut mode = Mode::from_raw_mode(st_mode) & Mode::from_raw_mode(0o777);
         crash::step();
-        if fchown(self.file, None, Some(Gid::from_raw(st_gid))).is_err() {
+        let (owner, group) = (Uid::from_raw(st_uid), Some(Gid::from_raw(st_gid)));
+        // Only root gives files to others.
+        let given =
+            fchown(self.file, Some(owner), group).or_else(|_| fchown(self.file, None, group));
+        if given.is_err() {
             // Another group than that which they were meant for.
             mode &= !(Mode::RWXG);
         }

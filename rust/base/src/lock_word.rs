@@ -1,4 +1,4 @@
-//! The lock word of a shard: how it names its owner, and sleeping on it.
+//! The lock word of a shard: how it names its owner, sleeping on it, and the notes beside it.
 //!
 //! ```text
 //! bit 31   waiters: somebody may sleep on the word, the unlocker wakes one
@@ -13,6 +13,7 @@ use crate::atomic::Half;
 use crate::atomic::Ordering::{self, AcqRel, Relaxed};
 #[cfg(not(any(loom, miri)))]
 use crate::crash;
+use crate::format::NOTE_SUSPECT;
 use crate::geometry::SLOTS;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub(crate) const FREE: u32 = 0;
 pub(crate) const WAITERS: u32 = 1 << 31;
 
 /// Note beside the word: an owner died or panicked.
-pub(crate) const SUSPECT: u32 = 1;
+pub(crate) const SUSPECT: u32 = NOTE_SUSPECT;
 /// Note beside the word: somebody follows what changes (`change_log`).
 pub(crate) const FOLLOWED: u32 = 2;
 

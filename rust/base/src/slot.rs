@@ -30,7 +30,8 @@ use crate::epochs::Epochs;
 use crate::error::{OpError, OpenError};
 use crate::fork::{self, OwnDescriptor};
 use crate::format::{
-    FileHeader, Identity, LOCK_OFFSET, ROOT_CRASHED, ROOT_OFFSET, ROOT_REBUILDING, SUSPECT_OFFSET,
+    FileHeader, Identity, LOCK_OFFSET, REPLACED_OFFSET, ROOT_CRASHED, ROOT_OFFSET, ROOT_REBUILDING,
+    SUSPECT_OFFSET,
 };
 use crate::geometry::SLOTS;
 use crate::lock_word;
@@ -71,6 +72,8 @@ struct State {
     descriptor: Option<OwnDescriptor>,
     /// The thread that keeps the locks of all shards, 0: none does.
     keeper: AtomicUsize,
+    /// Whether the bytes of all slots are held (`Presence::alone`).
+    alone: AtomicBool,
     /// Whether a thread is trying the byte of another slot. All threads share one open file, whose
     /// locks do not conflict with each other, so only one may try at a time.
     probing: AtomicBool,
@@ -84,12 +87,17 @@ pub struct DeadOwner<'p> {
 }
 
 /// Proof that nobody else has a slot. Only for the process that asked for it.
-pub struct Alone<'p>(Option<(&'p OwnDescriptor, u32)>);
+pub struct Alone<'p>(&'p State);
 
 /// Why no slot could be taken.
 enum TakeError {
     Full,
-    System { call: &'static str, errno: i32 },
+    /// A frozen map has taken the place of the file.
+    Replaced,
+    System {
+        call: &'static str,
+        errno: i32,
+    },
 }
 
 impl Presence {
@@ -107,6 +115,9 @@ impl Presence {
         match State::take(&attachment) {
             Ok(state) => Ok(Presence::new(Some(attachment), state)),
             Err(TakeError::Full) => Err(OpenError::TooManyProcesses { slots: SLOTS }),
+            Err(TakeError::Replaced) => {
+                Err(OpenError::Frozen { path: attachment.file.path().into() })
+            }
             Err(TakeError::System { call, errno }) => {
                 Err(OpenError::System { path: attachment.file.path().into(), call, errno })
             }
@@ -174,8 +185,9 @@ impl Presence {
     /// Keeps others from taking a slot for as long as the answer lives; `None`: somebody has one
     /// besides this one.
     pub fn alone(&self) -> Result<Option<Alone<'_>>, OpError> {
-        let slot = self.slot()?;
-        let Some(own) = &self.current().descriptor else { return Ok(Some(Alone(None))) };
+        self.slot()?;
+        let state = self.current();
+        let Some(own) = &state.descriptor else { return Ok(Some(Alone(state))) };
         let call = "fcntl(F_OFD_SETLK)";
         let failed = |error: io::Error| OpError::System {
             call,
@@ -183,7 +195,8 @@ impl Presence {
         };
         // This one's own byte is no obstacle.
         let locked = ByteRange::ALL_SLOTS.try_lock(own).map_err(failed)?;
-        Ok(locked.then_some(Alone(Some((own, slot)))))
+        state.alone.store(locked, Relaxed);
+        Ok(locked.then_some(Alone(state)))
     }
 
     #[inline(always)]
@@ -206,6 +219,7 @@ impl Presence {
         }
         let mut state = State::take(attachment).map_err(|error| match error {
             TakeError::Full => OpError::TooManyProcesses { slots: SLOTS },
+            TakeError::Replaced => OpError::ReadOnly,
             TakeError::System { call, errno } => OpError::System { call, errno },
         })?;
         state.previous = inherited;
@@ -248,7 +262,8 @@ impl State {
     fn new(slot: u32, descriptor: Option<OwnDescriptor>) -> State {
         let probing = AtomicBool::new(false);
         let (generation, keeper) = (fork::generation(), AtomicUsize::new(0));
-        State { generation, slot, descriptor, keeper, probing, previous: ptr::null_mut() }
+        let alone = AtomicBool::new(false);
+        State { generation, slot, descriptor, keeper, alone, probing, previous: ptr::null_mut() }
     }
 
     fn take(attachment: &Attachment) -> Result<State, TakeError> {
@@ -259,8 +274,13 @@ impl State {
             Some(slot) => slot,
             None => attachment.settle_identity_and_take_slot(&own)?,
         };
+        let state = State::new(slot, Some(own));
+        // Who freezes a map holds the bytes of all slots until it says so.
+        if attachment.is_replaced() {
+            return Err(TakeError::Replaced);
+        }
         attachment.sweep(slot);
-        Ok(State::new(slot, Some(own)))
+        Ok(state)
     }
 }
 
@@ -277,8 +297,10 @@ impl Drop for State {
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        if let Some((own, slot)) = self.0.filter(|(own, _)| own.usable()) {
-            for beside in ByteRange::slots_beside(slot) {
+        let Alone(state) = self;
+        state.alone.store(false, Relaxed);
+        if let Some(own) = state.descriptor.as_ref().filter(|own| own.usable()) {
+            for beside in ByteRange::slots_beside(state.slot) {
                 beside.unlock(own);
             }
         }
@@ -287,14 +309,28 @@ impl Drop for Alone<'_> {
 
 impl Drop for DeadOwner<'_> {
     fn drop(&mut self) {
-        if let Some(own) = self.state.descriptor.as_ref().filter(|own| own.usable()) {
+        let own = self.state.descriptor.as_ref().filter(|own| own.usable());
+        // Who is alone holds all of them.
+        if let Some(own) = own.filter(|_| !self.state.alone.load(Relaxed)) {
             ByteRange::slot(self.slot).unlock(own);
         }
         self.state.probing.store(false, Release);
     }
 }
 
+/// Says that a frozen map has the name of the file that a region maps: nobody takes a slot any more.
+/// Who dies before this leaves the old file to those who have opened it already.
+pub fn replaced(region: &Region) {
+    if let Some(word) = region.word(REPLACED_OFFSET) {
+        word.store(1, Release);
+    }
+}
+
 impl Attachment {
+    fn is_replaced(&self) -> bool {
+        self.region.word(REPLACED_OFFSET).is_none_or(|word| word.load(Acquire) != 0)
+    }
+
     /// Whether the locks stem from this boot and this file.
     fn locks_are_valid(&self) -> bool {
         self.identity.matches(&Identity::load(&self.region))

@@ -12,13 +12,16 @@
 //! was not copied since. Where writers are as fast as the copying, the last ones are copied under the
 //! lock, the more of them the more rounds it took. Where the log was lapped, it begins anew.
 
+use crate::element::ElementKey;
 use crate::frozen_records::{Entry, FrozenRecords};
+use crate::group::SLOTS;
 use crate::growth::Memory;
 use crate::hash::Hash;
 use crate::locate;
 use crate::read::{self, Seen};
 use crate::record::Record;
 use crate::shard::{self, Locked};
+use crate::table::REACH;
 use crate::walk::Buckets;
 use hashbrown::HashSet;
 use shf_base::change_log::Lapped;
@@ -33,6 +36,15 @@ use std::time::Duration;
 const BUCKETS_PER_LOCK: usize = 8;
 /// Keys that are copied under the lock in the first of the last rounds; twice as many in the next.
 const LAST_KEYS: usize = 16;
+/// Records that are copied without a look at the log, in bytes.
+const BYTES_PER_READ: u64 = 256 << 10;
+/// Records that are copied under one lock in the first pass, in bytes, but for the last bucket's.
+const BYTES_PER_LOCK: u64 = 64 << 10;
+/// How often a key is copied in vain, because a writer interferes, before it is left to the last
+/// round.
+const COPIES_MAX: u32 = 16;
+/// Keys that can have one hash.
+const SAME_HASH_MAX: usize = REACH * SLOTS;
 /// How often a shard is begun anew before it is copied under its lock as a whole.
 const LAPS_MAX: u32 = 3;
 
@@ -77,6 +89,8 @@ pub(crate) fn copy<'m>(
 ) -> Result<(), OpenError> {
     let (changed, retries) = (HashSet::new(), AtomicU64::new(0));
     let mut follower = Follower { memory, presence, patience, next: 0, changed, retries };
+    // Not under the lock, where it would take time in proportion to the shard.
+    records.reserve(memory.place.entries()).map_err(|error| file.failed(error))?;
     let begin = records.mark();
     let mut laps = 0;
     let copied = loop {
@@ -138,7 +152,11 @@ impl<'m> Follower<'m> {
         large_too: bool,
         records: &mut FrozenRecords<'_>,
     ) -> Result<bool, Stop> {
+        let begin = records.bytes();
         for _ in 0..BUCKETS_PER_LOCK {
+            if records.bytes() - begin > BYTES_PER_LOCK {
+                break;
+            }
             let Some((table, bucket)) = buckets.next_bucket()? else { return Ok(false) };
             for slot in table.head(bucket).occupied() {
                 let record = locked.record_in(table, bucket, slot)?;
@@ -167,7 +185,8 @@ impl<'m> Follower<'m> {
         mut locked: Locked<'m>,
         records: &mut FrozenRecords<'_>,
     ) -> Result<(), Stop> {
-        let mut last = LAST_KEYS;
+        // In the first round at least, nothing is copied under the lock: large records come then.
+        let mut last = 0;
         loop {
             self.read_log(&locked)?;
             let changed = mem::take(&mut self.changed);
@@ -180,12 +199,19 @@ impl<'m> Follower<'m> {
                 return Ok(());
             }
             drop(locked);
+            let mut read_at = records.bytes();
             for hash in changed {
                 records.forget(hash);
                 self.copy_alone(hash, records)?;
                 records.flush_some()?;
+                if records.bytes() - read_at > BYTES_PER_READ {
+                    // Before the log is lapped.
+                    let locked = self.lock()?;
+                    self.read_log(&locked)?;
+                    read_at = records.bytes();
+                }
             }
-            last *= 2;
+            last = (2 * last).max(LAST_KEYS);
             locked = self.lock()?;
         }
     }
@@ -198,41 +224,46 @@ impl<'m> Follower<'m> {
         records: &mut FrozenRecords<'_>,
     ) -> Result<(), OpError> {
         let mut copied = Vec::new();
-        loop {
+        while copied.len() < SAME_HASH_MAX {
             let is_it = |record: &Record<'_>| self.is_next(record, hash, &copied);
             let found = locate::record(locked.place(), hash, is_it)?;
-            let Some(record) = found.record() else { return Ok(()) };
-            copied.push(record.reference());
+            let Some(record) = found.record() else { break };
+            copied.push(Life::of(&record));
             if !locked.has_expired(&record) {
                 let entry = records.append(hash, &record)?;
                 records.enter(entry)?;
             }
         }
+        Ok(())
     }
 
-    /// As `copy_under`, without the lock. Where a writer interferes, the log has the key again.
-    fn copy_alone(&self, hash: Hash, records: &mut FrozenRecords<'_>) -> Result<(), OpError> {
-        let mut copied = Vec::new();
-        loop {
+    /// As `copy_under`, without the lock. Where writers interfere too often, it is noted once more.
+    fn copy_alone(&mut self, hash: Hash, records: &mut FrozenRecords<'_>) -> Result<(), OpError> {
+        let (mut copied, mut copies) = (Vec::new(), 0);
+        while copied.len() < SAME_HASH_MAX {
             let mut appended = Ok(None);
             let is_it = |record: &Record<'_>| self.is_next(record, hash, &copied);
             let mut take = |seen: &Seen<'_, '_>, record: &Record<'_>| {
                 appended = append(seen, record, hash, records);
-                !matches!(appended, Ok(None))
+                copies += 1;
+                !matches!(appended, Ok(None)) || copies > COPIES_MAX
             };
-            match read::get(&self.memory.place, hash, &is_it, &self.retries, &mut take) {
-                Err(OpError::Busy) => return Ok(()),
-                done => done?,
+            let got = read::get(&self.memory.place, hash, &is_it, &self.retries, &mut take);
+            if got == Err(OpError::Busy) || copies > COPIES_MAX {
+                return note(&mut self.changed, hash);
             }
-            let Some((entry, reference)) = appended? else { return Ok(()) };
+            got?;
+            let Some((entry, life)) = appended? else { break };
             records.enter(entry)?;
-            copied.push(reference);
+            copied.push(life);
+            copies = 0;
         }
+        Ok(())
     }
 
     /// Whether a record's key has a hash, and it was not copied yet.
-    fn is_next(&self, record: &Record<'_>, hash: Hash, copied: &[u32]) -> bool {
-        !copied.contains(&record.reference()) && record.hash(self.memory.place.secret()) == hash
+    fn is_next(&self, record: &Record<'_>, hash: Hash, copied: &[Life]) -> bool {
+        record.hash(self.memory.place.secret()) == hash && !copied.contains(&Life::of(record))
     }
 
     fn read_log(&mut self, locked: &Locked<'m>) -> Result<(), Stop> {
@@ -251,13 +282,26 @@ impl<'m> Follower<'m> {
     }
 }
 
+/// What tells a key from others with the same hash, wherever its record lies: compaction moves it.
+#[derive(PartialEq, Eq)]
+struct Life {
+    generation: u32,
+    element: Option<ElementKey>,
+}
+
+impl Life {
+    fn of(record: &Record<'_>) -> Life {
+        Life { generation: record.stamp.generation(), element: record.element_key() }
+    }
+}
+
 /// Copies a record that was found without the lock; `None`: a writer interfered.
 fn append(
     seen: &Seen<'_, '_>,
     record: &Record<'_>,
     hash: Hash,
     records: &mut FrozenRecords<'_>,
-) -> Result<Option<(Entry, u32)>, OpError> {
+) -> Result<Option<(Entry, Life)>, OpError> {
     // A length is acted upon only once it is known to be the record's.
     if !seen.unchanged() {
         return Ok(None);
@@ -266,7 +310,7 @@ fn append(
     let mark = records.mark();
     let entry = records.append(hash, record)?;
     if copying.is_whole() {
-        return Ok(Some((entry, record.reference())));
+        return Ok(Some((entry, Life::of(record))));
     }
     records.take_back(mark);
     Ok(None)

@@ -18,7 +18,7 @@ use shf_base::error::{OpError, OpenError};
 use shf_base::format::FileHeader;
 use shf_base::frozen::{self, FrozenFile, Replaces};
 use shf_base::geometry::{Geometry, PAGE_BYTES, WINDOW_BYTES_MAX};
-use shf_base::slot::Presence;
+use shf_base::slot::{self, Presence};
 use std::path::{Path, PathBuf};
 
 /// Records and index that a frozen shard gets, at most, as far as is known when it is begun: half of
@@ -47,8 +47,8 @@ impl Map {
     /// some tens of microseconds now and then. Other snapshots of the same map wait for the end of
     /// this one.
     ///
-    /// Takes private memory for some 20 bytes a key, but of at most 8 million keys at a time, and for
-    /// the largest value; and 256 KiB of the map's file system, beside the map's maximum.
+    /// Takes private memory for some 60 bytes a key, but of at most 8 million keys at a time unless a
+    /// shard has more, and for the largest value; and 256 KiB of the map's file system, beside the map's maximum.
     ///
     /// Errors: `AlreadyExists` when something else has that name; as `create` for folder and name;
     /// `NoSpace`; `Failed`, as writing operations fail.
@@ -73,6 +73,8 @@ impl Map {
             return Err(OpenError::InUse { path });
         }
         self.write_frozen(&folder, &name, Replaces::Itself(&self.storage))?;
+        // For those who have opened the file and got no slot yet, and children that wrote nothing yet.
+        slot::replaced(self.storage.region());
         drop(alone);
         *self = Map::open_read_only(&folder, &name, &Options::default())?;
         Ok(())
@@ -104,15 +106,14 @@ impl Map {
         let presence = self.writer().map_err(failed)?;
         let log = ChangeLog::new(self.storage.region(), self.geometry());
         let _follower = log.mutex().lock(presence, self.patience).map_err(failed)?;
-        for place in self.places() {
-            follow::forget(self.memory(place), presence, self.patience).map_err(failed)?;
-        }
+        let forget = |place: Place<'_>| follow::forget(self.memory(place), presence, self.patience);
+        self.places().try_for_each(forget).map_err(failed)?;
         let written = log.prepare(&self.storage).map_err(failed).and_then(|()| {
             frozen::write((folder, name), &self.storage, replaces, |file| {
                 Freezing { map: self, presence, file }.write()
             })
         });
-        if written.is_ok() {
+        if written.is_ok() || self.places().try_for_each(forget).is_ok() {
             log.release(&self.storage);
         }
         written

@@ -63,7 +63,7 @@ impl<'f> FrozenRecords<'f> {
     }
 
     /// Copies a record, whose key has this hash, without having it count. Nobody may change its
-    /// lengths meanwhile, or the copy is to be taken back (`rewind`) if somebody did.
+    /// lengths meanwhile, or the copy is to be taken back (`take_back`) if somebody did.
     pub fn append(&mut self, hash: Hash, record: &Record<'_>) -> Result<Entry, OpError> {
         let deadline = record.deadline().filter(|deadline| *deadline != Deadline::NEVER);
         let old = record.shape;
@@ -93,6 +93,14 @@ impl<'f> FrozenRecords<'f> {
         }
         let (reference, element) = ((start / UNIT_BYTES) as u32, shape.kind == Kind::Element);
         Ok(Entry { hash, reference, timed: shape.timed, element })
+    }
+
+    /// Makes room for so many more that count, and some.
+    pub fn reserve(&mut self, entries: u64) -> Result<(), OpError> {
+        let more = entries.saturating_add(entries / 8 + 64);
+        let bytes = more.saturating_mul(size_of::<Entry>() as u64);
+        let reserved = self.entries.try_reserve(more as usize, |entry| spread(entry.hash));
+        reserved.map_err(|_| OpError::OutOfMemory { bytes })
     }
 
     /// Has a record count, beside others with the same hash.
@@ -157,7 +165,12 @@ impl<'f> FrozenRecords<'f> {
         let end = self.bytes().next_multiple_of(PAGE_BYTES);
         self.buffer.resize((end - self.written) as usize, 0);
         self.flush()?;
-        Ok(((end / PAGE_BYTES) as u32, self.entries.into_iter().collect()))
+        let mut entries = Vec::new();
+        let bytes = (self.entries.len() * size_of::<Entry>()) as u64;
+        let reserved = entries.try_reserve_exact(self.entries.len());
+        reserved.map_err(|_| self.file.failed(OpError::OutOfMemory { bytes }))?;
+        entries.extend(self.entries);
+        Ok(((end / PAGE_BYTES) as u32, entries))
     }
 }
 

@@ -7,7 +7,6 @@ use crate::opening::creation;
 use crate::options::Options;
 use crate::range::Elements;
 use crate::take::DeadlineOf;
-use crate::uid::Uid;
 use crate::walk::{END, Names};
 use shf_base::error::{OpError, OpenError};
 use shf_base::open;
@@ -69,7 +68,8 @@ impl Map {
                 for &uid in &names {
                     let pair = frozen.pair_of_uid(uid, &mut key, &mut value)?;
                     let Some((_, _, kind)) = pair else { continue };
-                    let deadline = frozen.deadline_of(uid)?;
+                    // It may have expired since.
+                    let Some(deadline) = frozen.look_at_uid(uid, DeadlineOf)? else { continue };
                     if kind == Kind::List {
                         frozen.range(&key, 0, i64::MAX, &mut elements)?;
                         self.put_list(&key, &elements, deadline)?;
@@ -80,10 +80,6 @@ impl Map {
             }
         }
         Ok(())
-    }
-
-    fn deadline_of(&self, uid: Uid) -> Result<Option<Deadline>, OpError> {
-        Ok(self.look_at_uid(uid, DeadlineOf)?.flatten())
     }
 
     /// Puts a value that expires at a moment, if at all.

@@ -40,6 +40,7 @@ use crate::table::Table;
 use crate::uid::Uid;
 use shf_base::atomic::Ordering::Relaxed;
 use shf_base::error::OpError;
+use shf_base::format::NOTE_SUSPECT;
 use shf_base::robust_mutex::{Guard, RobustMutex};
 use shf_base::slot::Presence;
 use std::cell::Cell;
@@ -108,8 +109,8 @@ pub fn lock_at_rest<'m>(
     let place = memory.place;
     let (lock, suspect) = place.lock_words();
     let is_free = lock.load(Relaxed) == 0 || who.keeps_locks();
-    let is_at_rest = is_free && suspect.load(Relaxed) == 0 && place.load(Field::Pending) == 0;
-    if is_at_rest { try_lock(memory, who) } else { Ok(None) }
+    let is_whole = suspect.load(Relaxed) & NOTE_SUSPECT == 0 && place.load(Field::Pending) == 0;
+    if is_free && is_whole { try_lock(memory, who) } else { Ok(None) }
 }
 
 /// Takes the lock of a shard and, when anything is wrong with it, rebuilds it; what was lost, or

@@ -49,7 +49,7 @@ fn trim(memory: Memory<'_>) -> Result<u64, OpError> {
     if let Some((page, Run::Log { pages, live, used, kept })) = arena::head(&intent, place)
         && page + pages == top
     {
-        let needed = (used.div_ceil(PAGE_UNITS as u32)).clamp(1, pages);
+        let needed = used.div_ceil(PAGE_UNITS as u32).max(1).min(pages.max(1));
         run::set(&mut intent, place, page, Run::Log { pages: needed, live, used, kept });
         intent.set_field(Field::Tops, pair(page + needed, index));
         intent.commit()?;
