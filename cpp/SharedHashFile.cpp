@@ -197,6 +197,12 @@ bool SharedHashFile::DelKey() {
   return *deleted ? Succeed(state) : FailAbsent(state);
 }
 
+bool SharedHashFile::SetIsLockable(bool lockable) {
+  ThreadState& state = ThreadState::Current();
+  const shf::Result<void> set = map_.SetLockable(lockable);
+  return set.ok() ? Succeed(state) : FailAs(state, set.error());
+}
+
 uint64_t SharedHashFile::DebugGetBytesMarkedAsDeleted() {
   ThreadState& state = ThreadState::Current();
   const shf::Result<shf::Stats> stats = map_.GetStats();

@@ -360,6 +360,13 @@ Result<Repaired> Map::Recovered() const {
   return Answer(outcome, Repaired{shards, outcome.value, Violations(lost)});
 }
 
+Result<void> Map::SetLockable(bool lockable) const {
+  if (!handle_) return NotAttached();
+  return Answer(handle_->set_lockable(lockable));
+}
+
+bool Map::lockable() const noexcept { return !handle_ || handle_->is_lockable().flag; }
+
 Result<Frozen> Map::Snapshot(std::string_view folder, std::string_view name) const {
   if (!handle_) return NotAttached();
   if (Impossible(folder)) return ImpossibleError("folder", folder);

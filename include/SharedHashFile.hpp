@@ -79,6 +79,9 @@ class SharedHashFile {
   /// Deletes the key that a token names. False: as GetCopyViaUid().
   bool DelKeyViaUid(uint32_t uid);
 
+  /// With false, for a thread that writes alone: shf::Map::SetLockable(). False: an error.
+  bool SetIsLockable(bool lockable);
+
   /// Bytes of deleted and replaced records whose memory has not been used again; 0 after an error.
   uint64_t DebugGetBytesMarkedAsDeleted();
   /// Accepted for compatibility: there are no messages to have fewer of.

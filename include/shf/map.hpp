@@ -585,6 +585,15 @@ class Map {
   /// dropped, which were put after the last Sync(). kAbsent: there was nothing to recover.
   [[nodiscard]] Result<Repaired> Recovered() const;
 
+  /// With false, this thread takes the locks of all shards, once it gets them, and keeps them: its
+  /// operations take none any more, which is faster. All others who would write, other threads of
+  /// this process as well, wait until it says true, detaches, or dies; with Options::patience they
+  /// are told kBusy. Readers go on as always. A forked child has none of the locks. Errors:
+  /// kReadOnly; kBusy.
+  [[nodiscard]] Result<void> SetLockable(bool lockable) const;
+  /// Whether operations of this thread take locks; true of a handle that is not attached.
+  bool lockable() const noexcept;
+
   /// Writes a copy of the map to the file `<folder>/<name>.shf`: a frozen map, to be opened with
   /// OpenReadOnly() by any number of processes, on any file system, or to be given to Restore().
   /// The folder must exist; a frozen map of that name is replaced at once. Others go on meanwhile:

@@ -393,6 +393,9 @@ mod ffi {
         fn sync(self: &Map) -> Outcome;
         /// Absent: nothing was recovered. `value`: keys in the recovered shards.
         fn recovered(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
+        fn set_lockable(self: &Map, lockable: bool) -> Outcome;
+        /// `flag`: this thread takes locks.
+        fn is_lockable(self: &Map) -> Outcome;
         /// `flag`: read-only.
         fn is_read_only(self: &Map) -> Outcome;
 

@@ -187,6 +187,17 @@ impl Map {
         })
     }
 
+    pub fn set_lockable(&self, lockable: bool) -> Outcome {
+        guard(|| {
+            self.engine()?.set_lockable(lockable)?;
+            Ok(Outcome::done(true, 0))
+        })
+    }
+
+    pub fn is_lockable(&self) -> Outcome {
+        guard(|| Ok(Outcome::done(self.engine()?.is_lockable(), 0)))
+    }
+
     pub fn is_read_only(&self) -> Outcome {
         guard(|| Ok(Outcome::done(self.engine()?.is_read_only(), 0)))
     }
