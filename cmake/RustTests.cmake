@@ -31,7 +31,7 @@ function(shf_add_cargo_test name)
     list(APPEND environment "MIRIFLAGS=-Zmiri-disable-isolation")
   endif()
   # Counting is slow.
-  set(timeout "$<IF:$<BOOL:${SHF_COVERAGE}>,3600,900>")
+  set(timeout "$<IF:$<BOOL:${SHF_COVERAGE}>,3600,1800>")
   add_test(NAME "${name}" COMMAND "${SHF_CARGO}" ${arg_TOOLCHAIN} ${arg_COMMAND}
            WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   set_tests_properties("${name}" PROPERTIES

@@ -58,6 +58,7 @@ TEST(Migrating, TheCallsOfTheOriginalDoWhatTheirRowsSay) {
   EXPECT_EQ(seen, 1);
   EXPECT_EQ(shf.map().Add("key", 1).status(), Status::kWrongType);
   EXPECT_TRUE(shf.DelKey());
+  EXPECT_TRUE(shf.SetIsLockable(false));
   EXPECT_GT(shf.DebugGetBytesMarkedAsDeleted(), 0u);
   EXPECT_EQ(*shf.map().Add("key", 1), 1);
   EXPECT_EQ(*shf.map().Add("key", 1), 2);
