@@ -606,7 +606,8 @@ class Map {
   /// Puts a frozen map of the same contents in the place of the map's file, as small as it can be;
   /// this handle is one for reading it afterwards. Verify() holds it against its checksum. Who has
   /// the old one open for reading keeps it. May not overlap with other use of this object. Errors:
-  /// kBusy (another handle has the map open for writing); as Snapshot(). Then the map is as it was.
+  /// kBusy (another handle has the map open for writing); as Snapshot(). Then the map is as it was,
+  /// unless this handle is read_only(): then it is frozen, and could not be opened anew.
   [[nodiscard]] Result<void> Freeze();
 
  private:

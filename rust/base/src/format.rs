@@ -16,8 +16,8 @@
 //!                                                        1280 replaced           (mutable)
 //! ```
 //!
-//! Reservation: what the map has from creation on. Only frozen maps have the words at 96 and 104, and they have no slots. The checksum is that of
-//! all bytes behind the header page.
+//! Reservation: what the map has from creation on. Only frozen maps have the words at 96 and 104,
+//! and they have no slots. The checksum is that of all bytes behind the header page.
 
 use crate::atomic::Ordering::Relaxed;
 use crate::geometry::{self, Geometry};

@@ -43,12 +43,14 @@ impl Map {
     ///
     /// Others go on meanwhile. The copy has of each shard what was there at one moment; a change of a
     /// key that was acknowledged before the call is in it, one that was begun after it is not. Keys
-    /// that have expired by then are left out. UIDs and tokens hold in the copy. Writers wait for
-    /// some tens of microseconds now and then. Other snapshots of the same map wait for the end of
-    /// this one.
+    /// that have expired by then are not there. UIDs and tokens hold in the copy. Writers of a shard
+    /// wait while some 64 KiB of it are copied, now and then; where they lap the change log three
+    /// times, until the shard is copied as a whole. Other snapshots of the same map wait for the end
+    /// of this one.
     ///
     /// Takes private memory for some 60 bytes a key, but of at most 8 million keys at a time unless a
-    /// shard has more, and for the largest value; and 256 KiB of the map's file system, beside the map's maximum.
+    /// shard has more, and for the largest value; and 256 KiB of the map's file system, beside the
+    /// map's maximum.
     ///
     /// Errors: `AlreadyExists` when something else has that name; as `create` for folder and name;
     /// `NoSpace`; `Failed`, as writing operations fail.
@@ -62,7 +64,8 @@ impl Map {
     /// reading keeps the old one.
     ///
     /// Errors: `InUse` when anybody else has the map open for writing; `NotFound` when the file has no
-    /// name any more, or never had one; as `snapshot`. Then the map is as it was.
+    /// name any more, or never had one; as `snapshot`. Then the map is as it was; but if this handle
+    /// is one for reading afterwards, the map is frozen, and could not be opened anew.
     pub fn freeze(&mut self) -> Result<(), OpenError> {
         let (folder, name) = self.own_place()?;
         let path = folder.join(format!("{name}.shf"));
@@ -76,6 +79,8 @@ impl Map {
         // For those who have opened the file and got no slot yet, and children that wrote nothing yet.
         slot::replaced(self.storage.region());
         drop(alone);
+        // Whatever comes now, no write goes to the file that was replaced.
+        self.presence = None;
         *self = Map::open_read_only(&folder, &name, &Options::default())?;
         Ok(())
     }
