@@ -11,7 +11,8 @@
 namespace shf {
 namespace {
 
-using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes, const bridge::Options&) noexcept;
+using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes,
+                                                const bridge::Options&) const noexcept;
 
 // The values of a group of keys get so much memory together, or that of the largest one.
 constexpr size_t kGroupBytes = size_t{256} << 10;
@@ -95,13 +96,24 @@ class GroupFiller {
 
 }  // namespace bridge
 
-void Map::Closer::operator()(bridge::Map* handle) const noexcept {
-  rust::Box<bridge::Map>::from_raw(handle);
+Map::Handle::~Handle() {
+  bridge::Map* const handle = Release();
+  if (handle != nullptr) rust::Box<bridge::Map>::from_raw(handle);
 }
 
 Map::Map() noexcept = default;
 Map::Map(Map&&) noexcept = default;
-Map& Map::operator=(Map&&) noexcept = default;
+Map& Map::operator=(Map&& other) noexcept {
+  if (this == &other) return *this;
+  if (!handle_) {
+    handle_.Set(other.handle_.Release());
+  } else if (other.handle_) {
+    handle_->take_over(*other.handle_);
+  } else {
+    handle_->detach();
+  }
+  return *this;
+}
 Map::~Map() = default;
 
 struct Map::Opening {
@@ -109,16 +121,18 @@ struct Map::Opening {
                         const Options& options) {
     if (Impossible(folder)) return ImpossibleError("folder", folder);
     if (Impossible(name)) return ImpossibleError("name", name);
+    const std::string_view application(options.application);
     rust::Box<bridge::Map> handle = bridge::detached_map();
     const bridge::Options converted{options.shards,        options.max_bytes,
                                     options.expected_keys, options.mode,
                                     options.group,         options.allow_any_file_system,
                                     Sign(options.durable), Arguments::Of(options.default_age),
-                                    options.evict,         options.patience.count()};
+                                    options.evict,         options.patience.count(),
+                                    View(application),     static_cast<uint32_t>(options.role)};
     const bridge::Outcome outcome = ((*handle).*open)(View(folder), View(name), converted);
     if (!IsOk(outcome)) return ErrorOf(outcome);
     Map map;
-    map.handle_.reset(handle.into_raw());
+    map.handle_.Set(handle.into_raw());
     return map;
   }
 };
@@ -147,11 +161,13 @@ Result<void> Map::Remove(std::string_view folder, std::string_view name) {
   return Answer(bridge::remove_map(View(folder), View(name)));
 }
 
-bool Map::attached() const noexcept { return handle_ != nullptr; }
+bool Map::attached() const noexcept { return handle_ && handle_->is_attached(); }
 
 bool Map::read_only() const noexcept { return handle_ && handle_->is_read_only().flag; }
 
-void Map::Detach() noexcept { handle_.reset(); }
+void Map::Detach() noexcept {
+  if (handle_) handle_->detach();
+}
 
 uint64_t Map::Place(std::string_view key, std::string_view value) const noexcept {
   if (!handle_ || !IsMemory(key) || !IsMemory(value)) return kUnusual;
@@ -317,9 +333,7 @@ Result<uint64_t> Map::Clear() const {
 Result<void> Map::ForEach(Visitor visit, void* context) const {
   if (!handle_) return NotAttached();
   if (visit == nullptr) return NullError("visit");
-  // The walk has a handle of its own, so that visit may even detach this one.
-  const rust::Box<bridge::Map> map = handle_->share();
-  return Answer(map->for_each(bridge::Visitor{visit, context}));
+  return Answer(handle_->for_each(bridge::Visitor{visit, context}));
 }
 
 Result<std::vector<Violation>> Map::Verify() const {

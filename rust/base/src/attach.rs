@@ -3,11 +3,13 @@
 //! Nothing of the file is trusted: its type, its file system, its length and its header are checked
 //! through the descriptor before any of it is mapped.
 
+use crate::appearance::Appearance;
 use crate::cancellation::Uncancellable;
+use crate::counts::Usage;
 use crate::error::{OpError, OpenError};
 use crate::file_system;
 use crate::format::{FileHeader, HEADER_BYTES, Identity};
-use crate::geometry::{Geometry, PAGE_BYTES};
+use crate::geometry::{Geometry, SLOTS_NEAR};
 use crate::map_file::MapFile;
 use crate::mapping;
 use crate::place::Place;
@@ -38,6 +40,8 @@ pub struct Opened {
     pub header: FileHeader,
     /// This process's slot; `None` when the map is open for reading only.
     pub presence: Option<Presence>,
+    /// What it does through this handle.
+    pub usage: Usage,
 }
 
 /// Opens the map `name` in `folder`, which must exist. `allow_any_file_system` accepts a file
@@ -48,7 +52,20 @@ pub fn open(
     access: Access,
     allow_any_file_system: bool,
 ) -> Result<Opened, OpenError> {
+    open_as(folder, name, access, allow_any_file_system, &Appearance::default())
+}
+
+/// As `open`; `appearance` is how the others see this process. Who only reads is not seen, and can
+/// have no role.
+pub fn open_as(
+    folder: &Path,
+    name: &str,
+    access: Access,
+    allow_any_file_system: bool,
+    appearance: &Appearance,
+) -> Result<Opened, OpenError> {
     let _uncancellable = Uncancellable::new();
+    appearance.check(access == Access::ReadWrite)?;
     let place = Place::new(folder, name)?;
     let file = open_file(&place, access)?;
     check_file_system(&place, &file, allow_any_file_system)?;
@@ -69,18 +86,21 @@ pub fn open(
     let file = MapFile::new(file, &place.path).map_err(|error| place.error("fstat", error))?;
     let (region, file) = (Arc::new(region), Arc::new(file));
     let storage = Storage::new(region.clone(), &header.geometry, Some(file.clone()));
+    let usage = Usage::new();
     if !writable {
         if header.durable && !identity.matches(&Identity::load(&region)) {
             return Err(OpenError::NeedsRecovery { path: place.path });
         }
-        return Ok(Opened { storage, header, presence: None });
+        return Ok(Opened { storage, header, presence: None, usage });
     }
     ensure_front(&place, &storage, &geometry)?;
-    let presence = Presence::take(&region, &file, header, identity)?;
-    Ok(Opened { storage, header, presence: Some(presence) })
+    let counts = usage.tally();
+    let presence = Presence::take(&region, &file, header, identity, appearance, counts)?;
+    Ok(Opened { storage, header, presence: Some(presence), usage })
 }
 
-/// Makes everything in front of the windows real, but for the slot records, which nobody uses yet.
+/// Makes everything in front of the windows real, but for the slot records behind the first page of
+/// them, which nobody may ever use.
 /// In a copy of a map, made by a tool that skips zeros, some of it may be a hole.
 pub(crate) fn ensure_front(
     place: &Place,
@@ -88,7 +108,8 @@ pub(crate) fn ensure_front(
     geometry: &Geometry,
 ) -> Result<(), OpenError> {
     let (ledger, end) = (geometry.ledger(0), geometry.front_bytes());
-    let done = storage.ensure(0, PAGE_BYTES).and_then(|()| storage.ensure(ledger, end - ledger));
+    let near = geometry.slot_record_page(SLOTS_NEAR);
+    let done = storage.ensure(0, near).and_then(|()| storage.ensure(ledger, end - ledger));
     done.map_err(|error| match error {
         OpError::NoSpace { .. } => {
             OpenError::NoSpace { path: place.path.clone(), needed_bytes: end }

@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 /// Offset of the byte of slot 0: behind the longest file, and nothing is ever stored there.
 const SLOTS_OFFSET: i64 = 1 << 62;
+/// Offset of the byte that says that the record of slot 0 is whole.
+const RECORDS_OFFSET: i64 = SLOTS_OFFSET + 2 * SLOTS as i64;
 
 /// A byte, or a run of them, that can be locked.
 #[derive(Clone, Copy)]
@@ -29,6 +31,21 @@ impl ByteRange {
 
     /// The byte that is locked while a process that may have to reset all locks attaches.
     pub(crate) const ATTACH: ByteRange = ByteRange { start: SLOTS_OFFSET + SLOTS as i64, len: 1 };
+
+    /// The byte that the owner of a slot holds while the slot's record is whole. Not the slot's own
+    /// byte: that is also held by who tries whether an owner lives, and by who resets all locks.
+    pub(crate) fn record(slot: u32) -> ByteRange {
+        debug_assert!(slot < SLOTS);
+        ByteRange { start: RECORDS_OFFSET + i64::from(slot), len: 1 }
+    }
+
+    /// The bytes of all records.
+    pub(crate) const ALL_RECORDS: ByteRange =
+        ByteRange { start: RECORDS_OFFSET, len: SLOTS as i64 };
+
+    /// The byte of the process that leads the others.
+    pub(crate) const LEADER: ByteRange =
+        ByteRange { start: SLOTS_OFFSET + SLOTS as i64 + 1, len: 1 };
 
     /// Locks for writing without waiting; false when another open file holds some of it. Locks
     /// held through the same open file do not conflict.
@@ -51,14 +68,44 @@ impl ByteRange {
         let _ = self.call(file, libc::F_OFD_SETLK, libc::F_UNLCK);
     }
 
+    /// Which bytes of the range other open files hold, counted from its start, in order. A system
+    /// call for each, and one for each gap between them.
+    pub(crate) fn holders(self, file: impl AsFd) -> io::Result<Vec<u32>> {
+        let (mut held, mut left) = (Vec::new(), vec![self]);
+        while let Some(range) = left.pop() {
+            let Some(found) = range.any_held(&file)? else { continue };
+            held.extend((found.start..found.end()).map(|byte| (byte - self.start) as u32));
+            let behind = ByteRange { start: found.end(), len: range.end() - found.end() };
+            let before = ByteRange { start: range.start, len: found.start - range.start };
+            left.extend([behind, before].into_iter().filter(|range| range.len > 0));
+        }
+        held.sort_unstable();
+        Ok(held)
+    }
+
+    /// Some bytes of the range that an open file other than this one holds, at least one.
+    fn any_held(self, file: impl AsFd) -> io::Result<Option<ByteRange>> {
+        let found = self.call(file, libc::F_OFD_GETLK, libc::F_WRLCK)?;
+        if i32::from(found.l_type) == libc::F_UNLCK {
+            return Ok(None);
+        }
+        // Of a lock on more than the range, what lies in it; a length of 0 has no end.
+        let end = if found.l_len == 0 { i64::MAX } else { found.l_start + found.l_len };
+        let (start, end) = (found.l_start.max(self.start), end.min(self.end()));
+        Ok((start < end).then_some(ByteRange { start, len: end - start }))
+    }
+
+    fn end(self) -> i64 {
+        self.start + self.len
+    }
+
     /// Whether any other open file holds a lock in the range.
     #[cfg(all(test, not(any(loom, miri))))]
     pub(crate) fn held_elsewhere(self, file: impl AsFd) -> io::Result<bool> {
-        let found = self.call(file, libc::F_OFD_GETLK, libc::F_WRLCK)?;
-        Ok(found != libc::F_UNLCK)
+        Ok(self.any_held(file)?.is_some())
     }
 
-    fn call(self, file: impl AsFd, command: i32, kind: i32) -> io::Result<i32> {
+    fn call(self, file: impl AsFd, command: i32, kind: i32) -> io::Result<libc::flock> {
         let mut lock = libc::flock {
             l_type: kind as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,
@@ -68,6 +115,6 @@ impl ByteRange {
         };
         // SAFETY: an open descriptor and a lock description that outlives the call.
         let result = unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, &mut lock) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(lock.l_type.into()) }
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(lock) }
     }
 }

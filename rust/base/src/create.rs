@@ -2,8 +2,11 @@
 //! nobody ever sees half a map. A process that dies on the way leaves nothing behind or, where the
 //! file system has no files without a name, one called `.shf-*.tmp`.
 
+use crate::appearance::Appearance;
 use crate::attach::{Opened, check_file_system, ensure_front};
 use crate::cancellation::Uncancellable;
+use crate::clock;
+use crate::counts::Usage;
 use crate::crash;
 use crate::default_age::{self, AGE_MS_MAX, AGES_MS};
 use crate::error::OpenError;
@@ -29,7 +32,6 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// Smallest maximum of real bytes.
 const MAX_BYTES_MIN: u64 = 64 << 10;
@@ -73,6 +75,8 @@ pub struct CreateOptions {
     pub durable: Option<bool>,
     /// Evict keys when the map is full.
     pub evict: bool,
+    /// How others see this process.
+    pub appearance: Appearance,
 }
 
 /// Creates the map `name` in `folder`, which must exist, and opens it for writing.
@@ -107,12 +111,14 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
     let identity =
         file_system::identity(&draft.file).map_err(|error| place.error("fstat", error))?;
     let durable = options.is_durable(&file_system, &identity)?;
-    let (created_ns, evicting) = (now_ns(), options.evict);
+    let (created_ns, evicting) = (clock::wall_ns(), options.evict);
     let header = FileHeader { geometry, max_bytes, secret, created_ns, durable, evicting };
     header.store(&region);
     default_age::store(&region, options.age_ms);
     identity.store(&region);
-    let presence = Presence::take(&region, &file, header, identity)?;
+    let (usage, appearance) = (Usage::new(), &options.appearance);
+    let counts = usage.tally();
+    let presence = Presence::take(&region, &file, header, identity, appearance, counts)?;
     // Only now: taking the slot opens the file again, which the final mode may not allow.
     let mode = Mode::from_raw_mode(options.mode);
     if let Some(group) = options.group {
@@ -129,11 +135,12 @@ pub fn create(folder: &Path, name: &str, options: &CreateOptions) -> Result<Open
         place.flush_folder()?;
     }
     file.moved(&place.path);
-    Ok(Opened { storage, header, presence: Some(presence) })
+    Ok(Opened { storage, header, presence: Some(presence), usage })
 }
 
 impl CreateOptions {
     fn check(&self) -> Result<(), OpenError> {
+        self.appearance.check(true)?;
         let shards = self.shards.unwrap_or(1);
         let smallest = Geometry::new(shards, WINDOW_BYTES_MIN).map_err(invalid)?;
         if let Some(max_bytes) = self.max_bytes {
@@ -277,11 +284,6 @@ fn random() -> Result<u64, Errno> {
     let mut bytes = [0; 8];
     getrandom(&mut bytes, GetRandomFlags::empty())?;
     Ok(u64::from_ne_bytes(bytes))
-}
-
-fn now_ns() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    now.as_nanos() as u64
 }
 
 /// A file that is being made. Where the file system has none without a name, or `/proc` is

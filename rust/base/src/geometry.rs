@@ -1,7 +1,7 @@
 //! Where every area of a map's file lies: configuration in, offsets out. Pure, checked arithmetic.
 //!
 //! ```text
-//! 0        4 KiB         68 KiB     68 KiB + ledger              align 64 KiB
+//! 0        4 KiB         132 KiB    132 KiB + ledger             align 64 KiB
 //! | header | slot records | ledger | shard header 0 | ... | S-1 | window 0 | gap | window 1 | ...
 //!
 //! window:
@@ -26,8 +26,11 @@ pub const UNIT_BYTES: u64 = 8;
 pub const PAGE_UNITS: u64 = PAGE_BYTES / UNIT_BYTES;
 /// Process slots of a map.
 pub const SLOTS: u32 = 1024;
-/// Bytes of one slot record.
-pub const SLOT_RECORD_BYTES: u64 = 64;
+/// Bytes of one slot record: two cache lines, see `slot_record`.
+pub const SLOT_RECORD_BYTES: u64 = 128;
+/// Slots whose records share a page. Those of the first page are taken before all others, so that
+/// it is the only one that nearly every map needs.
+pub const SLOTS_NEAR: u32 = (PAGE_BYTES / SLOT_RECORD_BYTES) as u32;
 /// Bytes of a shard header: a page of words, and a half word for each stack of free blocks.
 pub const SHARD_HEADER_BYTES: u64 = PAGE_BYTES + 512;
 /// From one shard header to the next: an odd number of cache lines, so that the same word of all
@@ -205,9 +208,15 @@ impl Geometry {
             .next_multiple_of(PAGE_BYTES)
     }
 
-    /// Bytes of the front without the slot records, which become real when they are used.
+    /// Bytes of the front without the slot records behind their first page: those become real when
+    /// more than `SLOTS_NEAR` processes are attached at a time, for the first time.
     pub fn front_real_bytes(&self) -> u64 {
-        self.front_bytes() - u64::from(SLOTS) * SLOT_RECORD_BYTES
+        self.front_bytes() - u64::from(SLOTS) * SLOT_RECORD_BYTES + PAGE_BYTES
+    }
+
+    /// Offset of the page that a process slot's record lies in.
+    pub fn slot_record_page(&self, slot: u32) -> u64 {
+        self.slot_record(slot) / PAGE_BYTES * PAGE_BYTES
     }
 
     /// Offset of a shard's window.

@@ -103,10 +103,7 @@ impl Storage {
         if end > self.region.len() {
             return Err(no_space(len));
         }
-        let file = file.descriptor().map_err(|error| {
-            let errno = error.raw_os_error().unwrap_or(libc::EIO);
-            OpError::System { call: "opening the map's file again", errno }
-        })?;
+        let file = descriptor(file)?;
         self.check_length(file)?;
         // Within the file's length the kernel does not check this limit. Whoever set it meant it,
         // but for growth.
@@ -151,6 +148,18 @@ impl Storage {
     /// Whether there is a file: on the heap nothing can be given back.
     pub fn has_file(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// The file, if there is one.
+    pub(crate) fn file(&self) -> Result<Option<BorrowedFd<'_>>, OpError> {
+        self.file.as_ref().map(|file| descriptor(file)).transpose()
+    }
+
+    /// Whether nothing of a range is a hole, as far as the file system can tell. On the heap nothing
+    /// is.
+    pub(crate) fn is_real(&self, offset: u64, len: u64) -> bool {
+        self.file.is_none()
+            || self.file().is_ok_and(|file| file.is_some_and(|f| is_real(f, offset, offset + len)))
     }
 
     /// Bytes that the file system has left; all there could be on the heap, and where it cannot tell.
@@ -242,6 +251,13 @@ impl Storage {
         // SAFETY: the range lies inside the mapping, whose contents the advice does not change.
         unsafe { madvise(address.cast(), len as usize, Advice::LinuxPopulateWrite) }
     }
+}
+
+fn descriptor(file: &MapFile) -> Result<BorrowedFd<'_>, OpError> {
+    file.descriptor().map_err(|error| {
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        OpError::System { call: "opening the map's file again", errno }
+    })
 }
 
 fn no_space(needed_bytes: u64) -> OpError {

@@ -7,7 +7,8 @@
 //!
 //! - `map`: the handle that C++ owns and its adapters
 //! - `many`: those for batches
-//! - `conditional`, `typed`, `named`, `scan`, `aging`, `lists`: as the engine's files of these names
+//! - `conditional`, `typed`, `named`, `scan`, `aging`, `lists`, `presence`: as the engine's files of
+//!   these names
 //! - `guard`: the one place where panics and errors become outcomes and texts
 #![deny(unsafe_code)]
 
@@ -18,12 +19,14 @@ mod lists;
 mod many;
 mod map;
 mod named;
+mod presence;
 mod scan;
 mod sink;
 mod typed;
 
 use guard::take_failure_text;
 use map::{Map, detached_map, remove_map};
+use presence::Watch;
 
 // What C++ sees, in the namespace `shf::bridge`.
 #[allow(unsafe_code)] // cxx generates it
@@ -42,7 +45,7 @@ mod ffi {
 
     /// `shf::Options`, where 0 means that the engine chooses. A negative `patience_us` has no end;
     /// a negative `durable` means no; an age other than a duration has no end.
-    struct Options {
+    struct Options<'a> {
         shards: u32,
         max_bytes: u64,
         expected_keys: u64,
@@ -54,6 +57,10 @@ mod ffi {
         default_age: Age,
         evict: bool,
         patience_us: i64,
+        /// Empty: the program's name.
+        application: &'a [u8],
+        /// A number of `shf::Role`.
+        role: u32,
     }
 
     /// `shf::Stats`.
@@ -71,6 +78,35 @@ mod ffi {
         expired_keys: u64,
         evicted_keys: u64,
         retries: u64,
+    }
+
+    /// `shf::Counts`.
+    struct Counts {
+        hits: u64,
+        misses: u64,
+        puts: u64,
+        deletes: u64,
+        changes: u64,
+        lists: u64,
+        walks: u64,
+        waits: u64,
+    }
+
+    /// `shf::Process`.
+    struct Process {
+        slot: u32,
+        attached_ns: u64,
+        pid: u32,
+        application: String,
+        role: u32,
+        counts: Counts,
+        is_this: bool,
+    }
+
+    /// `shf::Event`.
+    struct Event {
+        joined: bool,
+        process: Process,
     }
 
     /// `shf::Violation`; table, bucket and slot are -1 where they do not matter.
@@ -134,15 +170,24 @@ mod ffi {
         /// A handle that is attached to a map, or to none.
         type Map;
 
+        /// Looks at a map again and again, as long as a handle has it.
+        type Watch;
+
+        fn watch(self: &Map) -> Box<Watch>;
+        fn poll(self: &mut Watch, into: &mut Vec<Event>) -> Outcome;
+
         fn detached_map() -> Box<Map>;
         /// A second handle of the same map, which outlives this one if need be.
         fn share(self: &Map) -> Box<Map>;
-        fn create(self: &mut Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
-        fn open(self: &mut Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
-        fn open_or_create(self: &mut Map, folder: &[u8], name: &[u8], options: &Options)
-        -> Outcome;
-        fn open_read_only(self: &mut Map, folder: &[u8], name: &[u8], options: &Options)
-        -> Outcome;
+        fn is_attached(self: &Map) -> bool;
+        /// While other threads are in calls on it, too.
+        fn detach(self: &Map);
+        /// Detaches, then takes over what the other handle has, which nobody else may use.
+        fn take_over(self: &Map, other: &Map);
+        fn create(self: &Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
+        fn open(self: &Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
+        fn open_or_create(self: &Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
+        fn open_read_only(self: &Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
         fn remove_map(folder: &[u8], name: &[u8]) -> Outcome;
 
         /// An `Outcome` in one register, as of `get_into`: bit 60 says whether a value was
@@ -311,10 +356,8 @@ mod ffi {
             key_bytes: &mut usize,
             value_bytes: &mut usize,
         ) -> Outcome;
-        /// Visits the pairs of a shard at one moment.
+        /// Visits the pairs of a shard at one moment. `value`: how many shards there are.
         fn view(self: &Map, shard: u32, visitor: &EntryVisitor) -> Outcome;
-        /// `value`: how many there are.
-        fn shards(self: &Map) -> Outcome;
         /// `value`: keys.
         fn size(self: &Map) -> Outcome;
         /// `value`: keys deleted.
@@ -325,6 +368,10 @@ mod ffi {
         /// `value`: keys in the rebuilt shards.
         fn repair(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
         fn sync(self: &Map) -> Outcome;
+        fn processes(self: &Map, into: &mut Vec<Process>) -> Outcome;
+        /// `value`: a number of `shf::Role`.
+        fn role(self: &Map) -> Outcome;
+        fn set_role(self: &Map, role: u32) -> Outcome;
         /// Absent: nothing was recovered. `value`: keys in the recovered shards.
         fn recovered(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
         /// `flag`: read-only.

@@ -18,13 +18,14 @@ impl Map {
     }
 
     /// Opens an existing map for reading and writing. Of the options only
-    /// `allow_any_file_system` and `patience` matter.
+    /// `allow_any_file_system`, `patience`, `application` and `role` matter.
     ///
     /// A durable map that was last used before the machine's last start, or is a copy, is recovered
     /// first, which takes time in proportion to the map: see `recovered`.
     pub fn open(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
-        let opened = open::open(folder, name, Access::ReadWrite, allow)?;
+        let appearance = options.appearance();
+        let opened = open::open_as(folder, name, Access::ReadWrite, allow, &appearance)?;
         Map::new(opened, options).recovered_from_crash(folder, name)
     }
 
@@ -37,7 +38,8 @@ impl Map {
     /// Opens an existing map for reading; needs no write permission on the file.
     pub fn open_read_only(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
-        let opened = open::open(folder, name, Access::ReadOnly, allow)?;
+        let appearance = options.appearance();
+        let opened = open::open_as(folder, name, Access::ReadOnly, allow, &appearance)?;
         Map::new(opened, options).recovered_from_crash(folder, name)
     }
 
@@ -79,6 +81,7 @@ impl Map {
             storage: opened.storage,
             facts: opened.header,
             presence: opened.presence,
+            usage: opened.usage,
             patience: options.patience,
             recovered: None,
             retries: AtomicU64::new(0),
@@ -114,5 +117,6 @@ fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
         age_ms: options.default_age.map(age::milliseconds),
         durable: options.durable,
         evict: options.evict,
+        appearance: options.appearance(),
     })
 }
