@@ -11,7 +11,8 @@
 namespace shf {
 namespace {
 
-using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes, const bridge::Options&) noexcept;
+using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes,
+                                                const bridge::Options&) const noexcept;
 
 // The values of a group of keys get so much memory together, or that of the largest one.
 constexpr size_t kGroupBytes = size_t{256} << 10;
@@ -92,13 +93,24 @@ class GroupFiller {
 
 }  // namespace bridge
 
-void Map::Closer::operator()(bridge::Map* handle) const noexcept {
-  rust::Box<bridge::Map>::from_raw(handle);
+Map::Handle::~Handle() {
+  bridge::Map* const handle = Release();
+  if (handle != nullptr) rust::Box<bridge::Map>::from_raw(handle);
 }
 
 Map::Map() noexcept = default;
 Map::Map(Map&&) noexcept = default;
-Map& Map::operator=(Map&&) noexcept = default;
+Map& Map::operator=(Map&& other) noexcept {
+  if (this == &other) return *this;
+  if (!handle_) {
+    handle_.Set(other.handle_.Release());
+  } else if (other.handle_) {
+    handle_->take_over(*other.handle_);
+  } else {
+    handle_->detach();
+  }
+  return *this;
+}
 Map::~Map() = default;
 
 // Opens by a name.
@@ -155,13 +167,15 @@ Result<void> Map::Remove(std::string_view folder, std::string_view name) {
   return Answer(bridge::remove_map(View(folder), View(name)));
 }
 
-bool Map::attached() const noexcept { return handle_ != nullptr; }
+bool Map::attached() const noexcept { return handle_ && handle_->is_attached(); }
 
 bool Map::read_only() const noexcept { return handle_ && handle_->is_read_only().flag; }
 
 bool Map::frozen() const noexcept { return handle_ && handle_->is_frozen().flag; }
 
-void Map::Detach() noexcept { handle_.reset(); }
+void Map::Detach() noexcept {
+  if (handle_) handle_->detach();
+}
 
 uint64_t Map::Place(std::string_view key, std::string_view value) const noexcept {
   if (!handle_ || !IsMemory(key) || !IsMemory(value)) return kUnusual;
@@ -327,9 +341,7 @@ Result<uint64_t> Map::Clear() const {
 Result<void> Map::ForEach(Visitor visit, void* context) const {
   if (!handle_) return NotAttached();
   if (visit == nullptr) return NullError("visit");
-  // The walk has a handle of its own, so that visit may even detach this one.
-  const rust::Box<bridge::Map> map = handle_->share();
-  return Answer(map->for_each(bridge::Visitor{visit, context}));
+  return Answer(handle_->for_each(bridge::Visitor{visit, context}));
 }
 
 Result<std::vector<Violation>> Map::Verify() const {
@@ -372,16 +384,6 @@ Result<Frozen> Map::Snapshot(std::string_view folder, std::string_view name) con
 Result<void> Map::Freeze() {
   if (!handle_) return NotAttached();
   return Answer(handle_->freeze());
-}
-
-Result<Stats> Map::GetStats() const {
-  if (!handle_) return NotAttached();
-  bridge::Stats stats{};
-  const bridge::Outcome outcome = handle_->stats(stats);
-  return Answer(outcome, Stats{stats.keys, stats.committed_bytes, stats.max_bytes, stats.dead_bytes,
-                               stats.tables, stats.splits, stats.repairs, stats.moved_records,
-                               stats.timed_keys, stats.elements, stats.expired_keys,
-                               stats.evicted_keys, stats.retries});
 }
 
 }  // namespace shf

@@ -68,7 +68,8 @@ pub const SUSPECT_OFFSET: u64 = LOCK_OFFSET + 4;
 
 /// What the layout fingerprint is computed from: the numbers that two builds must agree on;
 /// MUST change with any of them, written here or not.
-const LAYOUT: &str = "shf layout 11: page 4096, unit 8, slots 1024x64, \
+const LAYOUT: &str = "shf layout 11: page 4096, unit 8, \
+    slots 1024x128: life 0, pid 8 and length of name 40, role 16, name from 32, counters from 64, \
     shard header 4608 every 4928, 68 KiB between windows, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
     durability from 3840, index from 3904, epochs at 1088, age at 1152, \
