@@ -178,8 +178,9 @@ void Map::Detach() noexcept {
 }
 
 uint64_t Map::Place(std::string_view key, std::string_view value) const noexcept {
-  if (!handle_ || !IsMemory(key) || !IsMemory(value)) return kUnusual;
-  return handle_->put(Data(key), key.size(), Data(value), value.size());
+  const bridge::Map* const handle = handle_.Get();
+  if (handle == nullptr || !IsMemory(key) || !IsMemory(value)) return kUnusual;
+  return handle->put(Data(key), key.size(), Data(value), value.size());
 }
 
 Result<Placed> Map::NotPlaced(std::string_view key, std::string_view value, uint64_t answer) const {
@@ -209,11 +210,12 @@ Result<size_t> Map::GetTo(std::string_view key, bridge::Sink* sink) const {
 }
 
 uint64_t Map::CopyTo(std::string_view key, char* buffer, size_t buffer_bytes) const noexcept {
-  if (!handle_ || !IsMemory(key) || !IsMemory({buffer, buffer_bytes}) ||
+  const bridge::Map* const handle = handle_.Get();
+  if (handle == nullptr || !IsMemory(key) || !IsMemory({buffer, buffer_bytes}) ||
       Overlaps(key, buffer, buffer_bytes)) {
     return kUnusual;
   }
-  return handle_->get_into(Data(key), key.size(), reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
+  return handle->get_into(Data(key), key.size(), reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
 }
 
 Result<size_t> Map::NotCopied(std::string_view key, char* buffer, size_t buffer_bytes,

@@ -642,9 +642,9 @@ class Map {
     // Of an object that has none.
     void Set(bridge::Map* handle) noexcept { handle_.store(handle, std::memory_order_release); }
     bridge::Map* Release() noexcept { return handle_.exchange(nullptr); }
+    const bridge::Map* Get() const noexcept { return handle_.load(std::memory_order_acquire); }
 
    private:
-    const bridge::Map* Get() const noexcept { return handle_.load(std::memory_order_acquire); }
     std::atomic<bridge::Map*> handle_{nullptr};
   };
   // What Put() and Get() are made of is compiled into programs: within one SONAME, neither these

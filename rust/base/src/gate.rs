@@ -5,7 +5,7 @@
 //! gate still leads there. Whoever closes it changes that first, then has the kernel execute a
 //! barrier on every processor that runs a thread of this process (`membarrier`), and then reads the
 //! numbers. So of the two one sees the other, and those who enter need no fence. Where the kernel
-//! has no such call, they execute one.
+//! has no such call, no thread has numbers of its own, and those who enter execute one.
 //!
 //! Each opening has a *room* of its own, a block of numbers. Once it is closed, nobody enters it any
 //! more, whatever is opened after it. Rooms are never freed, only used again: somebody who was about
@@ -17,14 +17,14 @@
 #![allow(unsafe_code)]
 
 use crate::cancellation::Uncancellable;
-use crate::stripes::{Block, Mine, Stripe, Use};
+use crate::stripes::{Block, Mine, Use};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicPtr, AtomicU32, compiler_fence, fence};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, compiler_fence, fence};
 use std::thread;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ const LOOKS: u32 = 64;
 
 /// How those who enter and those who close see each other.
 static ORDER: AtomicU32 = AtomicU32::new(UNKNOWN);
-/// Nobody has opened a gate yet.
+/// Nobody has asked yet.
 const UNKNOWN: u32 = 0;
 /// Those who close have the kernel execute barriers.
 const BY_KERNEL: u32 = 1;
@@ -62,10 +62,22 @@ pub struct Inside<'g, T> {
     /// Good if the gate led to the room once this thread had entered it.
     value: *const T,
     gate: PhantomData<&'g T>,
-    room: &'static Block,
-    stripe: Mine,
+    /// Of the thread's own stripe, or of a `Guest`. Nothing else is kept for the way out, which short
+    /// calls would feel.
+    number: *const AtomicU64,
     _thread: PhantomData<*const ()>,
 }
+
+/// Somebody inside who has no stripe. What he takes from his number at the end leaves it negative,
+/// which those of stripes never are.
+#[repr(C)]
+struct Guest {
+    number: AtomicU64,
+    room: &'static Block,
+}
+
+/// The number of a guest who is inside.
+const GUEST: u64 = (1 << 63) + 1;
 
 /// What a gate gave up.
 pub enum Taken<T> {
@@ -104,48 +116,55 @@ impl<T> Default for Gate<T> {
 }
 
 impl<T> Gate<T> {
-    /// Lets this thread in; `None`: the gate is closed. Plain loads and stores, no system call.
+    /// Lets this thread in; `None`: the gate is closed. Plain loads and stores, no system call, but
+    /// for a thread's first time, and for threads that have no stripe.
     #[inline(always)]
     pub fn enter(&self) -> Option<Inside<'_, T>> {
         // Acquire pairs with `open`: the room is set up.
         // SAFETY: null, or a block, which is never freed.
         let room: &'static Block = unsafe { self.room.load(Acquire).as_ref()? };
-        let Some(stripe) = room.own().filter(|_| ORDER.load(Relaxed) == BY_KERNEL) else {
-            return self.enter_slowly();
-        };
-        let inside = stripe.number(INSIDE);
-        inside.store(inside.load(Relaxed).wrapping_add(1), Relaxed);
+        let Some(stripe) = room.own() else { return self.enter_slowly() };
+        let number = stripe.number(INSIDE);
+        number.store(number.load(Relaxed).wrapping_add(1), Relaxed);
         // With the barrier of `close`: either this thread sees that the gate leads elsewhere, or who
         // closes it sees that this thread is inside.
         compiler_fence(SeqCst);
         if self.room.load(Relaxed) != ptr::from_ref(room).cast_mut() {
-            leave(stripe);
+            leave(number);
             return self.enter_slowly();
         }
-        Some(self.inside(room, Mine::Own(stripe)))
+        Some(Self::inside(room, number))
     }
 
-    /// As `enter`, with no stripe of one's own, or with fences, or after others opened and closed the
-    /// gate meanwhile.
     #[cold]
     #[inline(never)]
     fn enter_slowly(&self) -> Option<Inside<'_, T>> {
+        self.enter_room().map(|(inside, _)| inside)
+    }
+
+    /// As `enter`, with no stripe of one's own yet, or ever, or after others opened and closed the gate
+    /// meanwhile. Says which room it is.
+    fn enter_room(&self) -> Option<(Inside<'_, T>, &'static Block)> {
         loop {
             // SAFETY: as in `enter`.
             let room: &'static Block = unsafe { self.room.load(Acquire).as_ref()? };
-            let mine = room.mine();
-            match &mine {
+            let number: *const AtomicU64 = match room.mine() {
                 Mine::Own(stripe) => {
-                    let inside = stripe.number(INSIDE);
-                    inside.store(inside.load(Relaxed).wrapping_add(1), Relaxed);
+                    let number = stripe.number(INSIDE);
+                    number.store(number.load(Relaxed).wrapping_add(1), Relaxed);
+                    number
                 }
-                Mine::Shared(stripe) => _ = stripe.number(INSIDE).fetch_add(1, Relaxed),
-            }
+                Mine::Shared(stripe) => {
+                    let guest = Box::new(Guest { number: AtomicU64::new(GUEST), room });
+                    stripe.number(INSIDE).fetch_add(1, Relaxed);
+                    Box::into_raw(guest).cast()
+                }
+            };
             // Pairs with the one in `close`.
             fence(SeqCst);
-            let inside = self.inside(room, mine);
+            let inside = Self::inside(room, number);
             if self.room.load(Relaxed) == ptr::from_ref(room).cast_mut() {
-                return Some(inside);
+                return Some((inside, room));
             }
             // Another room meanwhile, or none. Dropping `inside` takes the addition back.
         }
@@ -153,8 +172,8 @@ impl<T> Gate<T> {
 
     /// As `enter`, to call functions that may close the gate.
     pub fn visit(&self) -> Option<Visit<'_, T>> {
-        let inside = self.enter()?;
-        let (room, outer) = (inside.room, VISITS.get());
+        let (inside, room) = self.enter_room()?;
+        let outer = VISITS.get();
         let frame = Box::new(Frame { room, closed: Cell::new(false), outer });
         VISITS.set(&*frame);
         Some(Visit { inside: Some(inside), frame })
@@ -172,7 +191,6 @@ impl<T> Gate<T> {
 
     /// Has the gate lead to `value`. Closes it first, if it is open.
     pub fn open(&self, value: Arc<T>) {
-        settle_order();
         let room = Block::take(Use::Gate);
         room.value().store(Arc::into_raw(value).cast_mut().cast(), Relaxed);
         // Release pairs with the acquire of who enters.
@@ -213,9 +231,9 @@ impl<T> Gate<T> {
     }
 
     #[inline(always)]
-    fn inside(&self, room: &'static Block, stripe: Mine) -> Inside<'_, T> {
+    fn inside<'g>(room: &'static Block, number: *const AtomicU64) -> Inside<'g, T> {
         let value = room.value().load(Relaxed).cast::<T>();
-        Inside { value, gate: PhantomData, room, stripe, _thread: PhantomData }
+        Inside { value, gate: PhantomData, number, _thread: PhantomData }
     }
 }
 
@@ -239,10 +257,7 @@ impl<T> Deref for Inside<'_, T> {
 impl<T> Drop for Inside<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        match &self.stripe {
-            Mine::Own(stripe) => leave(stripe),
-            Mine::Shared(stripe) => _ = stripe.number(INSIDE).fetch_sub(1, Release),
-        }
+        leave(self.number);
     }
 }
 
@@ -264,11 +279,30 @@ impl<T> Drop for Visit<'_, T> {
     }
 }
 
-/// Release pairs with the acquire in `clear`: what was done inside comes before.
+/// Release pairs with the acquire in `vacate`: what was done inside comes before.
 #[inline(always)]
-fn leave(stripe: &Stripe) {
-    let inside = stripe.number(INSIDE);
-    inside.store(inside.load(Relaxed).wrapping_sub(1), Release);
+fn leave(number: *const AtomicU64) {
+    // SAFETY: one of a stripe, which is never freed, or of a guest, who goes only here.
+    let it = unsafe { &*number };
+    let left = it.load(Relaxed).wrapping_sub(1);
+    it.store(left, Release);
+    if left.cast_signed() < 0 {
+        leave_slowly(number, left);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn leave_slowly(number: *const AtomicU64, left: u64) {
+    if left == GUEST - 1 {
+        // SAFETY: the number of a guest, from `Box::into_raw`, who leaves once.
+        let guest = unsafe { Box::from_raw(number.cast_mut().cast::<Guest>()) };
+        guest.room.shared().number(INSIDE).fetch_sub(1, Release);
+    } else {
+        // Somebody forked in the middle of a call, in a signal handler, and the child goes on with it.
+        // SAFETY: one of a stripe.
+        unsafe { &*number }.store(0, Release);
+    }
 }
 
 /// Waits until nobody is inside of a room that no gate leads to any more, and lets go of its value.
@@ -312,7 +346,14 @@ pub(crate) fn inside_at_fork(room: &Block) -> u64 {
     visits(room).count() as u64
 }
 
-/// Finds out which order the kernel offers, before the first gate opens.
+/// Whether the kernel executes barriers for those who close gates. Only then do threads get stripes
+/// of their own, so that who has one needs no fence.
+pub(crate) fn is_ordered_by_kernel() -> bool {
+    settle_order();
+    ORDER.load(Relaxed) == BY_KERNEL
+}
+
+/// Finds out which order the kernel offers, before the first thread gets a stripe.
 fn settle_order() {
     if ORDER.load(Relaxed) == UNKNOWN {
         let order = if register() { BY_KERNEL } else { BY_FENCES };
@@ -344,7 +385,7 @@ fn membarrier(command: libc::c_int) -> bool {
 #[cfg(all(test, not(any(loom, miri))))]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicBool, AtomicU64};
+    use std::sync::atomic::AtomicBool;
 
     /// Says when it is dropped.
     struct Value(&'static AtomicBool);

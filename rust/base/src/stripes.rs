@@ -3,12 +3,16 @@
 //! A process has 64 *stripes*. A thread claims one at its first use and gives it back at its end;
 //! the next owner goes on where it was. While it has one, it changes its part of each *block* by
 //! plain loads and stores, which no processor has to wait for. Threads for which none is left share
-//! one more stripe, by atomic additions.
+//! one more stripe, by atomic additions; so do all where the kernel has no barrier for the threads of
+//! a process (`gate`), so that who has a stripe need not ask.
 //!
 //! Blocks are never freed, only used again, so whoever still has a reference to one does no harm.
 //! Of a process that forks, the child has the forking thread alone: all other claims are given up
 //! there, and what they had counted is forgotten (`fork`).
 
+#![allow(unsafe_code)]
+
+use crate::gate;
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
@@ -19,18 +23,21 @@ pub(crate) const STRIPES: usize = 64;
 /// Numbers of a stripe: a pair of cache lines, which processors fetch as one.
 pub(crate) const NUMBERS: usize = 16;
 
+/// Bytes of a stripe, and of those that threads have.
+const STRIPE_BYTES: usize = size_of::<Stripe>();
+const OWN_BYTES: usize = STRIPES * STRIPE_BYTES;
 /// The stripe of a thread that has not asked for one, or got none.
-const UNCLAIMED: u32 = u32::MAX;
+const UNCLAIMED: usize = usize::MAX;
 /// Of a thread that is ending.
-const ENDED: u32 = u32::MAX - 1;
+const ENDED: usize = usize::MAX - 1;
 
 /// One bit for each stripe that a thread of this process has.
 static CLAIMED: AtomicU64 = AtomicU64::new(0);
 static BLOCKS: AtomicPtr<Block> = AtomicPtr::new(ptr::null_mut());
 
 thread_local! {
-    /// The stripe of this thread, or one of the numbers above.
-    static OWN: Cell<u32> = const { Cell::new(UNCLAIMED) };
+    /// Where the stripe of this thread lies in each block, in bytes, or one of the numbers above.
+    static OWN: Cell<usize> = const { Cell::new(UNCLAIMED) };
     static GIVE_BACK: GiveBack = const { GiveBack };
 }
 
@@ -51,6 +58,7 @@ pub(crate) enum Use {
 pub(crate) struct Stripe([AtomicU64; NUMBERS]);
 
 /// The numbers of all threads.
+#[repr(C)]
 pub(crate) struct Block {
     own: [Stripe; STRIPES],
     shared: Stripe,
@@ -79,7 +87,12 @@ impl Block {
     /// The stripe that this thread has for itself, if it has asked for one before and got it.
     #[inline(always)]
     pub fn own(&self) -> Option<&Stripe> {
-        self.own.get(OWN.get() as usize)
+        let own = OWN.get();
+        if own >= OWN_BYTES {
+            return None;
+        }
+        // SAFETY: where one of the stripes begins, with which the block begins.
+        Some(unsafe { &*ptr::from_ref(self).byte_add(own).cast() })
     }
 
     /// The stripe that this thread is to use.
@@ -87,6 +100,11 @@ impl Block {
     pub fn mine(&'static self) -> Mine {
         claim();
         self.own().map_or(Mine::Shared(&self.shared), Mine::Own)
+    }
+
+    /// The stripe of all who have none.
+    pub fn shared(&self) -> &Stripe {
+        &self.shared
     }
 
     /// Of a gate: what it leads to.
@@ -139,16 +157,16 @@ impl Block {
 impl Drop for GiveBack {
     fn drop(&mut self) {
         let own = OWN.replace(ENDED);
-        if (own as usize) < STRIPES {
+        if own < OWN_BYTES {
             // Release pairs with the acquire of the next owner, who goes on with the numbers.
-            CLAIMED.fetch_and(!(1 << own), Release);
+            CLAIMED.fetch_and(!(1 << (own / STRIPE_BYTES)), Release);
         }
     }
 }
 
 /// Has this thread own a stripe, if it has none and one is left.
 fn claim() {
-    if OWN.get() != UNCLAIMED {
+    if OWN.get() != UNCLAIMED || !gate::is_ordered_by_kernel() {
         return;
     }
     let mut claimed = CLAIMED.load(Relaxed);
@@ -156,7 +174,7 @@ fn claim() {
         let stripe = claimed.trailing_ones();
         match CLAIMED.compare_exchange(claimed, claimed | 1 << stripe, Acquire, Relaxed) {
             Ok(_) => {
-                OWN.set(stripe);
+                OWN.set(stripe as usize * STRIPE_BYTES);
                 // Where that is not possible any more, the thread ends, and nobody gets the stripe.
                 let _ = GIVE_BACK.try_with(|_| ());
                 return;
@@ -170,13 +188,13 @@ fn claim() {
 /// often this thread is inside of a gate's block. Async-signal-safe.
 pub(crate) fn in_child(inside: impl Fn(&Block) -> u64) {
     let own = OWN.get();
-    let mine = |stripe: usize| own as usize == stripe;
-    CLAIMED.store(if (own as usize) < STRIPES { 1 << own } else { 0 }, SeqCst);
+    let mine = (own < OWN_BYTES).then_some(own / STRIPE_BYTES);
+    CLAIMED.store(mine.map_or(0, |stripe| 1 << stripe), SeqCst);
     for block in blocks() {
         for stripe in block.stripes() {
             stripe.0.iter().for_each(|number| number.store(0, Relaxed));
         }
-        let stripe = (0..STRIPES).find(|&stripe| mine(stripe)).map(|stripe| &block.own[stripe]);
+        let stripe = mine.map(|stripe| &block.own[stripe]);
         stripe.unwrap_or(&block.shared).0[0].store(inside(block), Relaxed);
     }
 }
@@ -184,11 +202,8 @@ pub(crate) fn in_child(inside: impl Fn(&Block) -> u64) {
 /// All blocks.
 fn blocks() -> impl Iterator<Item = &'static Block> {
     let block = |address: *mut Block| {
-        #[allow(unsafe_code)]
         // SAFETY: null, or a block, which is never freed. Acquire pairs with its publication.
-        unsafe {
-            address.as_ref::<'static>()
-        }
+        unsafe { address.as_ref::<'static>() }
     };
     std::iter::successors(block(BLOCKS.load(Acquire)), move |it| block(it.next.load(Acquire)))
 }
