@@ -76,7 +76,8 @@ pub fn open_as(
 }
 
 /// Opens the map whose file `descriptor` means, whatever its name, through a duplicate; for reading
-/// only where the descriptor is for no more, and `appearance` as in `open_as`. A map without a name needs `/proc` to be written to.
+/// only where the descriptor is for no more, and `appearance` as in `open_as`. A map without a name
+/// needs `/proc` to be written to.
 pub fn open_descriptor(
     descriptor: BorrowedFd<'_>,
     access: Access,
