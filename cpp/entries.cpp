@@ -157,10 +157,9 @@ Result<bool> Map::ViewEntries(uint32_t shard, void (*visit)(void* context, const
   if (!handle_) return NotAttached();
   bool out_of_memory = false;
   const bridge::EntryVisitor visitor{visit, context, &out_of_memory};
-  const rust::Box<bridge::Map> map = handle_->share();
-  const bridge::Outcome outcome = map->view(shard, visitor);
+  const bridge::Outcome outcome = handle_->view(shard, visitor);
   if (out_of_memory) return Error{Status::kOutOfMemory, "out of memory: no room for an entry"};
-  return Answer(outcome, uint64_t{shard} + 1 < map->shards().value);
+  return Answer(outcome, uint64_t{shard} + 1 < outcome.value);
 }
 
 }  // namespace shf

@@ -11,7 +11,8 @@
 namespace shf {
 namespace {
 
-using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes, const bridge::Options&) noexcept;
+using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes,
+                                                const bridge::Options&) const noexcept;
 
 // The values of a group of keys get so much memory together, or that of the largest one.
 constexpr size_t kGroupBytes = size_t{256} << 10;
@@ -92,13 +93,24 @@ class GroupFiller {
 
 }  // namespace bridge
 
-void Map::Closer::operator()(bridge::Map* handle) const noexcept {
-  rust::Box<bridge::Map>::from_raw(handle);
+Map::Handle::~Handle() {
+  bridge::Map* const handle = Release();
+  if (handle != nullptr) rust::Box<bridge::Map>::from_raw(handle);
 }
 
 Map::Map() noexcept = default;
 Map::Map(Map&&) noexcept = default;
-Map& Map::operator=(Map&&) noexcept = default;
+Map& Map::operator=(Map&& other) noexcept {
+  if (this == &other) return *this;
+  if (!handle_) {
+    handle_.Set(other.handle_.Release());
+  } else if (other.handle_) {
+    handle_->take_over(*other.handle_);
+  } else {
+    handle_->detach();
+  }
+  return *this;
+}
 Map::~Map() = default;
 
 // Opens by a name.
@@ -155,17 +167,20 @@ Result<void> Map::Remove(std::string_view folder, std::string_view name) {
   return Answer(bridge::remove_map(View(folder), View(name)));
 }
 
-bool Map::attached() const noexcept { return handle_ != nullptr; }
+bool Map::attached() const noexcept { return handle_ && handle_->is_attached(); }
 
 bool Map::read_only() const noexcept { return handle_ && handle_->is_read_only().flag; }
 
 bool Map::frozen() const noexcept { return handle_ && handle_->is_frozen().flag; }
 
-void Map::Detach() noexcept { handle_.reset(); }
+void Map::Detach() noexcept {
+  if (handle_) handle_->detach();
+}
 
 uint64_t Map::Place(std::string_view key, std::string_view value) const noexcept {
-  if (!handle_ || !IsMemory(key) || !IsMemory(value)) return kUnusual;
-  return handle_->put(Data(key), key.size(), Data(value), value.size());
+  const bridge::Map* const handle = handle_.Get();
+  if (handle == nullptr || !IsMemory(key) || !IsMemory(value)) return kUnusual;
+  return handle->put(Data(key), key.size(), Data(value), value.size());
 }
 
 Result<Placed> Map::NotPlaced(std::string_view key, std::string_view value, uint64_t answer) const {
@@ -195,11 +210,12 @@ Result<size_t> Map::GetTo(std::string_view key, bridge::Sink* sink) const {
 }
 
 uint64_t Map::CopyTo(std::string_view key, char* buffer, size_t buffer_bytes) const noexcept {
-  if (!handle_ || !IsMemory(key) || !IsMemory({buffer, buffer_bytes}) ||
+  const bridge::Map* const handle = handle_.Get();
+  if (handle == nullptr || !IsMemory(key) || !IsMemory({buffer, buffer_bytes}) ||
       Overlaps(key, buffer, buffer_bytes)) {
     return kUnusual;
   }
-  return handle_->get_into(Data(key), key.size(), reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
+  return handle->get_into(Data(key), key.size(), reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
 }
 
 Result<size_t> Map::NotCopied(std::string_view key, char* buffer, size_t buffer_bytes,
@@ -327,9 +343,7 @@ Result<uint64_t> Map::Clear() const {
 Result<void> Map::ForEach(Visitor visit, void* context) const {
   if (!handle_) return NotAttached();
   if (visit == nullptr) return NullError("visit");
-  // The walk has a handle of its own, so that visit may even detach this one.
-  const rust::Box<bridge::Map> map = handle_->share();
-  return Answer(map->for_each(bridge::Visitor{visit, context}));
+  return Answer(handle_->for_each(bridge::Visitor{visit, context}));
 }
 
 Result<std::vector<Violation>> Map::Verify() const {

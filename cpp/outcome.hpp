@@ -122,7 +122,9 @@ struct Map::Arguments {
             Of(options.default_age),
             options.evict,
             options.temporary,
-            options.patience.count()};
+            options.patience.count(),
+            View(options.application),
+            static_cast<uint32_t>(options.role)};
   }
   static bridge::Age Of(Age age) { return {age.what_, age.ms_}; }
   // Nothing: for ever.
@@ -139,7 +141,7 @@ struct Map::Attached {
     const bridge::Outcome outcome = open(*handle);
     if (!IsOk(outcome)) return ErrorOf(outcome);
     Map map;
-    map.handle_.reset(handle.into_raw());
+    map.handle_.Set(handle.into_raw());
     return map;
   }
 };

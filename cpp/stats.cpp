@@ -48,6 +48,29 @@ bridge::Stats Converted(const Stats& stats) {
   return converted;
 }
 
+using Views = std::vector<bridge::ProcessView>;
+
+// False: there is no memory.
+bool ViewsOf(const std::vector<Process>& processes, Views* views) {
+  if (!Allocates([&] { views->reserve(processes.size()); })) return false;
+  for (const Process& one : processes) {
+    const Counts& counts = one.counts;
+    views->push_back({one.slot,
+                      one.attached_ns,
+                      one.pid,
+                      View(one.application),
+                      static_cast<uint32_t>(one.role),
+                      {counts.hits, counts.misses, counts.puts, counts.deletes, counts.changes,
+                       counts.lists, counts.walks, counts.waits},
+                      one.is_this});
+  }
+  return true;
+}
+
+rust::Slice<const bridge::ProcessView> SliceOf(const Views& views) {
+  return {views.data(), views.size()};
+}
+
 // A text that make(sink) copies.
 template <typename Make>
 Result<std::string> Text(Make make) {
@@ -83,10 +106,26 @@ Result<std::string> ToJson(const Stats& stats) {
   return Text([&](bridge::Sink& sink) { return bridge::stats_to_json(converted, sink); });
 }
 
+Result<std::string> ToJson(const Stats& stats, const std::vector<Process>& processes) {
+  const bridge::Stats converted = Converted(stats);
+  Views views;
+  if (!ViewsOf(processes, &views)) return OutOfMemory(processes.size() * sizeof(views[0]));
+  return Text([&](bridge::Sink& sink) {
+    return bridge::stats_to_json_with(converted, SliceOf(views), sink);
+  });
+}
+
 Result<std::string> ToPrometheus(const Stats& stats, std::string_view map_name) {
+  return ToPrometheus(stats, map_name, {});
+}
+
+Result<std::string> ToPrometheus(const Stats& stats, std::string_view map_name,
+                                 const std::vector<Process>& processes) {
   if (Impossible(map_name)) return ImpossibleError("map_name", map_name);
-  const bridge::NamedStats named{View(map_name.data() == nullptr ? "" : map_name),
-                                 Converted(stats)};
+  Views views;
+  if (!ViewsOf(processes, &views)) return OutOfMemory(processes.size() * sizeof(views[0]));
+  const bridge::NamedStats named{View(map_name.data() == nullptr ? "" : map_name), Converted(stats),
+                                 SliceOf(views)};
   return Text([&](bridge::Sink& sink) {
     return bridge::stats_to_prometheus(rust::Slice<const bridge::NamedStats>(&named, 1), sink);
   });
@@ -97,7 +136,17 @@ Result<std::string> ToPrometheus(const std::vector<NamedStats>& maps) {
   if (!Allocates([&] { named.reserve(maps.size()); })) {
     return OutOfMemory(maps.size() * sizeof(bridge::NamedStats));
   }
-  for (const NamedStats& map : maps) named.push_back({View(map.map_name), Converted(map.stats)});
+  std::vector<Views> views;
+  if (!Allocates([&] { views.resize(maps.size()); })) {
+    return OutOfMemory(maps.size() * sizeof(Views));
+  }
+  for (size_t i = 0; i < maps.size(); ++i) {
+    const NamedStats& map = maps[i];
+    if (!ViewsOf(map.processes, &views[i])) {
+      return OutOfMemory(map.processes.size() * sizeof(bridge::ProcessView));
+    }
+    named.push_back({View(map.map_name), Converted(map.stats), SliceOf(views[i])});
+  }
   return Text([&](bridge::Sink& sink) {
     return bridge::stats_to_prometheus(
         rust::Slice<const bridge::NamedStats>(named.data(), named.size()), sink);

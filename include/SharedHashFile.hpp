@@ -10,9 +10,9 @@
 /// The key of MakeHash() and the value of GetCopyViaKey() belong to the calling thread, not to the
 /// object: each thread works with a key and a value of its own, on any number of objects.
 ///
-/// Threads: one object may be used by any number of threads at once, except that Attach(),
-/// AttachExisting(), Detach(), moving and destroying may not overlap with other use of it.
-/// Processes: any number may attach the same map; an object inherited through fork() works.
+/// Threads: one object may be used by any number of threads at once; one of them may attach and
+/// detach it meanwhile, see shf::Map. Moving and destroying it may not overlap with other use of
+/// it. Processes: any number may attach the same map; an object inherited through fork() works.
 /// Errors: nothing here throws, prints or ends the process. A call that fails says so in what it
 /// returns; LastStatus() and LastError() tell why.
 /// New programs may prefer shf::Map (shf/map.hpp), which map() gives access to.
@@ -52,7 +52,8 @@ class SharedHashFile {
   bool AttachExisting(const char* path, const char* name);
   /// The same, but creates the map when there is none, with default options.
   bool Attach(const char* path, const char* name);
-  /// Lets go of the map; every call but Attach() and AttachExisting() fails from here on.
+  /// Lets go of the map, once the calls of other threads have ended; every call but Attach() and
+  /// AttachExisting() fails from here on.
   void Detach() noexcept;
 
   /// Copies the key that the calling thread's next calls are about, on whatever object. Any bytes.

@@ -184,6 +184,54 @@ TEST(Stats, TheTextForPrometheusNamesTheMapAndEscapesItsName) {
   EXPECT_EQ(*shf::ToPrometheus(std::vector<shf::NamedStats>()), "");
 }
 
+TEST(Stats, TextsHaveTheCountersOfEachProcess) {
+  // Goal: who collects numbers gets those of each process. Method: two handles of a map that do
+  // different things, and what both texts say of them.
+  const Scratch scratch;
+  shf::Options options;
+  options.application = "a \"collector\"";
+  options.role = shf::Role::kLeader;
+  const shf::Map map = scratch.Create(options);
+  options.application = "other";
+  options.role = shf::Role::kConsumer;
+  const Result<shf::Map> opened = shf::Map::Open(scratch.folder(), scratch.name(), options);
+  ASSERT_TRUE(opened.ok()) << opened.text();
+  const shf::Map& other = *opened;
+  std::string value;
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(map.Put("key", "value").ok());
+  ASSERT_TRUE(other.Get("key", &value).ok());
+  ASSERT_TRUE(other.GetStats().ok());  // publishes
+  const Stats stats = *map.GetStats();
+  const std::vector<shf::Process> processes = *map.Processes();
+  ASSERT_EQ(processes.size(), 2U);
+
+  const Result<std::string> text = shf::ToPrometheus(stats, "m", processes);
+  ASSERT_TRUE(text.ok()) << text.text();
+  const auto sample = [](const shf::Process& process, const std::string& application,
+                         const std::string& role, const std::string& rest) {
+    return "\nshf_process_operations_total{map=\"m\",process=\"" + std::to_string(process.slot) +
+           "\",pid=\"" + std::to_string(process.pid) + "\",application=\"" + application +
+           "\",role=\"" + role + "\",operation=\"" + rest + "\n";
+  };
+  for (const shf::Process& process : processes) {
+    const std::string expected = process.is_this
+                                     ? sample(process, "a \\\"collector\\\"", "leader", "puts\"} 3")
+                                     : sample(process, "other", "consumer", "hits\"} 1");
+    EXPECT_NE(text->find(expected), std::string::npos) << expected << *text;
+  }
+  EXPECT_NE(text->find("# TYPE shf_process_operations_total counter\n"), std::string::npos);
+  EXPECT_EQ(*shf::ToPrometheus({{"m", stats, processes}}), *text);
+  EXPECT_EQ(*shf::ToPrometheus(stats, "m", {}), *shf::ToPrometheus(stats, "m"));
+
+  const Result<std::string> json = shf::ToJson(stats, processes);
+  ASSERT_TRUE(json.ok()) << json.text();
+  for (const char* const part : {R"("application":"a \"collector\"")", R"("puts":3)", R"("hits":1)",
+                                 R"("role":"leader")", R"("role":"consumer")", R"("keys":1)"}) {
+    EXPECT_NE(json->find(part), std::string::npos) << part << *json;
+  }
+  EXPECT_NE(shf::ToJson(stats, {})->find(R"("processes":[])"), std::string::npos);
+}
+
 TEST(Stats, NamesThatNoTextHoldsAreRefused) {
   const Stats stats;
   EXPECT_EQ(shf::ToPrometheus(stats, "\xff").status(), Status::kInvalidName);

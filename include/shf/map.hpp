@@ -7,20 +7,21 @@
 ///     shf::Map map = std::move(opened).value();
 ///     shf::Result<int64_t> hits = map.Add("/index.html", 1);
 ///
-/// Threads: every const method of a Map may be called from any number of threads at once; moving,
-/// assigning or destroying one may not overlap with other use of the same object.
-/// Deferred cancellation (pthread_cancel) takes effect after the call, never inside of one;
-/// asynchronous cancellation must not be on.
-/// Processes: any number may have the same map open, with any mix of reading and writing. A handle
-/// inherited through fork() works in the child.
-/// Errors: nothing here throws, prints or ends the process, but for what the functions themselves
-/// throw that GetMany(), Scan() and Update() are given. Each call returns a Result that tells
-/// success, absence and errors apart; a discarded one is a compiler warning. Memory: keys and
+/// Threads: every const method of a Map may be called from any number of threads at once, and by
+/// one more Detach(), or an assignment to it: calls that have begun finish, later ones answer
+/// kNotAttached, or go to the new map. Moving from an object, or destroying it, may not overlap
+/// with other use of it. Deferred cancellation (pthread_cancel) takes effect after the call, never
+/// inside of one; asynchronous cancellation must not be on. Processes: any number may have the same
+/// map open, with any mix of reading and writing. A handle inherited through fork() works in the
+/// child. Errors: nothing here throws, prints or ends the process, but for what the functions
+/// themselves throw that GetMany(), Scan() and Update() are given. Each call returns a Result that
+/// tells success, absence and errors apart; a discarded one is a compiler warning. Memory: keys and
 /// values are any bytes, 0 bytes included, and may be empty; views are only read during the call. A
 /// null view of a length other than 0 is kInvalidArgument.
 #ifndef SHF_MAP_HPP_
 #define SHF_MAP_HPP_
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -39,6 +40,7 @@
 #include "shf/frozen.hpp"
 #include "shf/group.hpp"
 #include "shf/listed.hpp"
+#include "shf/process.hpp"
 #include "shf/result.hpp"
 #include "shf/stats.hpp"
 #include "shf/value.hpp"
@@ -52,8 +54,8 @@ struct Map;
 struct Sink;
 }  // namespace bridge
 
-/// What the creator of a map decides. Opening an existing map takes all but allow_any_file_system
-/// and patience from its file.
+/// What the creator of a map decides. Opening an existing map takes all but allow_any_file_system,
+/// patience, application and role from its file.
 struct Options {
   /// Shards, each with a lock and memory of its own: a power of two from 1 to 4096; 0: what suits
   /// expected_keys, else 256, fewer where each would get less than 1 MiB of max_bytes.
@@ -104,6 +106,13 @@ struct Options {
   /// have deleted some keys). Zero: it does not wait. Negative: it waits as long as that process
   /// lives. A dead owner's lock is taken over whatever this says.
   std::chrono::microseconds patience = std::chrono::microseconds(-1);
+  /// The name that Map::Processes() says of this process: up to 32 bytes of UTF-8 without control
+  /// characters. Empty: that of the program, as /proc/self/comm has it, 15 bytes at most; a forked
+  /// child is asked for its own. Handles that only read are not seen, and have none.
+  std::string application = {};
+  /// The role of this process; Map::SetRole() changes it later. kLeader: opening the map is
+  /// kAlreadyLed while another one leads. Handles that only read can have none.
+  Role role = Role::kNone;
 };
 
 /// One invariant that does not hold, or something that was lost.
@@ -172,7 +181,7 @@ class Map {
   Map() noexcept;
   /// Takes over the map of another handle, which is as one made by Map() afterwards.
   Map(Map&&) noexcept;
-  /// Detaches, then takes over the map of another handle.
+  /// Detaches, as Detach() does, then takes over the map of another handle.
   Map& operator=(Map&&) noexcept;
   Map(const Map&) = delete;
   Map& operator=(const Map&) = delete;
@@ -187,7 +196,7 @@ class Map {
                                           const Options& options = Options());
   /// Opens an existing map for reading and writing. Errors: kInvalidName, kNotFound,
   /// kPermissionDenied, kIncompatible, kUnsupportedFileSystem, kNoSpace, kOutOfMemory (of the
-  /// address space), kTooManyProcesses (1024 write already), kSystem.
+  /// address space), kTooManyProcesses (1024 write already), kAlreadyLed (Options::role), kSystem.
   [[nodiscard]] static Result<Map> Open(std::string_view folder, std::string_view name,
                                         const Options& options = Options());
   /// Opens the map, or creates it; processes that race get the same one. Errors: as those two.
@@ -244,7 +253,11 @@ class Map {
   bool read_only() const noexcept;
   /// Whether the map is frozen.
   bool frozen() const noexcept;
-  /// Lets go of the map; afterwards this object is as one made by Map().
+  /// Lets go of the map; afterwards this object is as one made by Map(). Waits until all calls of
+  /// other threads on this object have ended: then the map is closed, its slot and its memory are
+  /// given back, except as long as something that Walk() gave exists. Calls that begin later answer
+  /// kNotAttached. In a function that a call on this object calls, it only says so, and the map is
+  /// closed when that call, or the outermost of several, ends.
   void Detach() noexcept;
 
   /// Inserts the key or replaces its value, and its age with the map's. Errors: kNoSpace (the key
@@ -283,8 +296,8 @@ class Map {
   /// result says the size; a null buffer of 0 bytes asks for that. Without a value the buffer is as
   /// it was, unless a writer changed the key during the call: then it may hold a part of what the
   /// key had before. The key may lie in the buffer. Allocates nothing, except for the text of an
-  /// error other than kBufferTooSmall, and for a copy of a key that lies in the buffer. Errors:
-  /// kBusy.
+  /// error other than kBufferTooSmall, for a copy of a key that lies in the buffer, and some bytes
+  /// by which a thread is known from its first call on. Errors: kBusy.
   [[nodiscard]] Result<size_t> Get(std::string_view key, char* buffer, size_t buffer_bytes) const {
     // Part of the caller, so that the usual outcomes are told apart in registers.
     const uint64_t answer = CopyTo(key, buffer, buffer_bytes);
@@ -580,6 +593,19 @@ class Map {
   /// the disk refuses, after which nothing more than before is known to survive; a later call tries
   /// all of it again.
   [[nodiscard]] Result<void> Sync() const;
+  /// All processes that are attached for writing, this one among them, in order of their slots: one
+  /// entry for each handle, and one for each forked child that has written through an inherited
+  /// handle. Who was killed is not among them. Handles that only read may ask, and are not seen.
+  /// Takes system calls in proportion to their number. Errors: kSystem.
+  [[nodiscard]] Result<std::vector<Process>> Processes() const;
+  /// Changes the role of this process. One leads at most, until it has another role, detaches or
+  /// dies: then the first one that asks does. Errors: kAlreadyLed; kReadOnly; in a forked child,
+  /// which then takes a process slot of its own, kTooManyProcesses, kNoSpace and kSystem.
+  [[nodiscard]] Result<void> SetRole(Role role) const;
+  /// The role of this process. A forked child has its parent's, unless that leads.
+  [[nodiscard]] Result<Role> GetRole() const;
+  /// Begins to watch who comes and goes: see shf/process.hpp.
+  [[nodiscard]] Watch WatchProcesses() const;
   /// What was found when this handle opened a durable map after a crash of the machine, or a copy
   /// of one: how many shards were made anew, the keys in them, and the records that were torn and
   /// dropped, which were put after the last Sync(). kAbsent: there was nothing to recover.
@@ -613,9 +639,23 @@ class Map {
  private:
   friend class ::SharedHashFile;
   friend class Entries;
-  // Gives the engine's handle back to it.
-  struct Closer {
-    void operator()(bridge::Map* handle) const noexcept;
+  // The engine's handle. It is made with the first map that is attached, and stays as long as this
+  // object, so that threads may use it while others detach: it knows whether it has a map.
+  class Handle {
+   public:
+    Handle() noexcept = default;
+    Handle(Handle&& other) noexcept : handle_(other.handle_.exchange(nullptr)) {}
+    ~Handle();
+    explicit operator bool() const noexcept { return Get() != nullptr; }
+    const bridge::Map& operator*() const noexcept { return *Get(); }
+    const bridge::Map* operator->() const noexcept { return Get(); }
+    // Of an object that has none.
+    void Set(bridge::Map* handle) noexcept { handle_.store(handle, std::memory_order_release); }
+    bridge::Map* Release() noexcept { return handle_.exchange(nullptr); }
+    const bridge::Map* Get() const noexcept { return handle_.load(std::memory_order_acquire); }
+
+   private:
+    std::atomic<bridge::Map*> handle_{nullptr};
   };
   // What Put() and Get() are made of is compiled into programs: within one SONAME, neither these
   // numbers nor the private functions that templates and inline functions call may change.
@@ -670,7 +710,7 @@ class Map {
   Result<bool> GetEntry(Uid uid, Entry* entry) const;
   Result<bool> ViewEntries(uint32_t shard, void (*visit)(void* context, const Entry& entry),
                            void* context) const;
-  std::unique_ptr<bridge::Map, Closer> handle_;  // null: not attached
+  Handle handle_;  // null: never attached
 };
 
 }  // namespace shf

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "shf/process.hpp"
 #include "shf/result.hpp"
 
 namespace shf {
@@ -82,18 +83,27 @@ struct ProbeLengths {
 
 /// The numbers of a map, and its name for those who collect them.
 struct NamedStats {
-  std::string map_name;  ///< any text
-  Stats stats;           ///< the numbers
+  std::string map_name;                 ///< any text
+  Stats stats;                          ///< the numbers
+  std::vector<Process> processes = {};  ///< what Map::Processes() gave, or nothing
 };
 
 /// An object with all numbers under the names of the fields, and the two load factors, in one line.
 /// Errors: kOutOfMemory.
 [[nodiscard]] Result<std::string> ToJson(const Stats& stats);
+/// The same, with an array processes of what Map::Processes() gave: an object for each with the
+/// names of the fields; counts is an object of its own, role a word: none, leader or consumer.
+[[nodiscard]] Result<std::string> ToJson(const Stats& stats, const std::vector<Process>& processes);
 
 /// The numbers as families shf_* in Prometheus' text format 0.0.4, with the label map. Counters of
 /// events end in _total. Errors: kInvalidName (a name that is no UTF-8); kInvalidArgument (a null
 /// view with a length); kOutOfMemory.
 [[nodiscard]] Result<std::string> ToPrometheus(const Stats& stats, std::string_view map_name);
+/// The same, with what Map::Processes() gave as family shf_process_operations_total, whose labels
+/// are map, process (the slot), pid, application, role (none, leader, consumer) and operation (a
+/// field of Counts).
+[[nodiscard]] Result<std::string> ToPrometheus(const Stats& stats, std::string_view map_name,
+                                               const std::vector<Process>& processes);
 /// The same, of maps whose names differ. Texts of several calls do not make one together: a family
 /// has to be in one piece.
 [[nodiscard]] Result<std::string> ToPrometheus(const std::vector<NamedStats>& maps);

@@ -2,7 +2,7 @@
 
 use crate::Random;
 use shf_base::format::{HEADER_BYTES, IDENTITY_OFFSET, LOCK_OFFSET, SUSPECT_OFFSET};
-use shf_base::geometry::{CHUNKS, Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, SLOTS};
+use shf_base::geometry::{CHUNKS, Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, SLOTS_NEAR};
 use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES, LEVEL_ENTRIES, pair, unpair};
 
@@ -136,7 +136,9 @@ pub trait Target {
         match area {
             FileHeader => word(random.below(16) * 8),
             Identity => word(IDENTITY_OFFSET + random.below(4) * 8),
-            SlotRecord => word(geometry.slot_record(0) + random.below(u64::from(SLOTS) * 8) * 8),
+            SlotRecord => {
+                word(geometry.slot_record(0) + random.below(u64::from(SLOTS_NEAR) * 16) * 8)
+            }
             Ledger => word(geometry.ledger(shard)),
             Root => field(Field::Root),
             Limits => field(Field::Limits),

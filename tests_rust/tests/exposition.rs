@@ -2,9 +2,9 @@
 #![cfg(not(any(miri, loom)))]
 
 use serde_json::Value;
-use shf_engine::Map;
-use shf_engine::exposition::CONTENT_TYPE;
+use shf_engine::exposition::{CONTENT_TYPE, to_prometheus, to_prometheus_with};
 use shf_engine::stats::Stats;
+use shf_engine::{Counts, Map, Process, Role};
 use std::collections::{BTreeMap, HashSet};
 
 /// A name that has everything that the format escapes, and what it does not.
@@ -242,4 +242,63 @@ fn the_text_for_prometheus_keeps_to_the_format_and_has_every_number() {
     assert_eq!(kinds.values().sum::<u64>(), stats.committed_bytes);
     assert!(families.is_empty(), "{families:?}");
     assert_eq!(CONTENT_TYPE, "text/plain; version=0.0.4");
+}
+
+fn process(slot: u32, application: &str, role: Role, first: u64) -> Process {
+    let counts = Counts::from(std::array::from_fn(|at| first + at as u64));
+    let application = application.into();
+    Process { slot, attached_ns: 5, pid: 77, application, role, counts, is_this: slot == 3 }
+}
+
+const OPERATIONS: [&str; 8] =
+    ["hits", "misses", "puts", "deletes", "changes", "lists", "walks", "waits"];
+
+#[test]
+fn the_text_for_prometheus_has_the_counters_of_each_process_in_one_family() {
+    let stats = eventful().stats();
+    let first = [process(3, HOSTILE, Role::Leader, 100), process(1000, "", Role::None, 200)];
+    let second = [process(3, "other", Role::Consumer, 300)];
+    let text =
+        to_prometheus_with(&[("a", stats, &first), ("b", stats, &second), ("c", stats, &[])]);
+    let mut families = parse(&text);
+    let family = families.remove("shf_process_operations_total").unwrap();
+    assert_eq!((family.kind.as_str(), family.help.is_empty()), ("counter", false));
+    let mut expected = Vec::new();
+    for (map, slot, application, role, from) in [
+        ("a", "3", HOSTILE, "leader", 100),
+        ("a", "1000", "", "none", 200),
+        ("b", "3", "other", "consumer", 300),
+    ] {
+        for (at, operation) in OPERATIONS.into_iter().enumerate() {
+            let labels = [
+                ("map", map),
+                ("process", slot),
+                ("pid", "77"),
+                ("application", application),
+                ("role", role),
+                ("operation", operation),
+            ];
+            let labels = labels.map(|(name, value)| (name.to_string(), value.to_string()));
+            expected.push((BTreeMap::from(labels), (from + at) as f64));
+        }
+    }
+    assert_eq!(family.samples, expected);
+    let without = parse(&to_prometheus(&[("a", stats), ("b", stats), ("c", stats)]));
+    let names = |families: &BTreeMap<String, Family>| families.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&families), names(&without), "the rest is as without processes");
+}
+
+#[test]
+fn json_has_an_object_for_each_process() {
+    let stats = eventful().stats();
+    let json = stats.to_json_with(&[process(3, HOSTILE, Role::Leader, 100)]);
+    let Value::Object(mut object) = serde_json::from_str(&json).unwrap() else { panic!("{json}") };
+    let counts: BTreeMap<_, _> = OPERATIONS.into_iter().zip(100..).collect();
+    let expected = serde_json::json!([{
+        "slot": 3, "attached_ns": 5, "pid": 77, "application": HOSTILE, "role": "leader",
+        "counts": counts, "is_this": true,
+    }]);
+    assert_eq!(object.remove("processes"), Some(expected));
+    let rest: Value = serde_json::from_str(&stats.to_json()).unwrap();
+    assert_eq!(Value::Object(object), rest, "the rest is as without processes");
 }

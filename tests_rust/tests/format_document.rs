@@ -49,9 +49,9 @@ fn the_areas_of_the_file_lie_where_the_document_says() {
     let [two, many] = [(2, 1 << 20), (256, 1 << 30)].map(|(s, w)| Geometry::new(s, w).unwrap());
     let most = Geometry::new(512, 1 << 30).unwrap();
     assert!(two.shard_header(0) == most.shard_header(0) && SHARD_HEADER_STRIDE == 4928);
-    assert_eq!((SLOTS, SLOT_RECORD_BYTES), (1024, 64));
+    assert_eq!((SLOTS, SLOT_RECORD_BYTES), (1024, 128));
     assert_says([
-        &*format!("| slot records | `{}` | {}:", two.slot_record(0), 1024 * 64),
+        &*format!("| slot records | `{}` | {}:", two.slot_record(0), 1024 * 128),
         &*format!("| ledger | `{}` |", two.ledger(0)),
         &*format!("| shard header 0 | `{}` with up to 512 shards", two.shard_header(0)),
         &*format!("| `{}` with 2 shards, `{}` with 256", two.window(0), many.window(0)),

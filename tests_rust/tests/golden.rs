@@ -13,7 +13,7 @@
 #![cfg(not(any(miri, loom)))]
 
 use shf_base::format::{FileHeader, IDENTITY_OFFSET, VERSION};
-use shf_base::geometry::Geometry;
+use shf_base::geometry::{Geometry, SLOT_RECORD_BYTES, SLOTS};
 use shf_base::open::HEAP_SECRET;
 use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES};
@@ -179,6 +179,8 @@ fn compare(durable: bool) {
     let mut written = Golden::of(&file.path());
     written.forget(IDENTITY_OFFSET, IDENTITY_BYTES);
     let geometry = Geometry::new(SHARDS, WINDOW_BYTES).unwrap();
+    // Who attached, and when.
+    written.forget(geometry.slot_record(0), u64::from(SLOTS) * SLOT_RECORD_BYTES);
     for header in (0..SHARDS).map(|shard| geometry.shard_header(shard)) {
         written.forget(header + INTENT_OFFSET, INTENT_ENTRIES * 16);
     }

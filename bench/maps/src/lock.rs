@@ -1,5 +1,6 @@
 //! How long the lock of a shard takes where nobody else wants it.
 
+use shf_base::appearance::Appearance;
 use shf_base::format::{LOCK_OFFSET, SUSPECT_OFFSET};
 use shf_base::open::{CreateOptions, create, remove};
 use shf_base::robust_mutex::RobustMutex;
@@ -23,6 +24,7 @@ pub fn measure(folder: &Path) -> Result<f64, String> {
         evict: false,
         temporary: false,
         initial: None,
+        appearance: Appearance::default(),
     };
     let opened = create(folder, &name, &options).map_err(|error| error.to_string())?;
     remove(folder, &name).map_err(|error| error.to_string())?;

@@ -103,6 +103,26 @@ macro_rules! atomic_location {
                 }
             }
 
+            /// Adds to the value, which wraps around. One crash point.
+            pub fn add(self, value: $int) {
+                crash::step();
+                #[cfg(not(loom))]
+                self.cell().fetch_add(value, Ordering::Relaxed);
+                #[cfg(loom)]
+                {
+                    let mut found = self.load(Ordering::Relaxed);
+                    while let Err(other) = self.cell().compare_exchange(
+                        found as _,
+                        found.wrapping_add(value) as _,
+                        Ordering::Relaxed,
+                        Ordering::Relaxed,
+                    ) {
+                        found = other as $int;
+                    }
+                }
+                compiler_fence(Ordering::SeqCst);
+            }
+
             /// Stores `value` and returns what was there. One crash point.
             #[inline(always)]
             pub fn swap(self, value: $int, order: Ordering) -> $int {

@@ -3,12 +3,14 @@
 //! Nothing of the file is trusted: its type, its file system, its length and its header are checked
 //! through the descriptor before any of it is mapped.
 
+use crate::appearance::Appearance;
 use crate::cancellation::Uncancellable;
+use crate::counts::Usage;
 use crate::error::{OpError, OpenError};
 use crate::examine::{examine, incompatible, open_file};
 use crate::file_system;
 use crate::format::{FileHeader, Identity};
-use crate::geometry::{Geometry, PAGE_BYTES};
+use crate::geometry::{Geometry, SLOTS_NEAR};
 pub use crate::map_file::Access;
 use crate::map_file::{DESCRIPTOR_MIN, MapFile, magic_link};
 use crate::mapping;
@@ -35,6 +37,8 @@ pub struct Opened {
     pub temporary: Option<Temporary>,
     /// Whether it was made with this handle.
     pub created: bool,
+    /// What it does through this handle.
+    pub usage: Usage,
 }
 
 /// Opens the map `name` in `folder`, which must exist. `allow_any_file_system` accepts a file
@@ -46,7 +50,20 @@ pub fn open(
     access: Access,
     allow_any_file_system: bool,
 ) -> Result<Opened, OpenError> {
+    open_as(folder, name, access, allow_any_file_system, &Appearance::default())
+}
+
+/// As `open`; `appearance` is how the others see this process. Who only reads is not seen, and can
+/// have no role.
+pub fn open_as(
+    folder: &Path,
+    name: &str,
+    access: Access,
+    allow_any_file_system: bool,
+    appearance: &Appearance,
+) -> Result<Opened, OpenError> {
     let _uncancellable = Uncancellable::new();
+    appearance.check(access == Access::ReadWrite)?;
     let place = Place::new(folder, name)?;
     let file = open_file(&place, access)?;
     let header = examine(&place.path, &file, allow_any_file_system)?;
@@ -55,15 +72,17 @@ pub fn open(
         let _ = temporary::bury(&place, &file);
         return Err(OpenError::NotFound { path: place.path });
     }
-    attach(&place.path, file, header, access)
+    attach(&place.path, file, header, access, appearance)
 }
 
 /// Opens the map whose file `descriptor` means, whatever its name, through a duplicate; for reading
-/// only where the descriptor is for no more. A map without a name needs `/proc` to be written to.
+/// only where the descriptor is for no more, and `appearance` as in `open_as`. A map without a name
+/// needs `/proc` to be written to.
 pub fn open_descriptor(
     descriptor: BorrowedFd<'_>,
     access: Access,
     allow_any_file_system: bool,
+    appearance: &Appearance,
 ) -> Result<Opened, OpenError> {
     let _uncancellable = Uncancellable::new();
     let link = std::fs::read_link(magic_link(descriptor));
@@ -76,6 +95,7 @@ pub fn open_descriptor(
         OFlags::RDONLY => Access::ReadOnly,
         _ => return Err(OpenError::PermissionDenied { path, wanted: "read" }),
     };
+    appearance.check(access == Access::ReadWrite)?;
     let file = fcntl_dupfd_cloexec(descriptor, DESCRIPTOR_MIN)
         .map_err(|errno| read_error(&path, "fcntl(F_DUPFD_CLOEXEC)", errno))?;
     let file = File::from(file);
@@ -83,7 +103,7 @@ pub fn open_descriptor(
     if access == Access::ReadWrite {
         check_proc(&path, &file)?;
     }
-    attach(&path, file, header, access)
+    attach(&path, file, header, access, appearance)
 }
 
 /// Refuses to go on where a file could not be opened again through its descriptor.
@@ -98,6 +118,7 @@ fn attach(
     file: File,
     header: FileHeader,
     access: Access,
+    appearance: &Appearance,
 ) -> Result<Opened, OpenError> {
     let is_frozen = header.frozen.is_some();
     if is_frozen && access == Access::ReadWrite {
@@ -105,6 +126,7 @@ fn attach(
     }
     let (geometry, created) = (header.geometry, false);
     let writable = access == Access::ReadWrite;
+    let usage = Usage::new();
     let len = geometry.file_bytes();
     let region =
         mapping::map(&file, len, writable).map_err(|error| match error.raw_os_error() {
@@ -115,7 +137,7 @@ fn attach(
         let file =
             MapFile::new(file, path, access).map_err(|error| place::error(path, "fstat", error))?;
         let storage = Storage::new(Arc::new(region), &geometry, Some(Arc::new(file)));
-        return Ok(Opened { storage, header, presence: None, temporary: None, created });
+        return Ok(Opened { storage, header, presence: None, usage, temporary: None, created });
     }
     let identity =
         file_system::identity(&file).map_err(|error| place::error(path, "fstat", error))?;
@@ -132,14 +154,15 @@ fn attach(
         if header.durable && !identity.matches(&Identity::load(&region)) {
             return Err(OpenError::NeedsRecovery { path: path.into() });
         }
-        return Ok(Opened { storage, header, presence: None, temporary, created });
+        return Ok(Opened { storage, header, presence: None, usage, temporary, created });
     }
     ensure_front(path, &storage, &geometry)?;
-    let presence = Some(Presence::take(&region, &file, header, identity)?);
-    Ok(Opened { storage, header, presence, temporary, created })
+    let presence = Presence::take(&region, &file, header, identity, appearance, usage.tally())?;
+    Ok(Opened { storage, header, presence: Some(presence), usage, temporary, created })
 }
 
-/// Makes everything in front of the windows real, but for the slot records, which nobody uses yet.
+/// Makes everything in front of the windows real, but for the slot records behind the first page of
+/// them, which nobody may ever use.
 /// In a copy of a map, made by a tool that skips zeros, some of it may be a hole.
 pub(crate) fn ensure_front(
     path: &Path,
@@ -147,7 +170,8 @@ pub(crate) fn ensure_front(
     geometry: &Geometry,
 ) -> Result<(), OpenError> {
     let (ledger, end) = (geometry.ledger(0), geometry.front_bytes());
-    let done = storage.ensure(0, PAGE_BYTES).and_then(|()| storage.ensure(ledger, end - ledger));
+    let near = geometry.slot_record_page(SLOTS_NEAR);
+    let done = storage.ensure(0, near).and_then(|()| storage.ensure(ledger, end - ledger));
     done.map_err(|error| match error {
         OpError::NoSpace { .. } => OpenError::NoSpace { path: path.into(), needed_bytes: end },
         OpError::Truncated { expected_bytes, found_bytes } => {

@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 /// Offset of the byte of slot 0: behind the longest file, and nothing is ever stored there.
 const SLOTS_OFFSET: i64 = 1 << 62;
+/// Offset of the byte that says that the record of slot 0 is whole.
+const RECORDS_OFFSET: i64 = SLOTS_OFFSET + 2 * SLOTS as i64;
 
 /// A byte, or a run of them, that can be locked.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +49,21 @@ impl ByteRange {
     /// The byte that is locked while somebody takes the file's name away.
     pub(crate) const NAME: ByteRange = ByteRange { start: SLOTS_OFFSET + SLOTS as i64 + 2, len: 1 };
 
+    /// The byte of the process that leads the others.
+    pub(crate) const LEADER: ByteRange =
+        ByteRange { start: SLOTS_OFFSET + SLOTS as i64 + 3, len: 1 };
+
+    /// The byte that the owner of a slot holds while the slot's record is whole. Not the slot's own
+    /// byte: that is also held by who tries whether an owner lives, and by who resets all locks.
+    pub(crate) fn record(slot: u32) -> ByteRange {
+        debug_assert!(slot < SLOTS);
+        ByteRange { start: RECORDS_OFFSET + i64::from(slot), len: 1 }
+    }
+
+    /// The bytes of all records.
+    pub(crate) const ALL_RECORDS: ByteRange =
+        ByteRange { start: RECORDS_OFFSET, len: SLOTS as i64 };
+
     /// Locks for writing without waiting; false when another open file holds some of it. Locks
     /// held through the same open file do not conflict.
     pub(crate) fn try_lock(self, file: impl AsFd) -> io::Result<bool> {
@@ -73,16 +90,18 @@ impl ByteRange {
         Ok(self.first_held(file)?.is_some())
     }
 
-    /// How many locks other open files hold in the range. A descriptor for reading will do. Two
-    /// calls for each of them: the kernel names any one, not the first.
-    pub(crate) fn count_held_elsewhere(self, file: impl AsFd) -> io::Result<u32> {
-        let (mut held, mut unknown) = (0, vec![self]);
+    /// Which bytes of the range other open files hold, counted from its start, in order. A descriptor
+    /// for reading will do. A system call for each lock, and one for each gap between them: the
+    /// kernel names any one, not the first.
+    pub(crate) fn holders(self, file: impl AsFd) -> io::Result<Vec<u32>> {
+        let (mut held, mut unknown) = (Vec::new(), vec![self]);
         while let Some(range) = unknown.pop() {
             let Some(found) = range.first_held(&file)? else { continue };
-            held += 1;
+            held.extend((found.start..found.end()).map(|byte| (byte - self.start) as u32));
             let (before, after) = range.around(found);
             unknown.extend([before, after].into_iter().filter(|part| part.len > 0));
         }
+        held.sort_unstable();
         Ok(held)
     }
 

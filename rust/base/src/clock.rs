@@ -4,6 +4,15 @@
 //! machine is off. It can be set: forward, and what is due later is due at once; back, and it is
 //! due that much later.
 
+use std::time::SystemTime;
+
+/// Nanoseconds since 1970, to tell when something was. 0 where there is no such clock, or it is set
+/// to a time before.
+pub fn wall_ns() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.as_nanos() as u64
+}
+
 /// Milliseconds since 1970. 0 where there is no such clock, or it is set to a time before.
 #[inline]
 #[allow(unsafe_code)]
@@ -37,7 +46,6 @@ fn shifted(ms: u64) -> u64 {
 #[cfg(all(test, not(any(loom, miri))))]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
 
     #[test]
     fn it_is_the_clock_of_the_system() {

@@ -5,8 +5,11 @@
 //! The file of an anonymous map lies in memory and never gets a name. It is sealed in its length, so
 //! that nobody who is given a descriptor can cut it short under the others.
 
+use crate::appearance::Appearance;
 use crate::attach::{Opened, check_proc, ensure_front};
 use crate::cancellation::Uncancellable;
+use crate::clock;
+use crate::counts::Usage;
 use crate::crash;
 use crate::default_age::{self, AGE_MS_MAX, AGES_MS};
 use crate::draft::{Draft, open_in_memory, random, seal};
@@ -32,7 +35,6 @@ use rustix::io::Errno;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// Smallest maximum of real bytes.
 const MAX_BYTES_MIN: u64 = 64 << 10;
@@ -82,6 +84,8 @@ pub struct CreateOptions {
     pub temporary: bool,
     /// Real memory that the map has from the beginning. Default: what an empty map needs.
     pub initial: Option<Initial>,
+    /// How others see this process.
+    pub appearance: Appearance,
 }
 
 /// A map that is made and has no name yet.
@@ -216,7 +220,7 @@ fn make(
         reservation: initial.map_or(Reservation::default(), |initial| {
             Reservation::divide(&geometry, initial.bytes, max_bytes, initial.keys)
         }),
-        ..FileHeader::plain(geometry, max_bytes, secret, now_ns())
+        ..FileHeader::plain(geometry, max_bytes, secret, clock::wall_ns())
     };
     header.store(&region);
     if let Some(initial) = initial {
@@ -227,14 +231,18 @@ fn make(
     }
     default_age::store(&region, options.age_ms);
     identity.store(&region);
-    let presence = Some(Presence::take(&region, &map_file, header, identity)?);
+    let usage = Usage::new();
+    let (appearance, tally) = (&options.appearance, usage.tally());
+    let presence = Presence::take(&region, &map_file, header, identity, appearance, tally)?;
+    let presence = Some(presence);
     let front_bytes = geometry.front_bytes();
-    let opened = Opened { storage, header, presence, temporary: None, created: true };
+    let opened = Opened { storage, header, presence, usage, temporary: None, created: true };
     Ok(Made { opened, file: map_file, front_bytes })
 }
 
 impl CreateOptions {
     fn check(&self) -> Result<(), OpenError> {
+        self.appearance.check(true)?;
         let shards = self.shards.unwrap_or(1);
         let smallest = Geometry::new(shards, WINDOW_BYTES_MIN).map_err(invalid)?;
         if let Some(max_bytes) = self.max_bytes {
@@ -417,9 +425,4 @@ fn change_group(place: &Place, file: &File, group: u32) -> Result<(), OpenError>
         Errno::PERM | Errno::INVAL => OpenError::GroupDenied { path: place.path.clone(), group },
         errno => place.error("fchown", errno),
     })
-}
-
-fn now_ns() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    now.as_nanos() as u64
 }

@@ -62,6 +62,8 @@ pub enum Status {
     NeedsRecovery = 24,
     /// The condition of a change did not hold, and nothing has changed. Not an error.
     ConditionNotMet = 25,
+    /// Another process leads the others already.
+    AlreadyLed = 26,
 }
 
 /// Why a map could not be created or opened.
@@ -272,6 +274,8 @@ pub enum OpError {
         /// How many there are.
         slots: u32,
     },
+    /// Another process, or another handle of this one, leads, and lives.
+    AlreadyLed,
     /// Somebody cut the map's file short while it is mapped; nothing grew.
     Truncated {
         /// Bytes of the file as it was when it was mapped.
@@ -331,6 +335,7 @@ impl OpError {
             OpError::OutOfMemory { .. } => Status::OutOfMemory,
             OpError::BufferTooSmall { .. } => Status::BufferTooSmall,
             OpError::TooManyProcesses { .. } => Status::TooManyProcesses,
+            OpError::AlreadyLed => Status::AlreadyLed,
             OpError::Truncated { .. } => Status::Incompatible,
             OpError::System { .. } => Status::System,
         }
@@ -465,6 +470,9 @@ impl fmt::Display for OpError {
             }
             OpError::TooManyProcesses { slots } => {
                 write!(f, "all {slots} process slots of the map are taken")
+            }
+            OpError::AlreadyLed => {
+                write!(f, "another process leads already, or another handle of this one")
             }
             OpError::Truncated { expected_bytes, found_bytes } => write!(
                 f,

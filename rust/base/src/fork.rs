@@ -18,6 +18,8 @@
 //! The handlers are registered when the program is loaded: a fork that began before would not run
 //! them, and a map that another thread opens meanwhile would go to the child.
 //!
+//! The handler also has the child's threads, of which it has one, count from 0 (`stripes`).
+//!
 //! What this misses: a child made by a raw `clone` system call or by `_Fork`, for which the C
 //! library runs no handlers, shares its parent's slot. The death of either is then noticed when
 //! both are dead, and both would take a lock as the same owner; such a child must not write to a
@@ -26,6 +28,8 @@
 #![allow(unsafe_code)]
 
 use crate::file_system::FileId;
+use crate::gate;
+use crate::stripes;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::ptr;
@@ -245,6 +249,7 @@ extern "C" fn in_parent() {
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, SeqCst);
     FORKS_ENDED.store(FORKS_BEGUN.load(SeqCst), SeqCst);
+    stripes::in_child(gate::inside_at_fork);
     for entry in entries() {
         let descriptor = entry.descriptor.load(SeqCst);
         // What a thread had claimed goes as well: the thread is not here.

@@ -29,7 +29,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"\x89SHFMAP\n");
 /// Reads as something else on a machine of the other byte order.
 pub const BYTE_ORDER_MARK: u64 = 0x0102_0304_0506_0708;
 /// The version of the format that this library writes and reads.
-pub const VERSION: u64 = 11;
+pub const VERSION: u64 = 12;
 /// Words that the checksum covers.
 const CHECKED_WORDS: usize = 15;
 /// Bytes of the immutable part, checksum included.
@@ -73,7 +73,8 @@ pub const NOTE_SUSPECT: u32 = 1;
 
 /// What the layout fingerprint is computed from: the numbers that two builds must agree on;
 /// MUST change with any of them, written here or not.
-const LAYOUT: &str = "shf layout 11: page 4096, unit 8, slots 1024x64, \
+const LAYOUT: &str = "shf layout 12: page 4096, unit 8, \
+    slots 1024x128: life 0, pid 8 and length of name 40, role 16, name from 32, counters from 64, \
     shard header 4608 every 4928, 68 KiB between windows, \
     lock, keys and intent from 2112, memory from 3712, counters from 3776, \
     durability from 3840, index from 3904, epochs at 1088, age at 1152, \

@@ -1,7 +1,7 @@
 //! Where every area of a map's file lies: configuration in, offsets out. Pure, checked arithmetic.
 //!
 //! ```text
-//! 0        4 KiB          68 KiB       324 KiB                          align 64 KiB
+//! 0        4 KiB          132 KiB      388 KiB                          align 64 KiB
 //! | header | slot records | change log | ledger | shard header 0, ... | window 0 | gap | window 1 | ...
 //!
 //! window:
@@ -29,8 +29,11 @@ pub const UNIT_BYTES: u64 = 8;
 pub const PAGE_UNITS: u64 = PAGE_BYTES / UNIT_BYTES;
 /// Process slots of a map.
 pub const SLOTS: u32 = 1024;
-/// Bytes of one slot record.
-pub const SLOT_RECORD_BYTES: u64 = 64;
+/// Bytes of one slot record: two cache lines, see `slot_record`.
+pub const SLOT_RECORD_BYTES: u64 = 128;
+/// Slots whose records share a page. Those of the first page are taken before all others, so that
+/// it is the only one that nearly every map needs.
+pub const SLOTS_NEAR: u32 = (PAGE_BYTES / SLOT_RECORD_BYTES) as u32;
 /// Bytes of a shard header: a page of words, and a half word for each stack of free blocks.
 pub const SHARD_HEADER_BYTES: u64 = PAGE_BYTES + 512;
 /// From one shard header to the next: an odd number of cache lines, so that the same word of all
@@ -248,9 +251,17 @@ impl Geometry {
             .next_multiple_of(PAGE_BYTES)
     }
 
-    /// Bytes of the front without slot records and change log, which become real when they are used.
+    /// Bytes of the front without the slot records behind their first page, which become real when
+    /// more than `SLOTS_NEAR` processes are attached at a time, for the first time, and without the
+    /// change log.
     pub fn front_real_bytes(&self) -> u64 {
-        PAGE_BYTES + self.front_bytes() - self.ledger
+        // The header, and the first page of slot records where there are some.
+        self.ledger.min(2 * PAGE_BYTES) + self.front_bytes() - self.ledger
+    }
+
+    /// Offset of the page that a process slot's record lies in.
+    pub fn slot_record_page(&self, slot: u32) -> u64 {
+        self.slot_record(slot) / PAGE_BYTES * PAGE_BYTES
     }
 
     /// Offset of a shard's window.

@@ -64,7 +64,7 @@ impl Look {
         }
         let found = fstat(&file).map_err(|errno| read_error(&place.path, "fstat", errno))?;
         let real_bytes = u64::try_from(found.st_blocks).unwrap_or(0).saturating_mul(BLOCK_BYTES);
-        let users = ByteRange::ALL_SLOTS.count_held_elsewhere(&file);
+        let users = ByteRange::ALL_RECORDS.holders(&file).map(|held| held.len() as u32);
         let users = users.map_err(|error| read_error(&place.path, "fcntl(F_OFD_GETLK)", error))?;
         Ok(Look { file, path: place.path, header, real_bytes, users })
     }

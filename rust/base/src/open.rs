@@ -1,8 +1,9 @@
 //! The ways to get at a map: create, open, whichever applies, by a name or a descriptor; remove; or
 //! one on the heap.
 
-pub use crate::attach::{Access, Opened, open, open_descriptor};
+pub use crate::attach::{Access, Opened, open, open_as, open_descriptor};
 use crate::cancellation::Uncancellable;
+use crate::counts::Usage;
 pub use crate::create::{
     CreateOptions, Initial, MODE_DEFAULT, create, create_anonymous, create_with,
 };
@@ -34,13 +35,13 @@ pub fn open_or_create(
     name: &str,
     options: &CreateOptions,
 ) -> Result<Opened, OpenError> {
-    let mut result = open(folder, name, Access::ReadWrite, options.allow_any_file_system);
+    let allow = options.allow_any_file_system;
+    let open = || open_as(folder, name, Access::ReadWrite, allow, &options.appearance);
+    let mut result = open();
     for _ in 0..ATTEMPTS {
         result = match result {
             Err(OpenError::NotFound { .. }) => create(folder, name, options),
-            Err(OpenError::AlreadyExists { .. }) => {
-                open(folder, name, Access::ReadWrite, options.allow_any_file_system)
-            }
+            Err(OpenError::AlreadyExists { .. }) => open(),
             other => return other,
         };
         if let Err(OpenError::NotFound { path }) = &result {
@@ -107,9 +108,11 @@ fn heap_of(
     let header =
         FileHeader { durable, evicting, ..FileHeader::plain(geometry, max_bytes, HEAP_SECRET, 0) };
     header.store(&region);
-    let storage = Storage::new(Arc::new(region), &geometry, None);
-    let presence = Some(Presence::single());
-    Opened { storage, header, presence, temporary: None, created: false }
+    let region = Arc::new(region);
+    let usage = Usage::new();
+    let presence = Some(Presence::single(&region, &geometry, usage.tally()));
+    let storage = Storage::new(region, &geometry, None);
+    Opened { storage, header, presence, usage, temporary: None, created: false }
 }
 
 /// Attaches to the bytes of a region as `open` does to those of a file, for fuzzing: all of them
@@ -122,8 +125,10 @@ pub fn region(region: &Arc<Region>, access: Access) -> Result<Opened, Mismatch> 
     }
     let header = FileHeader::decode(&bytes, region.len())?;
     let storage = Storage::new(region.clone(), &header.geometry, None);
-    let presence = (access == Access::ReadWrite).then(Presence::single);
-    Ok(Opened { storage, header, presence, temporary: None, created: false })
+    let usage = Usage::new();
+    let single = || Presence::single(region, &header.geometry, usage.tally());
+    let presence = (access == Access::ReadWrite).then(single);
+    Ok(Opened { storage, header, presence, usage, temporary: None, created: false })
 }
 
 #[cfg(all(test, not(any(loom, miri))))]

@@ -109,6 +109,7 @@ impl<'r> RobustMutex<'r> {
         me: u32,
         patience: Option<Duration>,
     ) -> Result<(), OpError> {
+        who.note_wait();
         let begun = Instant::now();
         let mut mine = me;
         while !self.spin_and_acquire(mine) {

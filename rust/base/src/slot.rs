@@ -10,9 +10,11 @@
 //!    nobody is attached: all locks are reset, all shards marked suspect, those of a durable map
 //!    closed until they are made anew, the identity stored;
 //! 2. the first free byte is locked;
-//! 3. every lock word that names the slot is a dead owner's: it is marked suspect and freed.
+//! 3. every lock word that names the slot is a dead owner's: it is marked suspect and freed;
+//! 4. the page of the slot's record is made real, if it is not, and the record says who this is
+//!    (`slot_record`); then the byte that says so is locked.
 //!
-//! Who holds the byte of a slot is alone in the last step. The first locks all bytes of slots as
+//! Who holds the byte of a slot is alone in the last two steps. The first locks all bytes of slots as
 //! one, so nobody attaches meanwhile; and since a lock that somebody holds then proves that nothing
 //! is to be reset, who would reset holds the attach byte until it has a slot. Where the identity is
 //! right, which is nearly always, nobody needs that byte: a process that was stopped with it keeps
@@ -22,10 +24,12 @@
 //! inherited is left alone: its descriptor is closed already, its slot is the parent's.
 #![allow(unsafe_code)]
 
+use crate::appearance::{self, Appearance};
 use crate::atomic::Half;
 use crate::byte_lock::ByteRange;
 use crate::cancellation::Uncancellable;
 use crate::change_log::ChangeLog;
+use crate::counts::{Counter, Tally};
 use crate::epochs::Epochs;
 use crate::error::{OpError, OpenError};
 use crate::fork::{self, OwnDescriptor};
@@ -33,15 +37,17 @@ use crate::format::{
     FileHeader, Identity, LOCK_OFFSET, REPLACED_OFFSET, ROOT_CRASHED, ROOT_OFFSET, ROOT_REBUILDING,
     SUSPECT_OFFSET,
 };
-use crate::geometry::SLOTS;
+use crate::geometry::{Geometry, PAGE_BYTES, SLOTS, SLOTS_NEAR};
 use crate::lock_word;
 use crate::map_file::MapFile;
 use crate::region::Region;
+use crate::slot_record::{Role, SlotRecord};
+use crate::storage::Storage;
 use std::io;
 use std::ptr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,7 +57,10 @@ const ATTACH_PAUSE: Duration = Duration::from_micros(200);
 
 /// This process's slot in a map, or the one that it will take after a fork. Any thread may use it.
 pub struct Presence {
+    region: Arc<Region>,
+    geometry: Geometry,
     attachment: Option<Attachment>,
+    tally: Tally,
     /// Never null, and never freed before `self`: older states hang off newer ones.
     current: AtomicPtr<State>,
 }
@@ -62,9 +71,11 @@ struct Attachment {
     file: Arc<MapFile>,
     header: FileHeader,
     identity: Identity,
+    /// As the creator of the handle gave it; `None`: what `/proc` says of each process.
+    application: Option<String>,
 }
 
-/// The slot that one process took. Threads share it: once published, only the flag changes.
+/// The slot that one process took. Threads share it: once published, only flags and role change.
 struct State {
     generation: u64,
     slot: u32,
@@ -77,6 +88,10 @@ struct State {
     /// Whether a thread is trying the byte of another slot. All threads share one open file, whose
     /// locks do not conflict with each other, so only one may try at a time.
     probing: AtomicBool,
+    /// A number of `Role`.
+    role: AtomicU32,
+    /// Held while the role changes. A forked child has a state, and so one of these, of its own.
+    changing_role: Mutex<()>,
     previous: *mut State,
 }
 
@@ -98,6 +113,7 @@ enum TakeError {
         call: &'static str,
         errno: i32,
     },
+    Failed(OpError),
 }
 
 impl Presence {
@@ -109,11 +125,17 @@ impl Presence {
         file: &Arc<MapFile>,
         header: FileHeader,
         identity: Identity,
+        appearance: &Appearance,
+        tally: Tally,
     ) -> Result<Presence, OpenError> {
         let (region, file) = (region.clone(), file.clone());
-        let attachment = Attachment { region, file, header, identity };
-        match State::take(&attachment) {
-            Ok(state) => Ok(Presence::new(Some(attachment), state)),
+        let application = appearance.application.clone();
+        let attachment = Attachment { region, file, header, identity, application };
+        match State::take(&attachment, appearance.role) {
+            Ok(state) => {
+                let (region, geometry) = (attachment.region.clone(), header.geometry);
+                Ok(Presence::new(region, geometry, Some(attachment), tally, state))
+            }
             Err(TakeError::Full) => Err(OpenError::TooManyProcesses { slots: SLOTS }),
             Err(TakeError::Replaced) => {
                 Err(OpenError::Frozen { path: attachment.file.path().into() })
@@ -121,17 +143,33 @@ impl Presence {
             Err(TakeError::System { call, errno }) => {
                 Err(OpenError::System { path: attachment.file.path().into(), call, errno })
             }
+            Err(TakeError::Failed(OpError::NoSpace { needed_bytes, .. })) => {
+                Err(OpenError::NoSpace { path: attachment.file.path().into(), needed_bytes })
+            }
+            Err(TakeError::Failed(error)) => {
+                Err(OpenError::Failed { path: attachment.file.path().into(), error })
+            }
         }
     }
 
     /// The presence in a region on the heap, which one process has for itself: slot 0, and nobody
     /// ever dies.
-    pub fn single() -> Presence {
-        Presence::new(None, State::new(0, None))
+    pub(crate) fn single(region: &Arc<Region>, geometry: &Geometry, tally: Tally) -> Presence {
+        if let Some(record) = SlotRecord::at(region, geometry, 0) {
+            record.begin("", Role::None);
+        }
+        Presence::new(region.clone(), *geometry, None, tally, State::new(0, None, Role::None))
     }
 
-    fn new(attachment: Option<Attachment>, state: State) -> Presence {
-        Presence { attachment, current: AtomicPtr::new(Box::into_raw(Box::new(state))) }
+    fn new(
+        region: Arc<Region>,
+        geometry: Geometry,
+        attachment: Option<Attachment>,
+        tally: Tally,
+        state: State,
+    ) -> Presence {
+        let current = AtomicPtr::new(Box::into_raw(Box::new(state)));
+        Presence { region, geometry, attachment, tally, current }
     }
 
     /// The slot of this process, from 0 to `SLOTS - 1`. A forked child takes one of its own here,
@@ -164,6 +202,54 @@ impl Presence {
     /// keeps none.
     pub fn keep_locks(&self, keep: bool) {
         self.current().keeper.store(if keep { this_thread() } else { 0 }, Relaxed);
+    }
+
+    /// The slot of this process, if it has one by now.
+    pub fn own_slot(&self) -> Option<u32> {
+        let state = self.current();
+        (state.generation == fork::generation()).then_some(state.slot)
+    }
+
+    /// Adds to a counter of this process's record, if it has a slot by now.
+    pub fn publish(&self, counter: usize, growth: u64) {
+        let record = |slot| SlotRecord::at(&self.region, &self.geometry, slot);
+        if let Some(record) = self.own_slot().and_then(record) {
+            record.counter(counter).add(growth);
+        }
+    }
+
+    /// Counts that a lock was waited for.
+    pub(crate) fn note_wait(&self) {
+        self.tally.count(Counter::Waits);
+    }
+
+    /// The role of this process. A forked child has its parent's, unless that leads.
+    pub fn role(&self) -> Role {
+        let state = self.current();
+        let role = Role::of(state.role.load(Relaxed).into());
+        if self.own_slot().is_some() { role } else { role.of_child() }
+    }
+
+    /// Changes the role of this process. `AlreadyLed`: another one leads, and lives. A forked child
+    /// takes a slot first, which can fail as in `slot`.
+    pub fn set_role(&self, role: Role) -> Result<(), OpError> {
+        self.slot()?;
+        let _uncancellable = Uncancellable::new();
+        let state = self.current();
+        let _changing = state.changing_role.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = Role::of(state.role.load(Relaxed).into());
+        if role == Role::Leader && before != Role::Leader {
+            state.lead()?;
+        }
+        if let Some(record) = SlotRecord::at(&self.region, &self.geometry, state.slot) {
+            record.set_role(role);
+        }
+        state.role.store(role as u32, Relaxed);
+        if before == Role::Leader && role != Role::Leader {
+            // Last: nobody else says that it leads while this record still does.
+            state.follow();
+        }
+        Ok(())
     }
 
     /// Proof that no living process owns `slot`, or `None`: it has an owner, or is this process's
@@ -217,10 +303,12 @@ impl Presence {
         if state.generation == fork::generation() {
             return Ok(state.slot);
         }
-        let mut state = State::take(attachment).map_err(|error| match error {
+        let role = Role::of(state.role.load(Relaxed).into()).of_child();
+        let mut state = State::take(attachment, role).map_err(|error| match error {
             TakeError::Full => OpError::TooManyProcesses { slots: SLOTS },
             TakeError::Replaced => OpError::ReadOnly,
             TakeError::System { call, errno } => OpError::System { call, errno },
+            TakeError::Failed(error) => error,
         })?;
         state.previous = inherited;
         let state = Box::into_raw(Box::new(state));
@@ -259,14 +347,15 @@ impl State {
         self.keeper.load(Relaxed) == this_thread() && self.generation == fork::generation()
     }
 
-    fn new(slot: u32, descriptor: Option<OwnDescriptor>) -> State {
-        let probing = AtomicBool::new(false);
+    fn new(slot: u32, descriptor: Option<OwnDescriptor>, role: Role) -> State {
+        let (probing, alone) = (AtomicBool::new(false), AtomicBool::new(false));
         let (generation, keeper) = (fork::generation(), AtomicUsize::new(0));
-        let alone = AtomicBool::new(false);
-        State { generation, slot, descriptor, keeper, alone, probing, previous: ptr::null_mut() }
+        let (role, changing_role) = (AtomicU32::new(role as u32), Mutex::new(()));
+        let previous = ptr::null_mut();
+        State { generation, slot, descriptor, keeper, alone, probing, role, changing_role, previous }
     }
 
-    fn take(attachment: &Attachment) -> Result<State, TakeError> {
+    fn take(attachment: &Attachment, role: Role) -> Result<State, TakeError> {
         let own = OwnDescriptor::open(|| attachment.file.reopen())
             .map_err(failed("opening the map's file again"))?;
         let free = if attachment.locks_are_valid() { first_free_slot(&own)? } else { None };
@@ -274,22 +363,53 @@ impl State {
             Some(slot) => slot,
             None => attachment.settle_identity_and_take_slot(&own)?,
         };
-        let state = State::new(slot, Some(own));
+        // Where the rest fails, it gives all locks back.
+        let state = State::new(slot, Some(own), role);
         // Who freezes a map holds the bytes of all slots until it says so.
         if attachment.is_replaced() {
             return Err(TakeError::Replaced);
         }
         attachment.sweep(slot);
+        if role == Role::Leader {
+            state.lead().map_err(TakeError::Failed)?;
+        }
+        attachment.introduce(&state, role)?;
         Ok(state)
+    }
+
+    /// Takes the byte of who leads. It dies with the process, as the slot's does.
+    fn lead(&self) -> Result<(), OpError> {
+        let Some(descriptor) = &self.descriptor else { return Ok(()) };
+        let failed = |errno| OpError::System { call: "fcntl(F_OFD_SETLK)", errno };
+        if !descriptor.usable() {
+            return Err(failed(libc::EBADF));
+        }
+        match ByteRange::LEADER.try_lock(descriptor) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(OpError::AlreadyLed),
+            Err(error) => Err(failed(error.raw_os_error().unwrap_or(libc::EIO))),
+        }
+    }
+
+    fn follow(&self) {
+        if let Some(own) = self.descriptor.as_ref().filter(|own| own.usable()) {
+            ByteRange::LEADER.unlock(own);
+        }
     }
 }
 
 impl Drop for State {
     fn drop(&mut self) {
+        let leads = *self.role.get_mut() == Role::Leader as u32;
         let own = self.descriptor.as_ref().filter(|own| own.usable());
         if let Some(own) = own {
             // Closing would do, were it not for a fork between forgetting the descriptor and
-            // closing it, whose child keeps the open file.
+            // closing it, whose child keeps the open file. The record's byte first: it means
+            // nothing without the slot's.
+            ByteRange::record(self.slot).unlock(own);
+            if leads {
+                ByteRange::LEADER.unlock(own);
+            }
             ByteRange::slot(self.slot).unlock(own);
         }
     }
@@ -377,6 +497,26 @@ impl Attachment {
         Epochs::new(&self.region).fall_back();
     }
 
+    /// Has the record of a slot that was just taken say who this is.
+    fn introduce(&self, state: &State, role: Role) -> Result<(), TakeError> {
+        let geometry = &self.header.geometry;
+        if state.slot >= SLOTS_NEAR {
+            let storage = Storage::new(self.region.clone(), geometry, Some(self.file.clone()));
+            let page = geometry.slot_record_page(state.slot);
+            storage.ensure(page, PAGE_BYTES).map_err(TakeError::Failed)?;
+        }
+        let application = self.application.clone().unwrap_or_else(appearance::program);
+        if let Some(record) = SlotRecord::at(&self.region, geometry, state.slot) {
+            record.begin(&application, role);
+        }
+        if let Some(own) = &state.descriptor {
+            // Nobody else locks that byte, but a stranger.
+            let byte = ByteRange::record(state.slot);
+            byte.try_lock(own).map_err(failed("fcntl(F_OFD_SETLK)"))?;
+        }
+        Ok(())
+    }
+
     /// Frees what the dead owners of `slot` left locked.
     fn sweep(&self, slot: u32) {
         self.for_each_lock(|lock, suspect| lock_word::free_if_owned_by(slot, lock, suspect));
@@ -415,12 +555,15 @@ fn lock_attach_byte(own: &OwnDescriptor) -> Result<(), TakeError> {
     Ok(())
 }
 
-/// Locks the first free byte, looking from a place that differs between processes on.
+/// Locks the first free byte. Those whose records share a page come one after the other, so that few
+/// pages have to be real; among them, a process begins at a place of its own.
 fn first_free_slot(own: &OwnDescriptor) -> Result<Option<u32>, TakeError> {
-    let start = std::process::id() % SLOTS;
-    for slot in (start..SLOTS).chain(0..start) {
-        if ByteRange::slot(slot).try_lock(own).map_err(failed("fcntl(F_OFD_SETLK)"))? {
-            return Ok(Some(slot));
+    let start = std::process::id() % SLOTS_NEAR;
+    for first in (0..SLOTS).step_by(SLOTS_NEAR as usize) {
+        for slot in (start..SLOTS_NEAR).chain(0..start).map(|near| first + near) {
+            if ByteRange::slot(slot).try_lock(own).map_err(failed("fcntl(F_OFD_SETLK)"))? {
+                return Ok(Some(slot));
+            }
         }
     }
     Ok(None)

@@ -166,6 +166,12 @@ impl Storage {
         self.file.is_some()
     }
 
+    /// Whether nothing of a range is a hole, as far as the file system can tell. On the heap nothing
+    /// is.
+    pub(crate) fn is_real(&self, offset: u64, len: u64) -> bool {
+        self.file.is_none() || self.file().is_ok_and(|file| is_real(file, offset, offset + len))
+    }
+
     /// The file, through a duplicate of the descriptor that this process has of it, closed by
     /// `exec`. Errors: `System`, also on the heap.
     pub fn duplicate(&self) -> Result<OwnedFd, OpError> {

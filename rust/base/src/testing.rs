@@ -1,7 +1,9 @@
 //! What the tests of this crate share: maps under unique names, and children that can be killed.
 #![allow(unsafe_code)]
 
+use crate::appearance::Appearance;
 use crate::open::{Access, CreateOptions, Opened, create, open, remove};
+use crate::slot_record::Role;
 use std::any::Any;
 use std::ffi::{CStr, CString};
 use std::io::Write;
@@ -25,6 +27,7 @@ pub const OPTIONS: CreateOptions = CreateOptions {
     evict: false,
     temporary: false,
     initial: None,
+    appearance: Appearance { application: None, role: Role::None },
 };
 
 /// How long anything in a test may take before the test gives up.

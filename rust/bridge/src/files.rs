@@ -16,16 +16,16 @@ pub fn list_maps(folder: &[u8], into: &mut Vec<Listed>) -> Outcome {
 }
 
 impl Map {
-    pub fn create_anonymous(&mut self, options: &Options) -> Outcome {
-        self.attach_to(|| Ok(EngineMap::anonymous(&engine_options(options))?))
+    pub fn create_anonymous(&self, options: &Options<'_>) -> Outcome {
+        self.attach_to(|| Ok(EngineMap::anonymous(&engine_options(options)?)?))
     }
 
     #[allow(unsafe_code)]
     pub fn open_descriptor(
-        &mut self,
+        &self,
         descriptor: i32,
         read_only: bool,
-        options: &Options,
+        options: &Options<'_>,
     ) -> Outcome {
         self.attach_to(|| {
             if descriptor < 0 {
@@ -40,7 +40,7 @@ impl Map {
             // call of the kernel with it fails.
             let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
             let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
-            Ok(EngineMap::open_descriptor(descriptor, access, &engine_options(options))?)
+            Ok(EngineMap::open_descriptor(descriptor, access, &engine_options(options)?)?)
         })
     }
 

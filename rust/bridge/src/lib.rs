@@ -8,7 +8,8 @@
 //! - `map`: the handle that C++ owns and its adapters
 //! - `many`: those for batches
 //! - `files`: maps without a name, and all maps of a folder
-//! - `conditional`, `typed`, `named`, `scan`, `aging`, `lists`: as the engine's files of these names
+//! - `conditional`, `typed`, `named`, `scan`, `aging`, `lists`, `presence`: as the engine's files of
+//!   these names
 //! - `freezing`: those for snapshots and frozen maps
 //! - `guard`: the one place where panics and errors become outcomes and texts
 #![deny(unsafe_code)]
@@ -22,6 +23,7 @@ mod lists;
 mod many;
 mod map;
 mod named;
+mod presence;
 mod scan;
 mod sink;
 mod stats;
@@ -30,7 +32,8 @@ mod typed;
 use files::list_maps;
 use guard::take_failure_text;
 use map::{Map, detached_map, remove_map};
-use stats::{stats_to_json, stats_to_prometheus};
+use presence::Watch;
+use stats::{stats_to_json, stats_to_json_with, stats_to_prometheus};
 
 // What C++ sees, in the namespace `shf::bridge`.
 #[allow(unsafe_code)] // cxx generates it
@@ -49,7 +52,7 @@ mod ffi {
 
     /// `shf::Options`, where 0 means that the engine chooses. A negative `patience_us` has no end;
     /// a negative `durable` means no; an age other than a duration has no end.
-    struct Options {
+    struct Options<'a> {
         shards: u32,
         max_bytes: u64,
         expected_keys: u64,
@@ -63,6 +66,10 @@ mod ffi {
         evict: bool,
         temporary: bool,
         patience_us: i64,
+        /// Empty: the program's name.
+        application: &'a [u8],
+        /// A number of `shf::Role`.
+        role: u32,
     }
 
     /// `shf::Stats`.
@@ -101,6 +108,48 @@ mod ffi {
     struct NamedStats<'a> {
         map_name: &'a [u8],
         stats: Stats,
+        processes: &'a [ProcessView<'a>],
+    }
+
+    /// `shf::Process`, as C++ gives it.
+    struct ProcessView<'a> {
+        slot: u32,
+        attached_ns: u64,
+        pid: u32,
+        application: &'a [u8],
+        role: u32,
+        counts: Counts,
+        is_this: bool,
+    }
+
+    /// `shf::Counts`.
+    #[derive(Clone, Copy)]
+    struct Counts {
+        hits: u64,
+        misses: u64,
+        puts: u64,
+        deletes: u64,
+        changes: u64,
+        lists: u64,
+        walks: u64,
+        waits: u64,
+    }
+
+    /// `shf::Process`.
+    struct Process {
+        slot: u32,
+        attached_ns: u64,
+        pid: u32,
+        application: String,
+        role: u32,
+        counts: Counts,
+        is_this: bool,
+    }
+
+    /// `shf::Event`.
+    struct Event {
+        joined: bool,
+        process: Process,
     }
 
     /// `shf::Violation`; table, bucket and slot are -1 where they do not matter.
@@ -182,20 +231,29 @@ mod ffi {
         /// A handle that is attached to a map, or to none.
         type Map;
 
+        /// Looks at a map again and again, as long as a handle has it.
+        type Watch;
+
+        fn watch(self: &Map) -> Box<Watch>;
+        fn poll(self: &mut Watch, into: &mut Vec<Event>) -> Outcome;
+
         fn detached_map() -> Box<Map>;
         /// A second handle of the same map, which outlives this one if need be.
         fn share(self: &Map) -> Box<Map>;
-        fn create(self: &mut Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
-        fn open(self: &mut Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
-        fn open_or_create(self: &mut Map, folder: &[u8], name: &[u8], options: &Options)
-        -> Outcome;
-        fn open_read_only(self: &mut Map, folder: &[u8], name: &[u8], options: &Options)
-        -> Outcome;
+        fn is_attached(self: &Map) -> bool;
+        /// While other threads are in calls on it, too.
+        fn detach(self: &Map);
+        /// Detaches, then takes over what the other handle has, which nobody else may use.
+        fn take_over(self: &Map, other: &Map);
+        fn create(self: &Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
+        fn open(self: &Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
+        fn open_or_create(self: &Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
+        fn open_read_only(self: &Map, folder: &[u8], name: &[u8], options: &Options) -> Outcome;
         fn remove_map(folder: &[u8], name: &[u8]) -> Outcome;
-        fn create_anonymous(self: &mut Map, options: &Options) -> Outcome;
+        fn create_anonymous(self: &Map, options: &Options) -> Outcome;
         /// `descriptor` is open, or no descriptor.
         fn open_descriptor(
-            self: &mut Map,
+            self: &Map,
             descriptor: i32,
             read_only: bool,
             options: &Options,
@@ -370,10 +428,8 @@ mod ffi {
             key_bytes: &mut usize,
             value_bytes: &mut usize,
         ) -> Outcome;
-        /// Visits the pairs of a shard at one moment.
+        /// Visits the pairs of a shard at one moment. `value`: how many shards there are.
         fn view(self: &Map, shard: u32, visitor: &EntryVisitor) -> Outcome;
-        /// `value`: how many there are.
-        fn shards(self: &Map) -> Outcome;
         /// `value`: keys.
         fn size(self: &Map) -> Outcome;
         /// `value`: keys deleted.
@@ -391,6 +447,10 @@ mod ffi {
         /// `value`: keys in the rebuilt shards.
         fn repair(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
         fn sync(self: &Map) -> Outcome;
+        fn processes(self: &Map, into: &mut Vec<Process>) -> Outcome;
+        /// `value`: a number of `shf::Role`.
+        fn role(self: &Map) -> Outcome;
+        fn set_role(self: &Map, role: u32) -> Outcome;
         /// Absent: nothing was recovered. `value`: keys in the recovered shards.
         fn recovered(self: &Map, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome;
         fn set_lockable(self: &Map, lockable: bool) -> Outcome;
@@ -402,12 +462,18 @@ mod ffi {
         /// `value`: the size of the text.
         fn stats_to_json(stats: &Stats, sink: Pin<&mut Sink>) -> Outcome;
         /// As `stats_to_json`.
+        fn stats_to_json_with(
+            stats: &Stats,
+            processes: &[ProcessView],
+            sink: Pin<&mut Sink>,
+        ) -> Outcome;
+        /// As `stats_to_json`.
         fn stats_to_prometheus(maps: &[NamedStats], sink: Pin<&mut Sink>) -> Outcome;
         /// `value`: keys.
         fn snapshot(self: &Map, folder: &[u8], name: &[u8], file_bytes: &mut u64) -> Outcome;
-        fn freeze(self: &mut Map) -> Outcome;
+        fn freeze(self: &Map) -> Outcome;
         fn restore(
-            self: &mut Map,
+            self: &Map,
             from_folder: &[u8],
             from_name: &[u8],
             folder: &[u8],

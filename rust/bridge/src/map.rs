@@ -4,20 +4,20 @@ use crate::aging::duration;
 use crate::ffi::{Options, Outcome, Sink, Violation, Visitor};
 use crate::guard::{Failure, Packed, guard, silence_panics};
 use crate::sink::SinkOfCpp;
-use shf_engine::{Map as EngineMap, OpenError};
+use shf_engine::{Gate, Inside, Map as EngineMap, OpError, OpenError, Role, Taken, Visit};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// Attached to a map of the engine, or to none. The map is counted, so that a walk can go on when
-/// its own callback detaches the handle.
+/// Attached to a map of the engine, or to none. It may be detached, and attached anew, by one thread
+/// while others are in calls on it: these finish, or are told.
 #[derive(Default)]
 pub struct Map {
-    pub(crate) engine: Option<Arc<EngineMap>>,
+    gate: Gate<EngineMap>,
 }
 
 /// Where the answer of a put says that it replaced a value; UIDs are below. `shf/map.hpp` knows it.
@@ -46,22 +46,52 @@ pub fn remove_map(folder: &[u8], name: &[u8]) -> Outcome {
 
 impl Map {
     pub fn share(&self) -> Box<Map> {
-        Box::new(Map { engine: self.engine.clone() })
+        let shared = Map::default();
+        if let Some(engine) = self.gate.share() {
+            shared.gate.open(engine);
+        }
+        Box::new(shared)
     }
 
-    pub fn create(&mut self, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+    pub fn is_attached(&self) -> bool {
+        self.gate.enter().is_some()
+    }
+
+    /// Returns when all other threads have left, and the map is closed, unless somebody else has it.
+    /// From inside of a walk of its own, the walk's end does that.
+    pub fn detach(&self) {
+        guard(|| {
+            self.gate.close();
+            Ok(Outcome::done(true, 0))
+        });
+    }
+
+    /// Detaches, then attaches to what `other` is attached to, which it is not any more.
+    pub fn take_over(&self, other: &Map) {
+        guard(|| {
+            let engine = other.gate.share();
+            other.gate.close();
+            match engine {
+                Some(engine) => self.gate.open(engine),
+                None => self.gate.close(),
+            }
+            Ok(Outcome::done(true, 0))
+        });
+    }
+
+    pub fn create(&self, folder: &[u8], name: &[u8], options: &Options<'_>) -> Outcome {
         self.attach(EngineMap::create, folder, name, options)
     }
 
-    pub fn open(&mut self, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+    pub fn open(&self, folder: &[u8], name: &[u8], options: &Options<'_>) -> Outcome {
         self.attach(EngineMap::open, folder, name, options)
     }
 
-    pub fn open_or_create(&mut self, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+    pub fn open_or_create(&self, folder: &[u8], name: &[u8], options: &Options<'_>) -> Outcome {
         self.attach(EngineMap::open_or_create, folder, name, options)
     }
 
-    pub fn open_read_only(&mut self, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+    pub fn open_read_only(&self, folder: &[u8], name: &[u8], options: &Options<'_>) -> Outcome {
         self.attach(EngineMap::open_read_only, folder, name, options)
     }
 
@@ -80,7 +110,7 @@ impl Map {
         let (key, value) = unsafe {
             (slice::from_raw_parts(key, key_bytes), slice::from_raw_parts(value, value_bytes))
         };
-        let Some(engine) = &self.engine else { return not_attached() };
+        let Some(engine) = self.gate.enter() else { return not_attached() };
         let Packed(answer) = guard(|| {
             let placed = engine.put(key, value)?;
             debug_assert!(placed.uid.bits() >> REPLACED_SHIFT == 0);
@@ -104,7 +134,7 @@ impl Map {
         let (key, into) = unsafe {
             (slice::from_raw_parts(key, key_bytes), slice::from_raw_parts_mut(into, into_bytes))
         };
-        let Some(engine) = &self.engine else { return not_attached() };
+        let Some(engine) = self.gate.enter() else { return not_attached() };
         let Packed(answer) = guard(|| {
             Ok(match engine.get_into(key, into)? {
                 Some(bytes) => Packed(bytes as u64),
@@ -144,7 +174,7 @@ impl Map {
 
     pub fn for_each(&self, visitor: &Visitor) -> Outcome {
         guard(|| {
-            self.engine()?.for_each(&mut |key, value| {
+            self.visit()?.for_each(&mut |key, value| {
                 #[allow(unsafe_code)]
                 // SAFETY: both pointers come from slices that outlive the call.
                 unsafe {
@@ -180,7 +210,8 @@ impl Map {
 
     pub fn recovered(&self, shards: &mut u32, lost: &mut Vec<Violation>) -> Outcome {
         guard(|| {
-            let Some(recovered) = self.engine()?.recovered() else { return Ok(Outcome::absent()) };
+            let engine = self.engine()?;
+            let Some(recovered) = engine.recovered() else { return Ok(Outcome::absent()) };
             *shards = recovered.shards;
             lost.extend(recovered.lost.iter().cloned().map(Violation::from));
             Ok(Outcome::done(true, recovered.keys))
@@ -202,34 +233,56 @@ impl Map {
         guard(|| Ok(Outcome::done(self.engine()?.is_read_only(), 0)))
     }
 
-    #[inline(always)]
-    pub(crate) fn attached(&self) -> Option<&EngineMap> {
-        self.engine.as_deref()
+    pub(crate) fn weak(&self) -> Weak<EngineMap> {
+        self.gate.share().as_ref().map_or_else(Weak::new, Arc::downgrade)
     }
 
     #[inline(always)]
-    pub(crate) fn engine(&self) -> Result<&EngineMap, Failure> {
-        match &self.engine {
-            Some(engine) => Ok(engine),
-            None => Err(Failure::NotAttached),
-        }
+    pub(crate) fn attached(&self) -> Option<Inside<'_, EngineMap>> {
+        self.gate.enter()
     }
 
-    fn attach(&mut self, opener: Opener, folder: &[u8], name: &[u8], options: &Options) -> Outcome {
+    #[inline(always)]
+    pub(crate) fn engine(&self) -> Result<Inside<'_, EngineMap>, Failure> {
+        self.gate.enter().ok_or(Failure::NotAttached)
+    }
+
+    /// As `engine`, to call functions of C++ meanwhile, which may detach this handle.
+    pub(crate) fn visit(&self) -> Result<Visit<'_, EngineMap>, Failure> {
+        self.gate.visit().ok_or(Failure::NotAttached)
+    }
+
+    /// Lets `act` have the map for itself, while this handle is not attached. `Busy`: another has a
+    /// share of it, as a walk has, or this thread is in a walk of the handle.
+    pub(crate) fn alone<R, E: Into<Failure>>(
+        &self,
+        act: impl FnOnce(&mut EngineMap) -> Result<R, E>,
+    ) -> Result<R, Failure> {
+        let mut engine = match self.gate.take() {
+            Taken::Value(engine) => engine,
+            Taken::Inside => return Err(OpError::Busy.into()),
+            Taken::Closed => return Err(Failure::NotAttached),
+        };
+        let acted = match Arc::get_mut(&mut engine) {
+            Some(engine) => act(engine).map_err(E::into),
+            None => Err(OpError::Busy.into()),
+        };
+        self.gate.open(engine);
+        acted
+    }
+
+    fn attach(&self, opener: Opener, folder: &[u8], name: &[u8], options: &Options<'_>) -> Outcome {
         self.attach_to(|| {
-            let options = engine_options(options);
+            let options = engine_options(options)?;
             Ok(opener(folder_path(folder), map_name(name)?, &options)?)
         })
     }
 
     /// Attaches to what `open` opens.
-    pub(crate) fn attach_to(
-        &mut self,
-        open: impl FnOnce() -> Result<EngineMap, Failure>,
-    ) -> Outcome {
+    pub(crate) fn attach_to(&self, open: impl FnOnce() -> Result<EngineMap, Failure>) -> Outcome {
         silence_panics();
         guard(|| {
-            self.engine = Some(Arc::new(open()?));
+            self.gate.open(Arc::new(open()?));
             Ok(Outcome::done(true, 0))
         })
     }
@@ -267,9 +320,13 @@ pub(crate) fn map_name(name: &[u8]) -> Result<&str, OpenError> {
     })
 }
 
-pub(crate) fn engine_options(options: &Options) -> shf_engine::Options {
+pub(crate) fn engine_options(options: &Options<'_>) -> Result<shf_engine::Options, OpenError> {
+    let application = std::str::from_utf8(options.application).map_err(|error| {
+        let found = format!("other bytes after {}", error.valid_up_to());
+        OpenError::InvalidOption { option: "application", expected: "UTF-8".into(), found }
+    })?;
     let chosen = |value: u64| (value != 0).then_some(value);
-    shf_engine::Options {
+    Ok(shf_engine::Options {
         shards: (options.shards != 0).then_some(options.shards),
         max_bytes: chosen(options.max_bytes),
         expected_keys: chosen(options.expected_keys),
@@ -285,6 +342,8 @@ pub(crate) fn engine_options(options: &Options) -> shf_engine::Options {
         default_age: duration(options.default_age),
         evict: options.evict,
         temporary: options.temporary,
+        application: (!application.is_empty()).then(|| application.into()),
+        role: Role::of(options.role.into()),
         secret: None,
-    }
+    })
 }

@@ -50,7 +50,8 @@ impl Map {
 
     pub fn view(&self, shard: u32, visitor: &EntryVisitor) -> Outcome {
         guard(|| {
-            self.engine()?.view(shard, &mut |pair| {
+            let engine = self.visit()?;
+            engine.view(shard, &mut |pair| {
                 let (key, value) = (pair.key, pair.value);
                 #[allow(unsafe_code)]
                 // SAFETY: both pointers come from slices that outlive the call.
@@ -65,11 +66,7 @@ impl Map {
                     )
                 }
             })?;
-            Ok(Outcome::done(true, 0))
+            Ok(Outcome::done(true, engine.geometry().shards().into()))
         })
-    }
-
-    pub fn shards(&self) -> Outcome {
-        guard(|| Ok(Outcome::done(true, self.engine()?.geometry().shards().into())))
     }
 }

@@ -21,6 +21,7 @@ use crate::take::DeadlineOf;
 use crate::typed::Value;
 use crate::walk;
 use shf_base::clock;
+use shf_base::counts::Counter;
 use shf_base::default_age;
 use shf_base::error::OpError;
 use std::time::Duration;
@@ -34,10 +35,11 @@ impl Map {
             let (hash, age_ms) = (self.hash(key), self.age_ms(age)?);
             let deadline = age_ms.map(|_| Deadline::NEVER);
             let item = self.item(hash, value.kind(), key, bytes, deadline)?;
-            self.with_room(hash, || {
+            let done = self.with_room(hash, || {
                 let locked = self.lock_place(self.fetch_bucket(hash))?;
                 locked.put(item.until(locked.deadline(age_ms)))
-            })
+            });
+            self.count_done(Counter::Puts, done)
         })
     }
 
@@ -182,6 +184,7 @@ impl Map {
         let Some(record) = locked.living(&found) else { return Ok(None) };
         let answer = first(&record)?;
         self.set_deadline(&locked, (hash, key), record, locked.deadline(age_ms))?;
+        self.count_write(Counter::Changes);
         Ok(Some(answer))
     }
 

@@ -14,6 +14,7 @@ use crate::sink::{self, Sink};
 use crate::take::{ToSink, WithKind, WithStamp};
 use crate::token::Token;
 use shf_base::atomic::spin_hint;
+use shf_base::counts::Counter;
 use shf_base::error::OpError;
 
 /// How often `update` begins anew when others were faster, at most.
@@ -67,7 +68,7 @@ impl Map {
         age: Option<Age>,
     ) -> Result<Option<Placed>, OpError> {
         let hash = self.hash(key);
-        self.with_room(hash, || {
+        let done = self.with_room(hash, || {
             let locked = self.lock_place(self.fetch_bucket(hash))?;
             let record = locked.living(&locked.find(hash, key)?);
             if !condition.holds(record, self.facts.secret)? {
@@ -78,7 +79,8 @@ impl Map {
                 (age, _) => locked.deadline(self.age_ms(age.unwrap_or_default())?),
             };
             locked.put(self.item(hash, kind, key, value, deadline)?).map(Some)
-        })
+        });
+        self.count_some(Counter::Changes, done)
     }
 
     /// Deletes the key if it is there and `condition` holds; whether it did.
@@ -89,7 +91,7 @@ impl Map {
         if !condition.holds(locked.living(&found), self.facts.secret)? {
             return Ok(false);
         }
-        locked.delete(hash, found)
+        self.count_delete(locked.delete(hash, found))
     }
 
     /// Copies the value to where `sink` says, deletes the key, and returns the value's length;
@@ -111,7 +113,7 @@ impl Map {
         if !matches!(taken, Ok(Some(_))) {
             sink.discard();
         }
-        taken
+        self.count_some(Counter::Deletes, taken)
     }
 
     /// Appends to the value, which is bytes or text, or puts a key that is not there as bytes;
@@ -121,7 +123,8 @@ impl Map {
     /// Errors: as `put`; `WrongType`, also where what text becomes is no UTF-8; `OutOfMemory`.
     pub fn append(&self, key: &[u8], suffix: &[u8]) -> Result<u64, OpError> {
         let hash = self.hash(key);
-        self.with_room(hash, || self.append_hashed(hash, key, suffix))
+        let done = self.with_room(hash, || self.append_hashed(hash, key, suffix));
+        self.count_done(Counter::Changes, done)
     }
 
     fn append_hashed(&self, hash: Hash, key: &[u8], suffix: &[u8]) -> Result<u64, OpError> {

@@ -1,4 +1,4 @@
-//! The numbers of a map in the text format of Prometheus, version 0.0.4.
+//! The numbers of a map, and of those attached to it, in the text format of Prometheus, version 0.0.4.
 //!
 //! Each block below is a family: its name with the unit at the end, its kind, a sentence, and one
 //! sample for each set of labels. The encoder, which is that of the Prometheus client, writes the
@@ -7,6 +7,7 @@
 use crate::stats::Stats;
 use prometheus::TextEncoder;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use shf_base::process::Process;
 
 /// The media type of the text, for who sends it over HTTP.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -19,11 +20,21 @@ type Label<'l> = (&'l str, &'l str);
 /// Prometheus keeps numbers as doubles: they are exact up to 2^53. Texts of several calls do not
 /// make one together: a family has to be in one piece.
 pub fn to_prometheus(maps: &[(&str, Stats)]) -> String {
+    let maps: Vec<_> = maps.iter().map(|&(name, stats)| (name, stats, &[][..])).collect();
+    to_prometheus_with(&maps)
+}
+
+/// As `to_prometheus`; for each map what `Map::processes` gave, or a part of it, makes one family
+/// more, `shf_process_operations_total`, with the labels `map`, `process` (its slot, which tells it
+/// from all others of the map), `pid`, `application`, `role` (`none`, `leader`, `consumer`) and
+/// `operation`, a field of `Counts`. A slot is used again, then the counters begin at 0.
+pub fn to_prometheus_with(maps: &[(&str, Stats, &[Process])]) -> String {
     let mut families = Families { maps, all: Vec::new() };
     families.contents();
     families.memory();
     families.index();
     families.events();
+    families.processes();
     families.encode()
 }
 
@@ -36,7 +47,7 @@ impl Stats {
 
 /// The families of the maps, in the order of the text.
 struct Families<'m> {
-    maps: &'m [(&'m str, Stats)],
+    maps: &'m [(&'m str, Stats, &'m [Process])],
     all: Vec<MetricFamily>,
 }
 
@@ -149,6 +160,33 @@ impl Families<'_> {
         );
     }
 
+    fn processes(&mut self) {
+        let mut all = Vec::new();
+        for &(map_name, _, processes) in self.maps {
+            for process in processes {
+                let (slot, pid) = (process.slot.to_string(), process.pid.to_string());
+                for (operation, count) in process.counts.named() {
+                    let labels: [Label<'_>; 6] = [
+                        ("map", map_name),
+                        ("process", &slot),
+                        ("pid", &pid),
+                        ("application", &process.application),
+                        ("role", process.role.name()),
+                        ("operation", operation),
+                    ];
+                    let labels = labels.map(label).into();
+                    all.push(sample(MetricType::COUNTER, labels, count as f64));
+                }
+            }
+        }
+        self.push(
+            "shf_process_operations_total",
+            MetricType::COUNTER,
+            "Operations of each process that is attached, since it attached.",
+            all,
+        );
+    }
+
     fn gauge(&mut self, name: &str, help: &str, number: fn(&Stats) -> u64) {
         self.add(name, MetricType::GAUGE, help, |stats| [([], number(stats) as f64)]);
     }
@@ -168,12 +206,16 @@ impl Families<'_> {
         Samples: IntoIterator<Item = ([Label<'l>; LABELS], f64)>,
     {
         let mut all = Vec::new();
-        for (map_name, stats) in self.maps {
+        for (map_name, stats, _) in self.maps {
             for (labels, value) in samples(stats) {
                 let labels = std::iter::once(("map", *map_name)).chain(labels);
                 all.push(sample(kind, labels.map(label).collect(), value));
             }
         }
+        self.push(name, kind, help, all);
+    }
+
+    fn push(&mut self, name: &str, kind: MetricType, help: &str, all: Vec<Metric>) {
         // One without samples may not be in a text.
         if all.is_empty() {
             return;

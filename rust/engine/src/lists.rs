@@ -12,6 +12,7 @@ use crate::map::Map;
 use crate::shape::Shape;
 use crate::sink::Sink;
 use crate::take::ListOf;
+use shf_base::counts::Counter;
 use shf_base::error::OpError;
 
 impl Map {
@@ -62,10 +63,11 @@ impl Map {
         let shape = Shape::fitting(&self.facts, element::KEY_BYTES, len, Kind::Element, false)?;
         let deadline = age_ms.map(|_| Deadline::NEVER);
         let list = self.item(hash, Kind::List, key, &[0; 8], deadline)?;
-        self.with_room(hash, || {
+        let done = self.with_room(hash, || {
             let locked = self.lock_place(self.fetch_bucket(hash))?;
             locked.push(list.until(locked.deadline(age_ms)), end, value, shape)
-        })
+        });
+        self.count_done(Counter::Lists, done)
     }
 
     fn pop_at(&self, end: End, key: &[u8], sink: &mut impl Sink) -> Result<Option<usize>, OpError> {
@@ -75,6 +77,6 @@ impl Map {
         if !matches!(popped, Ok(Some(_))) {
             sink.discard();
         }
-        popped
+        self.count_some(Counter::Lists, popped)
     }
 }

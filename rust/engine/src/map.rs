@@ -16,6 +16,7 @@ use crate::shard::{self, Locked, Placed};
 use crate::sink::Sink;
 use crate::take::{Nothing, Noticing, Take, ToSink, ToSlice, WithKind};
 use crate::walk;
+use shf_base::counts::{Counter, Usage};
 use shf_base::error::OpError;
 use shf_base::format::FileHeader;
 use shf_base::frozen;
@@ -36,6 +37,8 @@ pub struct Map {
     /// Sees to the name of a temporary map at the end.
     #[expect(dead_code, reason = "it is only dropped")]
     pub(crate) temporary: Option<Temporary>,
+    /// What this process does through this handle.
+    pub(crate) usage: Usage,
     /// How long a writing operation waits for a lock, if not for ever.
     pub(crate) patience: Option<Duration>,
     /// Whether the map was created with this handle.
@@ -88,12 +91,13 @@ impl Map {
         key: &[u8],
         value: &[u8],
     ) -> Result<Placed, OpError> {
-        match self.put_once(hash, key, value) {
+        let done = match self.put_once(hash, key, value) {
             Err(full @ OpError::NoSpace { .. }) => {
                 self.with_more_room(hash, full, move || self.put_once(hash, key, value))
             }
             done => done,
-        }
+        };
+        self.count_done(Counter::Puts, done)
     }
 
     /// As `put_hashed`, with what its own shard can do to make room.
@@ -159,7 +163,8 @@ impl Map {
     pub fn delete(&self, key: &[u8]) -> Result<bool, OpError> {
         let hash = self.hash(key);
         let locked = self.lock_place(self.fetch_bucket(hash))?;
-        locked.delete(hash, locked.find(hash, key)?)
+        let found = locked.find(hash, key)?;
+        self.count_delete(locked.delete(hash, found))
     }
 
     /// Adds to the signed 64-bit integer under `key`, which starts at 0 when absent, in place;
@@ -176,12 +181,13 @@ impl Map {
     #[inline]
     pub fn add_number<N: Number>(&self, key: &[u8], delta: N::Delta) -> Result<N, OpError> {
         let hash = self.hash(key);
-        match self.add_once(hash, key, delta) {
+        let done = match self.add_once(hash, key, delta) {
             Err(full @ OpError::NoSpace { .. }) => {
                 self.with_more_room(hash, full, move || self.add_once(hash, key, delta))
             }
             done => done,
-        }
+        };
+        self.count_done(Counter::Changes, done)
     }
 
     /// As `add_number`, with what its own shard can do to make room.
@@ -236,6 +242,7 @@ impl Map {
                 })?;
             self.reap_orphans(place)?;
         }
+        self.usage.count_many(Counter::Deletes, erased);
         Ok(erased)
     }
 
@@ -318,34 +325,53 @@ impl Map {
         &self,
         hash: Hash,
         is_it: impl Fn(&Record<'_>) -> bool,
+        take: T,
+    ) -> Result<Option<T::Answer>, OpError> {
+        self.seek::<true, _>(hash, is_it, take)
+    }
+
+    /// As `read`. Where it is a part of something else, it is not counted as a get.
+    #[inline(always)]
+    pub(crate) fn seek<const COUNTED: bool, T: Take>(
+        &self,
+        hash: Hash,
+        is_it: impl Fn(&Record<'_>) -> bool,
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(hash.shard_bits());
         if !self.has_aged.load(Relaxed) {
             let no_depth = directory::NO_DEPTH;
-            let look = read::at_home::<T, false>(&place, no_depth, hash, &is_it, &mut take);
+            let look =
+                read::at_home::<T, false>(&place, no_depth, hash, &is_it, &mut take, |which| {
+                    if COUNTED {
+                        self.usage.count(which);
+                    }
+                });
             if let Some(answer) = look {
                 return Ok(answer);
             }
         }
-        self.read_on(hash, is_it, take)
+        self.read_on::<COUNTED, _>(hash, is_it, take)
     }
 
-    /// As `read`, wherever the key is. In a map that evicts, says of the key that it was used.
+    /// As `seek`, wherever the key is. In a map that evicts, says of the key that it was used.
     #[inline(never)]
-    pub(crate) fn read_on<T: Take>(
+    pub(crate) fn read_on<const COUNTED: bool, T: Take>(
         &self,
         hash: Hash,
         is_it: impl Fn(&Record<'_>) -> bool,
         take: T,
     ) -> Result<Option<T::Answer>, OpError> {
-        if !self.facts.evicting {
-            return self.look_on(hash, is_it, take);
-        }
         let mut noted = true;
-        let found = self.look_on(hash, &is_it, Noticing(take, &mut noted));
+        let found = match self.facts.evicting {
+            false => self.look_on(hash, &is_it, take),
+            true => self.look_on(hash, &is_it, Noticing(take, &mut noted)),
+        };
         if !noted {
             self.note_use(hash, is_it);
+        }
+        if COUNTED {
+            self.count_get(&found);
         }
         found
     }
@@ -375,7 +401,7 @@ impl Map {
         let has_aged = self.has_aged.load(Relaxed);
         if has_aged {
             let no_depth = directory::NO_DEPTH;
-            let look = read::at_home::<T, true>(&place, no_depth, hash, &is_it, &mut take);
+            let look = read::at_home::<T, true>(&place, no_depth, hash, &is_it, &mut take, |_| ());
             if let Some(answer) = look {
                 return Ok(answer);
             }

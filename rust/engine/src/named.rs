@@ -15,6 +15,7 @@ use crate::sink::Sink;
 use crate::take::{KeyToSink, Nothing, Take, ToSink, ToSlice, WithKind, WithStamp};
 use crate::uid::Uid;
 use shf_base::atomic::spin_hint;
+use shf_base::counts::Counter;
 use shf_base::error::OpError;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -62,7 +63,8 @@ impl Map {
     ///
     /// Errors: as `put`, and `OutOfMemory`.
     pub fn put_uid(&self, uid: Uid, value: &[u8]) -> Result<Option<Placed>, OpError> {
-        self.with_room(uid.hash(), || self.put_uid_once(uid, value))
+        let done = self.with_room(uid.hash(), || self.put_uid_once(uid, value));
+        self.count_some(Counter::Puts, done)
     }
 
     fn put_uid_once(&self, uid: Uid, value: &[u8]) -> Result<Option<Placed>, OpError> {
@@ -85,7 +87,8 @@ impl Map {
     /// Deletes the key; whether it was there.
     pub fn delete_uid(&self, uid: Uid) -> Result<bool, OpError> {
         let locked = self.lock_place(self.fetch_bucket(uid.hash()))?;
-        locked.delete(uid.hash(), locked.find_uid(uid)?)
+        let found = locked.find_uid(uid)?;
+        self.count_delete(locked.delete(uid.hash(), found))
     }
 
     /// The UID whose `short` bits these are, if one key that is there has it, and no other; `None`
@@ -110,7 +113,13 @@ impl Map {
     }
 
     #[inline(always)]
-    pub(crate) fn read_uid<T: Take>(
+    fn read_uid<T: Take>(&self, uid: Uid, take: T) -> Result<Option<T::Answer>, OpError> {
+        self.seek_uid::<true, _>(uid, take)
+    }
+
+    /// As `read_uid`. Where it is a part of something else, it is not counted as a get.
+    #[inline(always)]
+    fn seek_uid<const COUNTED: bool, T: Take>(
         &self,
         uid: Uid,
         take: T,
@@ -120,12 +129,17 @@ impl Map {
         let is_it = |record: &Record<'_>| uid.names_quickly(record, &place);
         if !self.has_aged.load(Relaxed) {
             let no_depth = directory::NO_DEPTH_OF_UIDS;
-            let look = read::at_home::<T, false>(&place, no_depth, hash, is_it, &mut take);
+            let look =
+                read::at_home::<T, false>(&place, no_depth, hash, is_it, &mut take, |which| {
+                    if COUNTED {
+                        self.usage.count(which);
+                    }
+                });
             if let Some(answer) = look {
                 return Ok(answer);
             }
         }
-        self.read_uid_on(uid, take)
+        self.read_uid_on::<COUNTED, _>(uid, take)
     }
 
     /// As `read_uid`, but no use of the key.
@@ -136,7 +150,7 @@ impl Map {
         take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         if !self.facts.evicting {
-            return self.read_uid(uid, take);
+            return self.seek_uid::<false, _>(uid, take);
         }
         let place = self.place(uid.hash().shard_bits());
         self.look_on(uid.hash(), |record| uid.names(record, &place), take)
@@ -144,8 +158,12 @@ impl Map {
 
     /// As `read_uid`, wherever the key is.
     #[inline(never)]
-    fn read_uid_on<T: Take>(&self, uid: Uid, take: T) -> Result<Option<T::Answer>, OpError> {
+    fn read_uid_on<const COUNTED: bool, T: Take>(
+        &self,
+        uid: Uid,
+        take: T,
+    ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(uid.hash().shard_bits());
-        self.read_on(uid.hash(), |record| uid.names(record, &place), take)
+        self.read_on::<COUNTED, _>(uid.hash(), |record| uid.names(record, &place), take)
     }
 }

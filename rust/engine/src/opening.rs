@@ -21,13 +21,14 @@ impl Map {
     }
 
     /// Opens an existing map for reading and writing. Of the options only
-    /// `allow_any_file_system` and `patience` matter.
+    /// `allow_any_file_system`, `patience`, `application` and `role` matter.
     ///
     /// A durable map that was last used before the machine's last start, or is a copy, is recovered
     /// first, which takes time in proportion to the map: see `recovered`.
     pub fn open(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
-        let opened = open::open(folder, name, Access::ReadWrite, allow)?;
+        let appearance = options.appearance();
+        let opened = open::open_as(folder, name, Access::ReadWrite, allow, &appearance)?;
         Map::new(opened, options).recovered_from_crash()
     }
 
@@ -40,7 +41,8 @@ impl Map {
     /// Opens an existing map for reading; needs no write permission on the file.
     pub fn open_read_only(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
-        let opened = open::open(folder, name, Access::ReadOnly, allow)?;
+        let appearance = options.appearance();
+        let opened = open::open_as(folder, name, Access::ReadOnly, allow, &appearance)?;
         Map::new(opened, options).recovered_from_crash()
     }
 
@@ -63,7 +65,9 @@ impl Map {
         access: Access,
         options: &Options,
     ) -> Result<Map, OpenError> {
-        let opened = open::open_descriptor(descriptor, access, options.allow_any_file_system)?;
+        let allow = options.allow_any_file_system;
+        let appearance = options.appearance();
+        let opened = open::open_descriptor(descriptor, access, allow, &appearance)?;
         Map::new(opened, options).recovered_from_crash()
     }
 
@@ -117,6 +121,7 @@ impl Map {
             facts: opened.header,
             presence: opened.presence,
             temporary: opened.temporary,
+            usage: opened.usage,
             patience: options.patience,
             is_creator: opened.created,
             recovered: None,
@@ -159,5 +164,6 @@ pub(crate) fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
             keys: options.expected_keys,
             reserve: growth::reserve,
         }),
+        appearance: options.appearance(),
     })
 }

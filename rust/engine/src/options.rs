@@ -1,11 +1,13 @@
 //! What the creator of a map decides.
 
+use shf_base::appearance::Appearance;
 use shf_base::error::OpenError;
 use shf_base::geometry::{SHARDS_DEFAULT, SHARDS_MAX};
+use shf_base::slot_record::Role;
 use std::time::Duration;
 
-/// Options of creation, and of a handle: `allow_any_file_system` and `patience`. Opening an
-/// existing map takes all others from its file.
+/// Options of creation, and of a handle: `allow_any_file_system`, `patience`, `application` and
+/// `role`. Opening an existing map takes all others from its file.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Shards, each with a lock and memory of its own: a power of two from 1 to 4096. Default:
@@ -56,6 +58,13 @@ pub struct Options {
     /// may have deleted some keys). Zero: it does not wait. Default: as long as that process
     /// lives. A dead owner's lock is taken over whatever this says.
     pub patience: Option<Duration>,
+    /// The name that `Map::processes` says of this process: up to 32 bytes, without control
+    /// characters. Default: that of the program, as `/proc/self/comm` has it, 15 bytes at most; a
+    /// forked child is asked for its own. Handles that only read are not seen, and have none.
+    pub application: Option<String>,
+    /// The role of this process; `Map::set_role` changes it later. `Leader`: opening the map is
+    /// `AlreadyLed` while another one leads. Handles that only read can have none.
+    pub role: Role,
     /// Where the hash of every key begins. Default: random, so that nobody can choose keys that
     /// collide. For tests that must be repeatable.
     pub secret: Option<u64>,
@@ -67,6 +76,11 @@ const KEYS_PER_SHARD_MIN: u64 = 1024;
 const KEYS_PER_SHARD_MAX: u64 = 1 << 22;
 
 impl Options {
+    /// How others see this process.
+    pub(crate) fn appearance(&self) -> Appearance {
+        Appearance { application: self.application.clone(), role: self.role }
+    }
+
     /// The number of shards that these options ask for, if they do, or the error that names the
     /// bad one.
     pub fn shard_count(&self) -> Result<Option<u32>, OpenError> {

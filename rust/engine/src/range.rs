@@ -24,6 +24,7 @@ use crate::record::Record;
 use crate::shard::Locked;
 use crate::stamp::{GENERATION_BITS, Stamp};
 use crate::take::ListOf;
+use shf_base::counts::Counter;
 use shf_base::error::OpError;
 use std::ops::Range;
 
@@ -146,12 +147,16 @@ impl Map {
         into: &mut Elements,
     ) -> Result<(), OpError> {
         let place = self.place(hash.shard_bits());
-        let read_list = || self.read(hash, |record| record.key_is(key), ListOf)?.transpose();
+        let read_list =
+            || self.seek::<false, _>(hash, |record| record.key_is(key), ListOf)?.transpose();
         let (mut looks, mut locked): (u64, Option<Locked<'_>>) = (0, None);
         loop {
             let births_before = births(place);
             into.clear();
-            let Some((list, stamp)) = read_list()? else { return Ok(()) };
+            let Some((list, stamp)) = read_list()? else {
+                self.usage.count(Counter::Misses);
+                return Ok(());
+            };
             let places = places(list, positions);
             let wanted = u64::from(places.end - places.start);
             let uid = place.uid(hash, stamp).bits();
@@ -163,6 +168,7 @@ impl Map {
             match read {
                 Ok(Reading::All(stamps)) => {
                     if stamps.are_before(births_since) || is_unchanged()? {
+                        self.usage.count(Counter::Hits);
                         return Ok(());
                     }
                 }

@@ -26,6 +26,7 @@ use crate::take::Take;
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::{fence, spin_hint};
 use shf_base::clock;
+use shf_base::counts::Counter;
 use shf_base::crash;
 use shf_base::error::OpError;
 use std::sync::atomic::AtomicU64;
@@ -128,7 +129,8 @@ impl Copying<'_, '_, '_> {
 
 /// One look for a key, which `is_it` knows by its record, where nearly all are: in its home bucket,
 /// in the first slot with its tag, in a plain record. The validated answer, or `None`: let `get`
-/// see why. `no_depth`: as in `directory::find_quickly`; `TIMED_TOO`: as in `Record::plain_at`.
+/// see why. `no_depth`: as in `directory::find_quickly`; `TIMED_TOO`: as in `Record::plain_at`; `counted`
+/// gets which it was.
 /// Kept apart, and small, because the processor fetches the memory of the next get while this one
 /// waits for its own only as far as it sees ahead (docs/decisions/0016-short-gets.md).
 #[inline(always)]
@@ -138,6 +140,7 @@ pub fn at_home<T: Take, const TIMED_TOO: bool>(
     hash: Hash,
     is_it: impl Fn(&Record<'_>) -> bool,
     take: &mut T,
+    counted: impl Fn(Counter),
 ) -> Option<Option<T::Answer>> {
     let root = directory::root(place);
     let table = directory::find_quickly(place, root, no_depth, hash.directory())?;
@@ -152,11 +155,17 @@ pub fn at_home<T: Take, const TIMED_TOO: bool>(
             return None;
         }
         let seen = Seen::new(place, root, bucket, slot, word, head);
-        return take.take(&seen, &record).map(Some);
+        let answer = take.take(&seen, &record)?;
+        counted(Counter::Hits);
+        return Some(Some(answer));
     }
     fence(Acquire);
     let missed = head.overflow() == 0 && bucket.is_as(head) && directory::root(place) == root;
-    missed.then_some(None)
+    if !missed {
+        return None;
+    }
+    counted(Counter::Misses);
+    Some(None)
 }
 
 /// Looks for a key until an answer is validated; `Busy` when running writers kept interfering.

@@ -70,6 +70,7 @@ impl Map {
         prefix: &[u8],
         visit: &mut dyn FnMut(Pair<'_>) -> bool,
     ) -> Result<(), OpError> {
+        self.count_walk();
         let (mut names, mut pair) = (Names::new(), (Vec::new(), Vec::new()));
         for place in self.places() {
             let (mut cursor, mut bound) = (0, Bound::new(place));
@@ -111,6 +112,7 @@ impl Map {
         names: &mut Names,
     ) -> Result<Option<Cursor>, OpError> {
         names.clear();
+        self.count_walk();
         let (shard, at) = (cursor.0 >> PLACE_BITS, cursor.0 as u32 & (END - 1));
         let shards = u64::from(self.facts.geometry.shards());
         if shard >= shards {
@@ -182,6 +184,7 @@ impl Map {
             copy_table(&locked, entry, &mut bytes_left, &scratch, &mut pairs).map(|()| true)
         })?;
         drop(locked);
+        self.count_walk();
         for pair in pairs {
             if !visit(pair) {
                 break;

@@ -172,8 +172,9 @@ impl Stats {
 }
 
 impl Map {
-    /// The numbers of the map.
+    /// The numbers of the map. Publishes what this process has done, see `publish_counts`.
     pub fn stats(&self) -> Stats {
+        self.publish_counts();
         let (facts, geometry) = (&self.facts, &self.facts.geometry);
         let mut stats = Stats {
             committed_bytes: growth::committed_bytes(self.place(0)),

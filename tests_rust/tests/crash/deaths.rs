@@ -5,7 +5,7 @@
 //! `PAIRS_MAX`; of more, the first and the last steps of each repair, and some that are drawn.
 
 use shf_base::crash;
-use shf_base::geometry::SLOTS;
+use shf_base::geometry::SLOTS_NEAR;
 use shf_tests::Random;
 use shf_tests::board::Board;
 use shf_tests::process::{self, End};
@@ -64,7 +64,7 @@ pub fn run(scene: &impl Scene, least: u64) {
     let deaths = Deaths {
         scene,
         board: Board::new(),
-        avoided: RefCell::new(vec![std::process::id() % SLOTS]),
+        avoided: RefCell::new(vec![std::process::id() % SLOTS_NEAR]),
         watchdog: Watchdog::new("a death, or what comes after it,"),
         random: RefCell::new(Random::from_env(3)),
     };
@@ -124,7 +124,7 @@ impl<S: Scene> Deaths<'_, S> {
             let (child, end) = self.recover(m);
             let step = format!("step {n} of {steps}, repair step {m} of {long}");
             assert_eq!(end, End::Killed(libc::SIGKILL), "{}, {step}", self.scene.name());
-            self.avoided.borrow_mut().push(child % SLOTS);
+            self.avoided.borrow_mut().push(child % SLOTS_NEAR);
             self.judge(&step, exhaustive() && at == last);
             self.avoided.borrow_mut().pop();
         }
@@ -157,7 +157,7 @@ impl<S: Scene> Deaths<'_, S> {
         self.avoided.borrow_mut().truncate(1);
         let (child, end) = self.operate(n);
         assert_eq!(end, End::Killed(libc::SIGKILL), "{}: step {n}", self.scene.name());
-        self.avoided.borrow_mut().push(child % SLOTS);
+        self.avoided.borrow_mut().push(child % SLOTS_NEAR);
     }
 
     /// The steps of work that nobody dies in.
@@ -180,7 +180,7 @@ impl<S: Scene> Deaths<'_, S> {
         loop {
             self.board.set(AGAIN, 0);
             let child = process::spawn(|| {
-                if self.avoided.borrow().contains(&(std::process::id() % SLOTS)) {
+                if self.avoided.borrow().contains(&(std::process::id() % SLOTS_NEAR)) {
                     self.board.set(AGAIN, 1);
                     return true;
                 }

@@ -201,7 +201,7 @@ fn emptying_a_run_into_larger_blocks_survives_death_at_every_step() {
     // few records are one unit larger than the others.
     let lens = [100, 100, 100, 100, 100, 100, 100, 92];
     let moves = |before: &Stats, after: &Stats| after.moved_records > before.moved_records + 3;
-    Eviction::of("evict-gap", (128 << 10, &lens), 1500, moves).run(200);
+    Eviction::of("evict-gap", (144 << 10, &lens), 1500, moves).run(200);
 }
 
 #[test]

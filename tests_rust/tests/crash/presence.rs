@@ -8,7 +8,7 @@ use crate::operation::{Operation, fill, fill_with_key};
 use crate::{Contents, KEY};
 use shf_base::crash;
 use shf_base::format::{IDENTITY_OFFSET, Identity, LOCK_OFFSET, SUSPECT_OFFSET};
-use shf_base::geometry::{Geometry, SLOTS};
+use shf_base::geometry::{Geometry, SLOTS, SLOTS_NEAR};
 use shf_base::open::{self, Access, Opened};
 use shf_engine::Map;
 use shf_engine::hash::Hash;
@@ -150,7 +150,7 @@ impl Scene for Attaching {
             let peek = peek(&self.file);
             for (shard, (lock, _)) in self.locks(&peek).into_iter().enumerate() {
                 if lock != 0 {
-                    self.store_lock(shard as u32, std::process::id() % SLOTS + 1);
+                    self.store_lock(shard as u32, std::process::id() % SLOTS_NEAR + 1);
                 }
             }
         }

@@ -106,6 +106,7 @@ fn every_error_of_an_operation_has_its_stable_code_and_tells_its_facts() {
             &["expected 100 bytes", "found 64"],
         ),
         (OpError::TooManyProcesses { slots: 1024 }, 17, &["1024"]),
+        (OpError::AlreadyLed, 26, &["leads already"]),
         (
             OpError::System { call: "fallocate", errno: libc::EIO },
             19,

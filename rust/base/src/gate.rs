@@ -1,0 +1,495 @@
+//! A gate before something that threads use and another one takes away: who is inside finishes,
+//! who comes later is not let in, and what is behind it goes when nobody is inside any more.
+//!
+//! Entering is a plain addition to a number of the thread's own (`stripes`), and a look whether the
+//! gate still leads there. Whoever closes it changes that first, then has the kernel execute a
+//! barrier on every processor that runs a thread of this process (`membarrier`), and then reads the
+//! numbers. So of the two one sees the other, and those who enter need no fence. Where the kernel
+//! has no such call, no thread has numbers of its own, and those who enter execute one.
+//!
+//! Each opening has a *room* of its own, a block of numbers. Once it is closed, nobody enters it any
+//! more, whatever is opened after it. Rooms are never freed, only used again: somebody who was about
+//! to enter one that is closed meanwhile adds himself there, sees that the gate leads elsewhere, and
+//! takes that back.
+//!
+//! A thread may close the gate from inside, in a function that a *visit* calls. It cannot wait for
+//! itself, so the room is cleared when the outermost of its visits there ends.
+#![allow(unsafe_code)]
+
+use crate::cancellation::Uncancellable;
+use crate::stripes::{Block, Mine, Use};
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, compiler_fence, fence};
+use std::thread;
+use std::time::Duration;
+
+/// Which number of a stripe says how often its threads are inside. `fork` leaves it right.
+const INSIDE: usize = 0;
+/// How long somebody who waits for visitors to leave sleeps between two looks.
+const PAUSE_MIN: Duration = Duration::from_micros(20);
+const PAUSE_MAX: Duration = Duration::from_millis(5);
+/// Looks before that.
+const LOOKS: u32 = 64;
+
+/// How those who enter and those who close see each other.
+static ORDER: AtomicU32 = AtomicU32::new(UNKNOWN);
+/// Nobody has asked yet.
+const UNKNOWN: u32 = 0;
+/// Those who close have the kernel execute barriers.
+const BY_KERNEL: u32 = 1;
+/// Both execute fences.
+const BY_FENCES: u32 = 2;
+
+thread_local! {
+    /// The innermost visit of this thread.
+    static VISITS: Cell<*const Frame> = const { Cell::new(ptr::null()) };
+}
+
+/// A way to a value that can be taken away. All methods may be called from any thread at any time.
+pub struct Gate<T> {
+    /// Null: closed.
+    room: AtomicPtr<Block>,
+    value: PhantomData<Arc<T>>,
+}
+
+/// Proof that the value stays; belongs to a thread.
+pub struct Inside<'g, T> {
+    /// Good if the gate led to the room once this thread had entered it.
+    value: *const T,
+    gate: PhantomData<&'g T>,
+    /// Of the thread's own stripe, or of a `Guest`. Nothing else is kept for the way out, which short
+    /// calls would feel.
+    number: *const AtomicU64,
+    _thread: PhantomData<*const ()>,
+}
+
+/// Somebody inside who has no stripe. What he takes from his number at the end leaves it negative,
+/// which those of stripes never are.
+#[repr(C)]
+struct Guest {
+    number: AtomicU64,
+    room: &'static Block,
+}
+
+/// The number of a guest who is inside.
+const GUEST: u64 = (1 << 63) + 1;
+
+/// What a gate gave up.
+pub enum Taken<T> {
+    /// The value, which nobody who came through the gate uses any more.
+    Value(Arc<T>),
+    /// Nothing: this thread is inside itself. The gate is as it was.
+    Inside,
+    /// Nothing: the gate is closed.
+    Closed,
+}
+
+/// As `Inside`, of somebody who calls functions that may close the gate.
+pub struct Visit<'g, T> {
+    inside: Option<Inside<'g, T>>,
+    frame: Box<Frame>,
+}
+
+/// A visit, in a list of those of its thread.
+struct Frame {
+    room: &'static Block,
+    /// Whether the gate was closed from inside, and this is the outermost visit there.
+    closed: Cell<bool>,
+    outer: *const Frame,
+}
+
+// SAFETY: what is behind it is shared between threads and dropped by any of them, as by an `Arc`.
+unsafe impl<T: Send + Sync> Send for Gate<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Gate<T> {}
+
+impl<T> Default for Gate<T> {
+    /// A closed gate.
+    fn default() -> Gate<T> {
+        Gate { room: AtomicPtr::new(ptr::null_mut()), value: PhantomData }
+    }
+}
+
+impl<T> Gate<T> {
+    /// Lets this thread in; `None`: the gate is closed. Plain loads and stores, no system call, but
+    /// for a thread's first time, and for threads that have no stripe.
+    #[inline(always)]
+    pub fn enter(&self) -> Option<Inside<'_, T>> {
+        // Acquire pairs with `open`: the room is set up.
+        // SAFETY: null, or a block, which is never freed.
+        let room: &'static Block = unsafe { self.room.load(Acquire).as_ref()? };
+        let Some(stripe) = room.own() else { return self.enter_slowly() };
+        let number = stripe.number(INSIDE);
+        number.store(number.load(Relaxed).wrapping_add(1), Relaxed);
+        // With the barrier of `close`: either this thread sees that the gate leads elsewhere, or who
+        // closes it sees that this thread is inside.
+        compiler_fence(SeqCst);
+        if self.room.load(Relaxed) != ptr::from_ref(room).cast_mut() {
+            leave(number);
+            return self.enter_slowly();
+        }
+        Some(Self::inside(room, number))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_slowly(&self) -> Option<Inside<'_, T>> {
+        self.enter_room().map(|(inside, _)| inside)
+    }
+
+    /// As `enter`, with no stripe of one's own yet, or ever, or after others opened and closed the gate
+    /// meanwhile. Says which room it is.
+    fn enter_room(&self) -> Option<(Inside<'_, T>, &'static Block)> {
+        loop {
+            // SAFETY: as in `enter`.
+            let room: &'static Block = unsafe { self.room.load(Acquire).as_ref()? };
+            let number: *const AtomicU64 = match room.mine() {
+                Mine::Own(stripe) => {
+                    let number = stripe.number(INSIDE);
+                    number.store(number.load(Relaxed).wrapping_add(1), Relaxed);
+                    number
+                }
+                Mine::Shared(stripe) => {
+                    let guest = Box::new(Guest { number: AtomicU64::new(GUEST), room });
+                    stripe.number(INSIDE).fetch_add(1, Relaxed);
+                    Box::into_raw(guest).cast()
+                }
+            };
+            // Pairs with the one in `close`.
+            fence(SeqCst);
+            let inside = Self::inside(room, number);
+            if self.room.load(Relaxed) == ptr::from_ref(room).cast_mut() {
+                return Some((inside, room));
+            }
+            // Another room meanwhile, or none. Dropping `inside` takes the addition back.
+        }
+    }
+
+    /// As `enter`, to call functions that may close the gate.
+    pub fn visit(&self) -> Option<Visit<'_, T>> {
+        let (inside, room) = self.enter_room()?;
+        let outer = VISITS.get();
+        let frame = Box::new(Frame { room, closed: Cell::new(false), outer });
+        VISITS.set(&*frame);
+        Some(Visit { inside: Some(inside), frame })
+    }
+
+    /// The value, which lives on for the caller when the gate is closed.
+    pub fn share(&self) -> Option<Arc<T>> {
+        let inside = self.enter()?;
+        // SAFETY: the room has one count of it, from `Arc::into_raw`, as long as somebody is inside.
+        unsafe {
+            Arc::increment_strong_count(inside.value);
+            Some(Arc::from_raw(inside.value))
+        }
+    }
+
+    /// Has the gate lead to `value`. Closes it first, if it is open.
+    pub fn open(&self, value: Arc<T>) {
+        let room = Block::take(Use::Gate);
+        room.value().store(Arc::into_raw(value).cast_mut().cast(), Relaxed);
+        // Release pairs with the acquire of who enters.
+        self.replace(ptr::from_ref(room).cast_mut());
+    }
+
+    /// Closes the gate, waits until all others who are inside have left, and lets go of the value. A
+    /// thread that is inside itself does not wait: the end of its outermost visit does that.
+    pub fn close(&self) {
+        self.replace(ptr::null_mut());
+    }
+
+    /// As `close`, for somebody who wants the value itself.
+    pub fn take(&self) -> Taken<T> {
+        let room = self.room.load(Acquire);
+        // SAFETY: as in `enter`.
+        match unsafe { room.as_ref() } {
+            Some(found) if visits(found).next().is_some() => return Taken::Inside,
+            Some(_) => {}
+            None => return Taken::Closed,
+        }
+        // Whoever takes the room from the gate meanwhile has the value.
+        match self.room.compare_exchange(room, ptr::null_mut(), SeqCst, Relaxed) {
+            // SAFETY: as in `replace`.
+            Ok(_) => vacate(unsafe { &*room }).map_or(Taken::Closed, Taken::Value),
+            Err(_) => Taken::Closed,
+        }
+    }
+
+    fn replace(&self, next: *mut Block) {
+        let room = self.room.swap(next, SeqCst);
+        // SAFETY: as in `enter`; who took it from the gate is alone in clearing it.
+        let Some(room): Option<&'static Block> = (unsafe { room.as_ref() }) else { return };
+        match visits(room).last() {
+            Some(outermost) => outermost.closed.set(true),
+            None => clear::<T>(room),
+        }
+    }
+
+    #[inline(always)]
+    fn inside<'g>(room: &'static Block, number: *const AtomicU64) -> Inside<'g, T> {
+        let value = room.value().load(Relaxed).cast::<T>();
+        Inside { value, gate: PhantomData, number, _thread: PhantomData }
+    }
+}
+
+impl<T> Drop for Gate<T> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<T> Deref for Inside<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: the gate led to the room once this thread was inside, or nobody was given this; so
+        // it is the room's value, which `clear` keeps as long as somebody is inside.
+        unsafe { &*self.value }
+    }
+}
+
+impl<T> Drop for Inside<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        leave(self.number);
+    }
+}
+
+impl<T> Deref for Visit<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.inside.as_ref().expect("until it is dropped")
+    }
+}
+
+impl<T> Drop for Visit<'_, T> {
+    fn drop(&mut self) {
+        VISITS.set(self.frame.outer);
+        self.inside = None;
+        if self.frame.closed.get() {
+            clear::<T>(self.frame.room);
+        }
+    }
+}
+
+/// Release pairs with the acquire in `vacate`: what was done inside comes before.
+#[inline(always)]
+fn leave(number: *const AtomicU64) {
+    // SAFETY: one of a stripe, which is never freed, or of a guest, who goes only here.
+    let it = unsafe { &*number };
+    let left = it.load(Relaxed).wrapping_sub(1);
+    it.store(left, Release);
+    if left.cast_signed() < 0 {
+        leave_slowly(number, left);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn leave_slowly(number: *const AtomicU64, left: u64) {
+    if left == GUEST - 1 {
+        // SAFETY: the number of a guest, from `Box::into_raw`, who leaves once.
+        let guest = unsafe { Box::from_raw(number.cast_mut().cast::<Guest>()) };
+        guest.room.shared().number(INSIDE).fetch_sub(1, Release);
+    } else {
+        // Somebody forked in the middle of a call, in a signal handler, and the child goes on with it.
+        // SAFETY: one of a stripe.
+        unsafe { &*number }.store(0, Release);
+    }
+}
+
+/// Waits until nobody is inside of a room that no gate leads to any more, and lets go of its value.
+fn clear<T>(room: &'static Block) {
+    drop(vacate::<T>(room));
+}
+
+/// As `clear`, but gives the value away. `None`: somebody may be inside whom nothing tells of, so
+/// the value stays for ever.
+fn vacate<T>(room: &'static Block) -> Option<Arc<T>> {
+    let _uncancellable = Uncancellable::new();
+    if !barrier() {
+        return None;
+    }
+    for stripe in room.stripes() {
+        let (mut looks, mut pause) = (0, PAUSE_MIN);
+        while stripe.number(INSIDE).load(Acquire) != 0 {
+            looks += 1;
+            if looks > LOOKS {
+                thread::sleep(pause);
+                pause = (2 * pause).min(PAUSE_MAX);
+            }
+        }
+    }
+    let value = room.value().swap(ptr::null_mut(), Relaxed).cast::<T>();
+    room.give_back();
+    // SAFETY: from `Arc::into_raw`, and taken out once; nobody is inside.
+    Some(unsafe { Arc::from_raw(value) })
+}
+
+/// The visits of this thread to a room, innermost first.
+fn visits<'v>(room: &Block) -> impl Iterator<Item = &'v Frame> {
+    // SAFETY: null, or a visit of this thread that has not ended, which lies in a box.
+    let frame = |address: *const Frame| unsafe { address.as_ref() };
+    std::iter::successors(frame(VISITS.get()), move |visit| frame(visit.outer))
+        .filter(move |visit| ptr::eq(visit.room, room))
+}
+
+/// How often this thread is inside of a room when it forks. Async-signal-safe.
+pub(crate) fn inside_at_fork(room: &Block) -> u64 {
+    visits(room).count() as u64
+}
+
+/// Whether the kernel executes barriers for those who close gates. Only then do threads get stripes
+/// of their own, so that who has one needs no fence.
+pub(crate) fn is_ordered_by_kernel() -> bool {
+    settle_order();
+    ORDER.load(Relaxed) == BY_KERNEL
+}
+
+/// Finds out which order the kernel offers, before the first thread gets a stripe.
+fn settle_order() {
+    if ORDER.load(Relaxed) == UNKNOWN {
+        let order = if register() { BY_KERNEL } else { BY_FENCES };
+        let _ = ORDER.compare_exchange(UNKNOWN, order, Relaxed, Relaxed);
+    }
+}
+
+/// After it, what other threads did before they last saw a gate lead elsewhere is seen; false: that
+/// cannot be had.
+fn barrier() -> bool {
+    fence(SeqCst);
+    if ORDER.load(Relaxed) != BY_KERNEL {
+        return true;
+    }
+    // A child may have to register for itself.
+    membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+        || register() && membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+}
+
+fn register() -> bool {
+    membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+}
+
+fn membarrier(command: libc::c_int) -> bool {
+    // SAFETY: a system call that changes no memory.
+    !cfg!(any(loom, miri)) && unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) } == 0
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    /// Says when it is dropped.
+    struct Value(&'static AtomicBool);
+
+    impl Drop for Value {
+        fn drop(&mut self) {
+            assert!(!self.0.swap(true, SeqCst), "dropped twice");
+        }
+    }
+
+    fn value() -> (Arc<Value>, &'static AtomicBool) {
+        let dropped = Box::leak(Box::new(AtomicBool::new(false)));
+        (Arc::new(Value(dropped)), dropped)
+    }
+
+    #[test]
+    fn nobody_is_inside_when_a_gate_has_closed_however_often_it_opens_again() {
+        // Goal: no use after it is taken away, and no thread that is shut out for ever. Method: more
+        // threads than stripes enter all the time, and look whether the value is still there.
+        let (gate, over) = (Gate::<Value>::default(), AtomicBool::new(false));
+        let (entered, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+        thread::scope(|scope| {
+            for _ in 0..80 {
+                scope.spawn(|| {
+                    while !over.load(Relaxed) {
+                        for _ in 0..20 {
+                            let Some(inside) = gate.enter() else { break };
+                            let dropped = inside.0;
+                            entered.fetch_add(1, Relaxed);
+                            thread::yield_now();
+                            failed.fetch_or(dropped.load(Relaxed), Relaxed);
+                        }
+                    }
+                });
+            }
+            for round in 0..60 {
+                let (value, dropped) = value();
+                gate.open(value);
+                let before = entered.load(Relaxed);
+                while entered.load(Relaxed) == before {
+                    thread::yield_now();
+                }
+                match round % 3 {
+                    // Opening it again closes it.
+                    0 => gate.open(self::value().0),
+                    _ => gate.close(),
+                }
+                assert!(dropped.load(SeqCst), "the value is gone when the gate has closed");
+            }
+            over.store(true, Relaxed);
+        });
+        gate.close();
+        assert!(gate.enter().is_none());
+        assert!(!failed.load(Relaxed), "it was gone while somebody was inside");
+    }
+
+    #[test]
+    fn a_gate_that_is_closed_from_inside_keeps_its_value_until_the_outermost_visit_ends() {
+        let gate = Gate::default();
+        let (first, dropped) = value();
+        gate.open(first);
+        let outer = gate.visit().unwrap();
+        let inner = gate.visit().unwrap();
+        gate.close();
+        assert!(gate.enter().is_none());
+        drop(inner);
+        assert!(!dropped.load(SeqCst) && !outer.0.load(SeqCst));
+        // Another one, opened and closed meanwhile, has nothing to do with it.
+        let (second, second_dropped) = value();
+        gate.open(second);
+        gate.close();
+        assert!(second_dropped.load(SeqCst) && !dropped.load(SeqCst));
+        drop(outer);
+        assert!(dropped.load(SeqCst));
+    }
+
+    #[test]
+    fn two_threads_that_close_a_gate_from_inside_do_not_wait_for_each_other() {
+        let (gate, barrier) = (Gate::default(), std::sync::Barrier::new(2));
+        let (value, dropped) = value();
+        gate.open(value);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let visit = gate.visit().unwrap();
+                    barrier.wait();
+                    gate.close();
+                    barrier.wait();
+                    drop(visit);
+                });
+            }
+        });
+        assert!(dropped.load(SeqCst));
+    }
+
+    #[test]
+    fn what_was_shared_outlives_the_gate() {
+        let gate = Gate::default();
+        let (value, dropped) = value();
+        gate.open(value);
+        let shared = gate.share().unwrap();
+        drop(gate);
+        assert!(!dropped.load(SeqCst));
+        drop(shared);
+        assert!(dropped.load(SeqCst));
+    }
+}
