@@ -1,8 +1,10 @@
 // Goal: a thread may switch locking off for itself, and nobody loses anything by that. Method:
 // other handles, in this process and in others, beside one that keeps the locks, which is killed at
 // last.
+#include <atomic>
 #include <chrono>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "SharedHashFile.hpp"
@@ -35,6 +37,27 @@ TEST(Locking, WhoKeepsTheLocksWritesAlone) {
   EXPECT_TRUE(other.Put("key", "other").ok());
   EXPECT_EQ(shf::Map().SetLockable(false).status(), Status::kNotAttached);
   EXPECT_EQ(scratch.OpenReadOnly().SetLockable(false).status(), Status::kReadOnly);
+}
+
+TEST(Locking, WhoKeepsTheLocksDetachesWhileOtherThreadsWaitForThem) {
+  const support::Watchdog watchdog;
+  const Scratch scratch;
+  const shf::Map other = scratch.Create();
+  for (int round = 0; round < 20; ++round) {
+    shf::Map map = scratch.Open();
+    ASSERT_TRUE(map.SetLockable(false).ok());
+    std::atomic<bool> begun{false};
+    std::thread waiter([&] {
+      begun = true;
+      const auto put = map.Put("key", "value");
+      EXPECT_TRUE(put.ok() || put.status() == Status::kNotAttached) << put.text();
+    });
+    while (!begun) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    map.Detach();
+    waiter.join();
+  }
+  EXPECT_TRUE(other.Put("key", "value").ok());
 }
 
 TEST(Locking, OthersGoOnWhenTheKeeperIsKilled) {

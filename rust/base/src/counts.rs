@@ -5,7 +5,7 @@
 //! every 16th of its writes of a kind, and for all threads on request. So others see of each thread
 //! up to 15 writes of each kind too few, and gets only up to that moment.
 
-use crate::stripes::{Block, Mine, Stripe, Use};
+use crate::stripes::{Block, Mine, Stripe};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -75,8 +75,13 @@ impl From<[u64; COUNTERS]> for Counts {
     }
 }
 
-/// Writes of a kind from one publication to the next.
-const WRITES_PUBLISHED: u64 = 16;
+/// Writes of a kind from one publication to the next (`Usage::publish_own`).
+pub const WRITES_PUBLISHED: u64 = 16;
+
+/// Where the counters begin in a stripe; the first number is the gate's (`gate`).
+const FIRST: usize = 1;
+/// Where the numbers begin that say how far each is published.
+const PUBLISHED: usize = 16;
 
 /// The counts of one handle in this process. A forked child begins with zeros.
 pub struct Usage(Tally);
@@ -85,41 +90,53 @@ pub struct Usage(Tally);
 #[derive(Clone, Copy)]
 pub(crate) struct Tally(&'static Block);
 
+/// A way for somebody who is inside of a gate to count there, with no look for the stripe.
+#[derive(Clone, Copy)]
+pub struct Lane<'i>(pub(crate) &'i Stripe);
+
+/// What is a part of something else is not counted.
+#[derive(Clone, Copy)]
+pub struct Uncounted;
+
+/// Where a call counts what it has done.
+pub trait Count: Copy {
+    /// Counts one; how many there are then in the same stripe.
+    fn count(self, counter: Counter) -> u64;
+}
+
+/// Something whose uses are counted.
+pub trait Counted {
+    /// Where.
+    fn usage(&self) -> &Usage;
+}
+
 impl Usage {
     /// Counts of a new handle.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Usage {
-        Usage(Tally(Block::take(Use::Counts)))
+        Usage(Tally(Block::take()))
     }
 
     pub(crate) fn tally(&self) -> Tally {
         self.0
     }
 
-    /// Counts something that is not published by itself.
-    #[inline(always)]
-    pub fn count(&self, counter: Counter) {
-        self.0.count(counter);
-    }
-
-    /// Counts a write; whether it is time to publish, see `publish_own`.
-    #[inline(always)]
-    pub fn count_write(&self, counter: Counter) -> bool {
-        self.0.count(counter).is_multiple_of(WRITES_PUBLISHED)
+    pub(crate) fn block(&self) -> &'static Block {
+        self.0.0
     }
 
     /// Counts several at once.
     pub fn count_many(&self, counter: Counter, many: u64) {
         match self.0.0.mine() {
             Mine::Own(stripe) => _ = add(stripe, counter, many),
-            Mine::Shared(stripe) => _ = stripe.number(counter as usize).fetch_add(many, Relaxed),
+            Mine::Shared(stripe) => _ = number(stripe, counter as usize).fetch_add(many, Relaxed),
         }
     }
 
     /// All that was counted: exact when nobody counts, else without the last of it.
     pub fn counts(&self) -> Counts {
         let sum = |counter: usize| {
-            let counted = self.0.0.stripes().map(|stripe| stripe.number(counter).load(Relaxed));
+            let counted = self.0.0.stripes().map(|stripe| number(stripe, counter).load(Relaxed));
             counted.fold(0, u64::wrapping_add)
         };
         Counts::from(std::array::from_fn(sum))
@@ -140,11 +157,64 @@ impl Usage {
 
 impl Drop for Usage {
     fn drop(&mut self) {
-        let numbers = |stripe: &Stripe| {
-            (0..2 * COUNTERS).for_each(|number| stripe.number(number).store(0, Relaxed));
-        };
-        self.0.0.stripes().for_each(numbers);
+        for stripe in self.0.0.stripes() {
+            for counter in 0..COUNTERS {
+                number(stripe, counter).store(0, Relaxed);
+                stripe.number(PUBLISHED + counter).store(0, Relaxed);
+            }
+        }
         self.0.0.give_back();
+    }
+}
+
+impl Count for &Usage {
+    #[inline(always)]
+    fn count(self, counter: Counter) -> u64 {
+        self.0.count(counter)
+    }
+}
+
+impl Count for Lane<'_> {
+    #[inline(always)]
+    fn count(self, counter: Counter) -> u64 {
+        add(self.0, counter, 1)
+    }
+}
+
+impl Count for Uncounted {
+    #[inline(always)]
+    fn count(self, _: Counter) -> u64 {
+        0
+    }
+}
+
+/// Somebody who has no stripe in a block, and what he counts meanwhile: on from what those have counted
+/// who are in the same case, so that he publishes as often.
+#[repr(C)]
+pub(crate) struct Guest {
+    pub stripe: Stripe,
+    pub room: &'static Block,
+    before: [u64; COUNTERS],
+}
+
+impl Guest {
+    pub fn of(room: &'static Block) -> Box<Guest> {
+        let counted = |counter| number(room.shared(), counter).load(Relaxed);
+        let guest = Guest { stripe: Stripe::new(), room, before: std::array::from_fn(counted) };
+        for (counter, counted) in guest.before.into_iter().enumerate() {
+            number(&guest.stripe, counter).store(counted, Relaxed);
+        }
+        Box::new(guest)
+    }
+
+    /// Adds what he has counted to the stripe of all who have none.
+    pub fn hand_over(&self) {
+        for (counter, before) in self.before.into_iter().enumerate() {
+            let growth = number(&self.stripe, counter).load(Relaxed).wrapping_sub(before);
+            if growth != 0 {
+                number(self.room.shared(), counter).fetch_add(growth, Relaxed);
+            }
+        }
     }
 }
 
@@ -164,16 +234,21 @@ impl Tally {
         match self.0.mine() {
             Mine::Own(stripe) => add(stripe, counter, 1),
             Mine::Shared(stripe) => {
-                stripe.number(counter as usize).fetch_add(1, Relaxed).wrapping_add(1)
+                number(stripe, counter as usize).fetch_add(1, Relaxed).wrapping_add(1)
             }
         }
     }
 }
 
+#[inline(always)]
+fn number(stripe: &Stripe, counter: usize) -> &AtomicU64 {
+    stripe.number(FIRST + counter)
+}
+
 /// Adds to a number that no other thread changes.
 #[inline(always)]
 fn add(stripe: &Stripe, counter: Counter, many: u64) -> u64 {
-    let number: &AtomicU64 = stripe.number(counter as usize);
+    let number = number(stripe, counter as usize);
     let sum = number.load(Relaxed).wrapping_add(many);
     number.store(sum, Relaxed);
     sum
@@ -183,8 +258,8 @@ fn add(stripe: &Stripe, counter: Counter, many: u64) -> u64 {
 /// publish the same at once, each adds another part.
 fn publish(stripe: &Stripe, add: &mut impl FnMut(usize, u64)) {
     for counter in 0..COUNTERS {
-        let counted = stripe.number(counter).load(Relaxed);
-        let published = stripe.number(COUNTERS + counter);
+        let counted = number(stripe, counter).load(Relaxed);
+        let published = stripe.number(PUBLISHED + counter);
         if published.load(Relaxed) < counted {
             let before = published.fetch_max(counted, Relaxed);
             if before < counted {

@@ -249,7 +249,7 @@ extern "C" fn in_parent() {
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, SeqCst);
     FORKS_ENDED.store(FORKS_BEGUN.load(SeqCst), SeqCst);
-    stripes::in_child(gate::inside_at_fork);
+    stripes::in_child(gate::visits_at_fork);
     for entry in entries() {
         let descriptor = entry.descriptor.load(SeqCst);
         // What a thread had claimed goes as well: the thread is not here.

@@ -7,28 +7,31 @@
 //! numbers. So of the two one sees the other, and those who enter need no fence. Where the kernel
 //! has no such call, no thread has numbers of its own, and those who enter execute one.
 //!
-//! Each opening has a *room* of its own, a block of numbers. Once it is closed, nobody enters it any
-//! more, whatever is opened after it. Rooms are never freed, only used again: somebody who was about
-//! to enter one that is closed meanwhile adds himself there, sees that the gate leads elsewhere, and
-//! takes that back.
+//! What is behind a gate counts its uses (`counts`), and the numbers of those who are inside lie beside
+//! its counters, in the same block: that is its *room*. So whoever is inside knows where to count. Rooms
+//! are never freed, only used again: somebody who was about to enter one that is closed meanwhile adds
+//! himself there, sees that the gate leads elsewhere, and takes that back. Two gates may lead to one
+//! room; who closes one of them waits for those inside through the other as well.
 //!
-//! A thread may close the gate from inside, in a function that a *visit* calls. It cannot wait for
-//! itself, so the room is cleared when the outermost of its visits there ends.
+//! A thread may close the gate from inside, in a function that a *visit* calls. Visits are counted
+//! apart, by the room: a thread that closes a gate cannot wait for itself, so if it visits, the room is
+//! cleared when the outermost of its visits there ends.
 #![allow(unsafe_code)]
 
 use crate::cancellation::Uncancellable;
-use crate::stripes::{Block, Mine, Use};
+use crate::counts::{Counted, Guest, Lane};
+use crate::stripes::{Block, Mine, Stripe};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, compiler_fence, fence};
+use std::sync::atomic::{AtomicPtr, AtomicU32, compiler_fence, fence};
 use std::thread;
 use std::time::Duration;
 
-/// Which number of a stripe says how often its threads are inside. `fork` leaves it right.
+/// Which number of a stripe says how often its threads are inside.
 const INSIDE: usize = 0;
 /// How long somebody who waits for visitors to leave sleeps between two looks.
 const PAUSE_MIN: Duration = Duration::from_micros(20);
@@ -62,21 +65,14 @@ pub struct Inside<'g, T> {
     /// Good if the gate led to the room once this thread had entered it.
     value: *const T,
     gate: PhantomData<&'g T>,
-    /// Of the thread's own stripe, or of a `Guest`. Nothing else is kept for the way out, which short
-    /// calls would feel.
-    number: *const AtomicU64,
+    /// The thread's own, or that of a `Guest`. Nothing else is kept for the way out, which short calls
+    /// would feel.
+    stripe: *const Stripe,
     _thread: PhantomData<*const ()>,
 }
 
-/// Somebody inside who has no stripe. What he takes from his number at the end leaves it negative,
-/// which those of stripes never are.
-#[repr(C)]
-struct Guest {
-    number: AtomicU64,
-    room: &'static Block,
-}
-
-/// The number of a guest who is inside.
+/// The number of a guest who is inside: somebody without a stripe in the room. What he takes from it at
+/// the end leaves it negative, which those of stripes never are.
 const GUEST: u64 = (1 << 63) + 1;
 
 /// What a gate gave up.
@@ -91,15 +87,16 @@ pub enum Taken<T> {
 
 /// As `Inside`, of somebody who calls functions that may close the gate.
 pub struct Visit<'g, T> {
-    inside: Option<Inside<'g, T>>,
+    value: *const T,
+    gate: PhantomData<&'g T>,
     frame: Box<Frame>,
 }
 
 /// A visit, in a list of those of its thread.
 struct Frame {
     room: &'static Block,
-    /// Whether the gate was closed from inside, and this is the outermost visit there.
-    closed: Cell<bool>,
+    /// How many gates were closed from inside, if this is the outermost visit there.
+    closed: Cell<u32>,
     outer: *const Frame,
 }
 
@@ -115,7 +112,7 @@ impl<T> Default for Gate<T> {
     }
 }
 
-impl<T> Gate<T> {
+impl<T: Counted> Gate<T> {
     /// Lets this thread in; `None`: the gate is closed. Plain loads and stores, no system call, but
     /// for a thread's first time, and for threads that have no stripe.
     #[inline(always)]
@@ -124,47 +121,42 @@ impl<T> Gate<T> {
         // SAFETY: null, or a block, which is never freed.
         let room: &'static Block = unsafe { self.room.load(Acquire).as_ref()? };
         let Some(stripe) = room.own() else { return self.enter_slowly() };
-        let number = stripe.number(INSIDE);
-        number.store(number.load(Relaxed).wrapping_add(1), Relaxed);
+        come_in(stripe);
         // With the barrier of `close`: either this thread sees that the gate leads elsewhere, or who
         // closes it sees that this thread is inside.
         compiler_fence(SeqCst);
         if self.room.load(Relaxed) != ptr::from_ref(room).cast_mut() {
-            leave(number);
+            leave(stripe);
             return self.enter_slowly();
         }
-        Some(Self::inside(room, number))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn enter_slowly(&self) -> Option<Inside<'_, T>> {
-        self.enter_room().map(|(inside, _)| inside)
+        Some(Self::inside(room, stripe))
     }
 
     /// As `enter`, with no stripe of one's own yet, or ever, or after others opened and closed the gate
-    /// meanwhile. Says which room it is.
-    fn enter_room(&self) -> Option<(Inside<'_, T>, &'static Block)> {
+    /// meanwhile.
+    #[cold]
+    #[inline(never)]
+    fn enter_slowly(&self) -> Option<Inside<'_, T>> {
         loop {
             // SAFETY: as in `enter`.
             let room: &'static Block = unsafe { self.room.load(Acquire).as_ref()? };
-            let number: *const AtomicU64 = match room.mine() {
+            let stripe: *const Stripe = match room.mine() {
                 Mine::Own(stripe) => {
-                    let number = stripe.number(INSIDE);
-                    number.store(number.load(Relaxed).wrapping_add(1), Relaxed);
-                    number
+                    come_in(stripe);
+                    stripe
                 }
-                Mine::Shared(stripe) => {
-                    let guest = Box::new(Guest { number: AtomicU64::new(GUEST), room });
-                    stripe.number(INSIDE).fetch_add(1, Relaxed);
+                Mine::Shared(shared) => {
+                    let guest = Guest::of(room);
+                    guest.stripe.number(INSIDE).store(GUEST, Relaxed);
+                    shared.number(INSIDE).fetch_add(1, Relaxed);
                     Box::into_raw(guest).cast()
                 }
             };
-            // Pairs with the one in `close`.
+            // Pairs with the one in `barrier`.
             fence(SeqCst);
-            let inside = Self::inside(room, number);
+            let inside = Self::inside(room, stripe);
             if self.room.load(Relaxed) == ptr::from_ref(room).cast_mut() {
-                return Some((inside, room));
+                return Some(inside);
             }
             // Another room meanwhile, or none. Dropping `inside` takes the addition back.
         }
@@ -172,11 +164,13 @@ impl<T> Gate<T> {
 
     /// As `enter`, to call functions that may close the gate.
     pub fn visit(&self) -> Option<Visit<'_, T>> {
-        let (inside, room) = self.enter_room()?;
-        let outer = VISITS.get();
-        let frame = Box::new(Frame { room, closed: Cell::new(false), outer });
+        let inside = self.enter()?;
+        let room = inside.usage().block();
+        // Whoever waits until nobody is inside sees this afterwards.
+        room.visits().fetch_add(1, Relaxed);
+        let frame = Box::new(Frame { room, closed: Cell::new(0), outer: VISITS.get() });
         VISITS.set(&*frame);
-        Some(Visit { inside: Some(inside), frame })
+        Some(Visit { value: inside.value, gate: PhantomData, frame })
     }
 
     /// The value, which lives on for the caller when the gate is closed.
@@ -191,12 +185,14 @@ impl<T> Gate<T> {
 
     /// Has the gate lead to `value`. Closes it first, if it is open.
     pub fn open(&self, value: Arc<T>) {
-        let room = Block::take(Use::Gate);
+        let room = value.usage().block();
         room.value().store(Arc::into_raw(value).cast_mut().cast(), Relaxed);
         // Release pairs with the acquire of who enters.
         self.replace(ptr::from_ref(room).cast_mut());
     }
+}
 
+impl<T> Gate<T> {
     /// Closes the gate, waits until all others who are inside have left, and lets go of the value. A
     /// thread that is inside itself does not wait: the end of its outermost visit does that.
     pub fn close(&self) {
@@ -225,21 +221,30 @@ impl<T> Gate<T> {
         // SAFETY: as in `enter`; who took it from the gate is alone in clearing it.
         let Some(room): Option<&'static Block> = (unsafe { room.as_ref() }) else { return };
         match visits(room).last() {
-            Some(outermost) => outermost.closed.set(true),
-            None => clear::<T>(room),
+            Some(outermost) => outermost.closed.set(outermost.closed.get() + 1),
+            None => drop(vacate::<T>(room)),
         }
     }
 
     #[inline(always)]
-    fn inside<'g>(room: &'static Block, number: *const AtomicU64) -> Inside<'g, T> {
+    fn inside<'g>(room: &'static Block, stripe: *const Stripe) -> Inside<'g, T> {
         let value = room.value().load(Relaxed).cast::<T>();
-        Inside { value, gate: PhantomData, number, _thread: PhantomData }
+        Inside { value, gate: PhantomData, stripe, _thread: PhantomData }
     }
 }
 
 impl<T> Drop for Gate<T> {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+impl<T> Inside<'_, T> {
+    /// Where this thread counts what it does inside.
+    #[inline(always)]
+    pub fn lane(&self) -> Lane<'_> {
+        // SAFETY: a stripe, which is never freed, or a guest, who goes when `self` does.
+        Lane(unsafe { &*self.stripe })
     }
 }
 
@@ -257,7 +262,7 @@ impl<T> Deref for Inside<'_, T> {
 impl<T> Drop for Inside<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        leave(self.number);
+        leave(self.stripe);
     }
 }
 
@@ -265,61 +270,67 @@ impl<T> Deref for Visit<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.inside.as_ref().expect("until it is dropped")
+        // SAFETY: `vacate` keeps the value of a room as long as somebody visits.
+        unsafe { &*self.value }
     }
 }
 
 impl<T> Drop for Visit<'_, T> {
     fn drop(&mut self) {
         VISITS.set(self.frame.outer);
-        self.inside = None;
-        if self.frame.closed.get() {
-            clear::<T>(self.frame.room);
+        // Release pairs with the acquire in `vacate`.
+        self.frame.room.visits().fetch_sub(1, Release);
+        for _ in 0..self.frame.closed.get() {
+            drop(vacate::<T>(self.frame.room));
         }
     }
 }
 
+#[inline(always)]
+fn come_in(stripe: &Stripe) {
+    let number = stripe.number(INSIDE);
+    number.store(number.load(Relaxed).wrapping_add(1), Relaxed);
+}
+
 /// Release pairs with the acquire in `vacate`: what was done inside comes before.
 #[inline(always)]
-fn leave(number: *const AtomicU64) {
-    // SAFETY: one of a stripe, which is never freed, or of a guest, who goes only here.
-    let it = unsafe { &*number };
-    let left = it.load(Relaxed).wrapping_sub(1);
-    it.store(left, Release);
+fn leave(stripe: *const Stripe) {
+    // SAFETY: a stripe, which is never freed, or a guest, who goes only here.
+    let number = unsafe { &*stripe }.number(INSIDE);
+    let left = number.load(Relaxed).wrapping_sub(1);
+    number.store(left, Release);
     if left.cast_signed() < 0 {
-        leave_slowly(number, left);
+        leave_slowly(stripe, left);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn leave_slowly(number: *const AtomicU64, left: u64) {
+fn leave_slowly(stripe: *const Stripe, left: u64) {
     if left == GUEST - 1 {
-        // SAFETY: the number of a guest, from `Box::into_raw`, who leaves once.
-        let guest = unsafe { Box::from_raw(number.cast_mut().cast::<Guest>()) };
+        // SAFETY: a guest, from `Box::into_raw`, who leaves once.
+        let guest = unsafe { Box::from_raw(stripe.cast_mut().cast::<Guest>()) };
+        guest.hand_over();
         guest.room.shared().number(INSIDE).fetch_sub(1, Release);
     } else {
         // Somebody forked in the middle of a call, in a signal handler, and the child goes on with it.
-        // SAFETY: one of a stripe.
-        unsafe { &*number }.store(0, Release);
+        // SAFETY: a stripe.
+        unsafe { &*stripe }.number(INSIDE).store(0, Release);
     }
 }
 
-/// Waits until nobody is inside of a room that no gate leads to any more, and lets go of its value.
-fn clear<T>(room: &'static Block) {
-    drop(vacate::<T>(room));
-}
-
-/// As `clear`, but gives the value away. `None`: somebody may be inside whom nothing tells of, so
-/// the value stays for ever.
+/// Of somebody who closed a gate that led to a room: waits until nobody is inside, and gives the value
+/// that the gate had. `None`: somebody may be inside whom nothing tells of, so it stays for ever.
 fn vacate<T>(room: &'static Block) -> Option<Arc<T>> {
     let _uncancellable = Uncancellable::new();
     if !barrier() {
         return None;
     }
-    for stripe in room.stripes() {
+    let inside = room.stripes().map(|stripe| stripe.number(INSIDE));
+    // Visits last: who makes one is inside until it is counted.
+    for number in inside.chain([room.visits()]) {
         let (mut looks, mut pause) = (0, PAUSE_MIN);
-        while stripe.number(INSIDE).load(Acquire) != 0 {
+        while number.load(Acquire) != 0 {
             looks += 1;
             if looks > LOOKS {
                 thread::sleep(pause);
@@ -327,10 +338,9 @@ fn vacate<T>(room: &'static Block) -> Option<Arc<T>> {
             }
         }
     }
-    let value = room.value().swap(ptr::null_mut(), Relaxed).cast::<T>();
-    room.give_back();
-    // SAFETY: from `Arc::into_raw`, and taken out once; nobody is inside.
-    Some(unsafe { Arc::from_raw(value) })
+    // SAFETY: what `open` had from `Arc::into_raw`, once for each gate; who came through this one is
+    // not inside any more.
+    Some(unsafe { Arc::from_raw(room.value().load(Relaxed).cast::<T>()) })
 }
 
 /// The visits of this thread to a room, innermost first.
@@ -341,8 +351,8 @@ fn visits<'v>(room: &Block) -> impl Iterator<Item = &'v Frame> {
         .filter(move |visit| ptr::eq(visit.room, room))
 }
 
-/// How often this thread is inside of a room when it forks. Async-signal-safe.
-pub(crate) fn inside_at_fork(room: &Block) -> u64 {
+/// How many visits this thread makes to a room when it forks. Async-signal-safe.
+pub(crate) fn visits_at_fork(room: &Block) -> u64 {
     visits(room).count() as u64
 }
 
@@ -385,10 +395,17 @@ fn membarrier(command: libc::c_int) -> bool {
 #[cfg(all(test, not(any(loom, miri))))]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicBool;
+    use crate::counts::Usage;
+    use std::sync::atomic::{AtomicBool, AtomicU64};
 
     /// Says when it is dropped.
-    struct Value(&'static AtomicBool);
+    struct Value(&'static AtomicBool, Usage);
+
+    impl Counted for Value {
+        fn usage(&self) -> &Usage {
+            &self.1
+        }
+    }
 
     impl Drop for Value {
         fn drop(&mut self) {
@@ -398,7 +415,7 @@ mod tests {
 
     fn value() -> (Arc<Value>, &'static AtomicBool) {
         let dropped = Box::leak(Box::new(AtomicBool::new(false)));
-        (Arc::new(Value(dropped)), dropped)
+        (Arc::new(Value(dropped, Usage::new())), dropped)
     }
 
     #[test]

@@ -352,7 +352,17 @@ impl State {
         let (generation, keeper) = (fork::generation(), AtomicUsize::new(0));
         let (role, changing_role) = (AtomicU32::new(role as u32), Mutex::new(()));
         let previous = ptr::null_mut();
-        State { generation, slot, descriptor, keeper, alone, probing, role, changing_role, previous }
+        State {
+            generation,
+            slot,
+            descriptor,
+            keeper,
+            alone,
+            probing,
+            role,
+            changing_role,
+            previous,
+        }
     }
 
     fn take(attachment: &Attachment, role: Role) -> Result<State, TakeError> {

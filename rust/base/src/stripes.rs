@@ -16,12 +16,13 @@ use crate::gate;
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
 
 /// Stripes that threads have for themselves.
 pub(crate) const STRIPES: usize = 64;
-/// Numbers of a stripe: a pair of cache lines, which processors fetch as one.
-pub(crate) const NUMBERS: usize = 16;
+/// Numbers of a stripe. What each call changes lies in the first half, a pair of cache lines, which
+/// processors fetch as one.
+pub(crate) const NUMBERS: usize = 32;
 
 /// Bytes of a stripe, and of those that threads have.
 const STRIPE_BYTES: usize = size_of::<Stripe>();
@@ -44,15 +45,6 @@ thread_local! {
 /// Gives the stripe of a thread back when it ends.
 struct GiveBack;
 
-/// What a block is used for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Use {
-    Free = 0,
-    Counts = 1,
-    Gate = 2,
-}
-
 /// The numbers of one thread.
 #[repr(C, align(128))]
 pub(crate) struct Stripe([AtomicU64; NUMBERS]);
@@ -62,9 +54,11 @@ pub(crate) struct Stripe([AtomicU64; NUMBERS]);
 pub(crate) struct Block {
     own: [Stripe; STRIPES],
     shared: Stripe,
-    used_for: AtomicU32,
-    /// Of a gate: what it leads to.
+    is_taken: AtomicBool,
+    /// Where gates lead whose calls are counted here (`gate`).
     value: AtomicPtr<()>,
+    /// How many visits to it there are at the moment.
+    visits: AtomicU64,
     next: AtomicPtr<Block>,
 }
 
@@ -77,6 +71,11 @@ pub(crate) enum Mine {
 }
 
 impl Stripe {
+    /// One whose numbers are all 0.
+    pub const fn new() -> Stripe {
+        Stripe([const { AtomicU64::new(0) }; NUMBERS])
+    }
+
     #[inline(always)]
     pub fn number(&self, at: usize) -> &AtomicU64 {
         &self.0[at]
@@ -107,10 +106,15 @@ impl Block {
         &self.shared
     }
 
-    /// Of a gate: what it leads to.
+    /// Where gates lead whose calls are counted here.
     #[inline(always)]
     pub fn value(&self) -> &AtomicPtr<()> {
         &self.value
+    }
+
+    /// How many visits to it there are at the moment.
+    pub fn visits(&self) -> &AtomicU64 {
+        &self.visits
     }
 
     /// All stripes, the shared one last.
@@ -120,26 +124,24 @@ impl Block {
 
     /// A block whose numbers are all 0, except where somebody who used it before is just about to
     /// take back what he has added.
-    pub fn take(used_for: Use) -> &'static Block {
-        let free = |block: &&Block| {
-            let (free, taken) = (Use::Free as u32, used_for as u32);
-            block.used_for.compare_exchange(free, taken, Acquire, Relaxed).is_ok()
-        };
-        blocks().find(free).unwrap_or_else(|| Block::add(used_for))
+    pub fn take() -> &'static Block {
+        let free =
+            |block: &&Block| block.is_taken.compare_exchange(false, true, Acquire, Relaxed).is_ok();
+        blocks().find(free).unwrap_or_else(Block::add)
     }
 
     /// Gives the block back, whose numbers MUST be 0, with that exception.
     pub fn give_back(&self) {
-        self.used_for.store(Use::Free as u32, Release);
+        self.is_taken.store(false, Release);
     }
 
-    fn add(used_for: Use) -> &'static Block {
-        let stripe = || Stripe([const { AtomicU64::new(0) }; NUMBERS]);
+    fn add() -> &'static Block {
         let block: &'static Block = Box::leak(Box::new(Block {
-            own: std::array::from_fn(|_| stripe()),
-            shared: stripe(),
-            used_for: AtomicU32::new(used_for as u32),
+            own: [const { Stripe::new() }; STRIPES],
+            shared: Stripe::new(),
+            is_taken: AtomicBool::new(true),
             value: AtomicPtr::new(ptr::null_mut()),
+            visits: AtomicU64::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
         }));
         let mut head = BLOCKS.load(Acquire);
@@ -184,9 +186,9 @@ fn claim() {
     }
 }
 
-/// In a forked child: no other thread has a stripe, and none has counted anything. `inside` says how
-/// often this thread is inside of a gate's block. Async-signal-safe.
-pub(crate) fn in_child(inside: impl Fn(&Block) -> u64) {
+/// In a forked child: no other thread has a stripe, and none has counted anything. `visits` says how
+/// many visits this thread makes. Async-signal-safe.
+pub(crate) fn in_child(visits: impl Fn(&Block) -> u64) {
     let own = OWN.get();
     let mine = (own < OWN_BYTES).then_some(own / STRIPE_BYTES);
     CLAIMED.store(mine.map_or(0, |stripe| 1 << stripe), SeqCst);
@@ -194,8 +196,7 @@ pub(crate) fn in_child(inside: impl Fn(&Block) -> u64) {
         for stripe in block.stripes() {
             stripe.0.iter().for_each(|number| number.store(0, Relaxed));
         }
-        let stripe = mine.map(|stripe| &block.own[stripe]);
-        stripe.unwrap_or(&block.shared).0[0].store(inside(block), Relaxed);
+        block.visits.store(visits(block), Relaxed);
     }
 }
 
@@ -218,7 +219,7 @@ mod tests {
     fn threads_have_stripes_of_their_own_as_long_as_there_are_some_and_give_them_back() {
         // Goal: no two threads that live at once own one stripe; ended ones leave theirs to others.
         // Method: more threads than stripes, all alive at once, three times.
-        let block = Block::take(Use::Counts);
+        let block = Block::take();
         for _ in 0..3 {
             let barrier = Barrier::new(STRIPES + 6);
             let owned: Vec<_> = std::thread::scope(|scope| {

@@ -61,6 +61,7 @@ impl Map {
     /// From inside of a walk of its own, the walk's end does that.
     pub fn detach(&self) {
         guard(|| {
+            self.give_locks_back();
             self.gate.close();
             Ok(Outcome::done(true, 0))
         });
@@ -69,6 +70,8 @@ impl Map {
     /// Detaches, then attaches to what `other` is attached to, which it is not any more.
     pub fn take_over(&self, other: &Map) {
         guard(|| {
+            self.give_locks_back();
+            other.give_locks_back();
             let engine = other.gate.share();
             other.gate.close();
             match engine {
@@ -112,7 +115,7 @@ impl Map {
         };
         let Some(engine) = self.gate.enter() else { return not_attached() };
         let Packed(answer) = guard(|| {
-            let placed = engine.put(key, value)?;
+            let placed = engine.by(engine.lane()).put(key, value)?;
             debug_assert!(placed.uid.bits() >> REPLACED_SHIFT == 0);
             Ok(Packed(u64::from(placed.replaced) << REPLACED_SHIFT | placed.uid.bits()))
         });
@@ -136,7 +139,7 @@ impl Map {
         };
         let Some(engine) = self.gate.enter() else { return not_attached() };
         let Packed(answer) = guard(|| {
-            Ok(match engine.get_into(key, into)? {
+            Ok(match engine.by(engine.lane()).get_into(key, into)? {
                 Some(bytes) => Packed(bytes as u64),
                 None => Outcome::absent().into(),
             })
@@ -146,22 +149,35 @@ impl Map {
 
     #[inline]
     pub fn get_to(&self, key: &[u8], sink: Pin<&mut Sink>) -> Outcome {
-        guard(|| Ok(Outcome::copied(self.engine()?.get_to(key, &mut SinkOfCpp(sink))?)))
+        guard(|| {
+            let engine = self.engine()?;
+            Ok(Outcome::copied(engine.by(engine.lane()).get_to(key, &mut SinkOfCpp(sink))?))
+        })
     }
 
     #[inline]
     pub fn contains(&self, key: &[u8]) -> Outcome {
-        guard(|| Ok(Outcome::done(self.engine()?.contains(key)?, 0)))
+        guard(|| {
+            let engine = self.engine()?;
+            Ok(Outcome::done(engine.by(engine.lane()).contains(key)?, 0))
+        })
     }
 
     #[inline]
     pub fn erase(&self, key: &[u8]) -> Outcome {
-        guard(|| Ok(Outcome::done(self.engine()?.delete(key)?, 0)))
+        guard(|| {
+            let engine = self.engine()?;
+            Ok(Outcome::done(engine.by(engine.lane()).delete(key)?, 0))
+        })
     }
 
     #[inline]
     pub fn add(&self, key: &[u8], delta: i64) -> Outcome {
-        guard(|| Ok(Outcome::done(true, self.engine()?.add(key, delta)? as u64)))
+        guard(|| {
+            let engine = self.engine()?;
+            let sum: i64 = engine.by(engine.lane()).add_number(key, delta)?;
+            Ok(Outcome::done(true, sum as u64))
+        })
     }
 
     pub fn size(&self) -> Outcome {
@@ -252,12 +268,21 @@ impl Map {
         self.gate.visit().ok_or(Failure::NotAttached)
     }
 
+    /// Before the gate closes: others who are inside may wait for locks that this thread keeps.
+    fn give_locks_back(&self) {
+        if let Some(engine) = self.gate.enter() {
+            // A handle that only reads has none.
+            let _ = engine.set_lockable(true);
+        }
+    }
+
     /// Lets `act` have the map for itself, while this handle is not attached. `Busy`: another has a
     /// share of it, as a walk has, or this thread is in a walk of the handle.
     pub(crate) fn alone<R, E: Into<Failure>>(
         &self,
         act: impl FnOnce(&mut EngineMap) -> Result<R, E>,
     ) -> Result<R, Failure> {
+        self.give_locks_back();
         let mut engine = match self.gate.take() {
             Taken::Value(engine) => engine,
             Taken::Inside => return Err(OpError::Busy.into()),
@@ -282,7 +307,9 @@ impl Map {
     pub(crate) fn attach_to(&self, open: impl FnOnce() -> Result<EngineMap, Failure>) -> Outcome {
         silence_panics();
         guard(|| {
-            self.gate.open(Arc::new(open()?));
+            let engine = Arc::new(open()?);
+            self.give_locks_back();
+            self.gate.open(engine);
             Ok(Outcome::done(true, 0))
         })
     }

@@ -39,7 +39,7 @@ impl Map {
                 let locked = self.lock_place(self.fetch_bucket(hash))?;
                 locked.put(item.until(locked.deadline(age_ms)))
             });
-            self.count_done(Counter::Puts, done)
+            self.count_done(&self.usage, Counter::Puts, done)
         })
     }
 
@@ -184,7 +184,7 @@ impl Map {
         let Some(record) = locked.living(&found) else { return Ok(None) };
         let answer = first(&record)?;
         self.set_deadline(&locked, (hash, key), record, locked.deadline(age_ms))?;
-        self.count_write(Counter::Changes);
+        self.count_write(&self.usage, Counter::Changes);
         Ok(Some(answer))
     }
 

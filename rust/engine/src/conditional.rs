@@ -80,7 +80,7 @@ impl Map {
             };
             locked.put(self.item(hash, kind, key, value, deadline)?).map(Some)
         });
-        self.count_some(Counter::Changes, done)
+        self.count_some(&self.usage, Counter::Changes, done)
     }
 
     /// Deletes the key if it is there and `condition` holds; whether it did.
@@ -91,7 +91,7 @@ impl Map {
         if !condition.holds(locked.living(&found), self.facts.secret)? {
             return Ok(false);
         }
-        self.count_delete(locked.delete(hash, found))
+        self.count_delete(&self.usage, locked.delete(hash, found))
     }
 
     /// Copies the value to where `sink` says, deletes the key, and returns the value's length;
@@ -113,7 +113,7 @@ impl Map {
         if !matches!(taken, Ok(Some(_))) {
             sink.discard();
         }
-        self.count_some(Counter::Deletes, taken)
+        self.count_some(&self.usage, Counter::Deletes, taken)
     }
 
     /// Appends to the value, which is bytes or text, or puts a key that is not there as bytes;
@@ -124,7 +124,7 @@ impl Map {
     pub fn append(&self, key: &[u8], suffix: &[u8]) -> Result<u64, OpError> {
         let hash = self.hash(key);
         let done = self.with_room(hash, || self.append_hashed(hash, key, suffix));
-        self.count_done(Counter::Changes, done)
+        self.count_done(&self.usage, Counter::Changes, done)
     }
 
     fn append_hashed(&self, hash: Hash, key: &[u8], suffix: &[u8]) -> Result<u64, OpError> {

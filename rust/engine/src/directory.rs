@@ -51,10 +51,10 @@ const CLOSED: u64 = ROOT_REBUILDING | ROOT_CRASHED;
 const MOVES: u64 = !CLOSED & !DEPTH_MASK & !CAME_AROUND;
 /// The bit that says that births have come around (`uid`).
 const CAME_AROUND: u64 = 1 << 61;
-/// The bits of the root that say nothing about the depth.
-pub const NO_DEPTH: u64 = MOVES | CAME_AROUND;
+/// The bits of the root that say the depth, or that there is none.
+pub const DEPTH_BITS: u64 = !(MOVES | CAME_AROUND);
 /// What quick lookups by UID take for these: where births have come around, they find no depth.
-pub const NO_DEPTH_OF_UIDS: u64 = MOVES;
+pub const DEPTH_BITS_OF_UIDS: u64 = DEPTH_BITS | CAME_AROUND;
 const MOVE: u64 = 1 << 8;
 const DEPTH_MASK: u64 = MOVE - 1;
 const PAGE_BITS: u32 = 27;
@@ -91,7 +91,7 @@ pub fn moves(root: u64) -> u64 {
 
 #[inline(always)]
 fn depth_of(place: &Place<'_>, root: u64) -> Result<u32, OpError> {
-    let depth = root & !NO_DEPTH;
+    let depth = root & DEPTH_BITS;
     if depth <= DIRECTORY_BITS.into() { Ok(depth as u32) } else { unusual_depth(place, depth) }
 }
 
@@ -187,15 +187,15 @@ pub fn find_from<'m>(
 /// As `find_from`, of the table for as many bits as the root says or one less, under one load of
 /// the limits; no branch depends on which of the two it is, which is as good as random. `None`
 /// tells nothing. Where a forged level leads beyond the limits, there may be the shorter entry.
-/// `no_depth`: the bits of the root that are masked out, `NO_DEPTH` or `NO_DEPTH_OF_UIDS`.
+/// `depth_bits`: those of the root that are taken for its depth, `DEPTH_BITS`, those of UIDs, or more.
 #[inline(always)]
 pub fn find_quickly<'m>(
     place: &Place<'m>,
     root: u64,
-    no_depth: u64,
+    depth_bits: u64,
     bits: u32,
 ) -> Option<Table<'m>> {
-    let depth = root & !no_depth;
+    let depth = root & depth_bits;
     if depth > DIRECTORY_BITS.into() {
         return None;
     }

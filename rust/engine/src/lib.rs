@@ -72,6 +72,7 @@ pub mod walk;
 pub mod options;
 pub mod sink;
 pub mod map;
+pub mod caller;
 mod opening;
 mod listing;
 mod usage;
@@ -100,6 +101,7 @@ pub mod exposition;
 mod json;
 
 pub use age::Age;
+pub use caller::Caller;
 pub use check::{SlotNumber, Violation};
 pub use condition::Condition;
 pub use conditional::Change;

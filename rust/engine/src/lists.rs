@@ -67,7 +67,7 @@ impl Map {
             let locked = self.lock_place(self.fetch_bucket(hash))?;
             locked.push(list.until(locked.deadline(age_ms)), end, value, shape)
         });
-        self.count_done(Counter::Lists, done)
+        self.count_done(&self.usage, Counter::Lists, done)
     }
 
     fn pop_at(&self, end: End, key: &[u8], sink: &mut impl Sink) -> Result<Option<usize>, OpError> {
@@ -77,6 +77,6 @@ impl Map {
         if !matches!(popped, Ok(Some(_))) {
             sink.discard();
         }
-        self.count_some(Counter::Lists, popped)
+        self.count_some(&self.usage, Counter::Lists, popped)
     }
 }

@@ -72,7 +72,7 @@ impl Map {
         for keys in keys.chunks(GROUP) {
             let mut group = [Ahead::NONE; GROUP];
             for ahead in self.fetch_ahead(keys.iter().map(AsRef::as_ref), &mut group) {
-                let answer = self.get_hashed(ahead.hash, ahead.key, sink);
+                let answer = self.by(&self.usage).get_hashed(ahead.hash, ahead.key, sink);
                 if !next(index, sink, answer) {
                     return;
                 }
@@ -97,7 +97,7 @@ impl Map {
             let mut group = [Ahead::NONE; GROUP];
             let group = self.fetch_ahead(pairs.iter().map(|(key, _)| key.as_ref()), &mut group);
             for (ahead, (_, value)) in group.iter().zip(pairs) {
-                let put = self.put_hashed(ahead.hash, ahead.key, value.as_ref());
+                let put = self.by(&self.usage).put_hashed(ahead.hash, ahead.key, value.as_ref());
                 let put = put.map_err(|error| PutManyError { done, error })?;
                 placed(done, put);
                 replaced += usize::from(put.replaced);

@@ -1,22 +1,18 @@
 //! A map: its file, its shards, and the operations on keys.
 
-use crate::age::{Age, Deadline};
-use crate::arena;
 use crate::check::{self, Violation};
 use crate::directory;
 use crate::growth::Memory;
 use crate::hash::Hash;
-use crate::kind::Kind;
-use crate::locate::{self, Located};
-use crate::number::Number;
+use crate::locate;
 use crate::place::Place;
 use crate::read::{self, Seen};
 use crate::record::Record;
-use crate::shard::{self, Locked, Placed};
-use crate::sink::Sink;
-use crate::take::{Nothing, Noticing, Take, ToSink, ToSlice, WithKind};
+use crate::shard::{self, Locked};
+use crate::take::{Noticing, Take};
+use crate::usage::count_get;
 use crate::walk;
-use shf_base::counts::{Counter, Usage};
+use shf_base::counts::{Count, Counter, Uncounted, Usage};
 use shf_base::error::OpError;
 use shf_base::format::FileHeader;
 use shf_base::frozen;
@@ -24,8 +20,8 @@ use shf_base::geometry::{Geometry, PAGE_BYTES};
 use shf_base::open::Temporary;
 use shf_base::slot::Presence;
 use shf_base::storage::Storage;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 /// An open map. All methods may be called from any number of threads at once; any number of
@@ -47,10 +43,14 @@ pub struct Map {
     pub(crate) recovered: Option<Repaired>,
     /// Looks that gets of this handle made again, in this process.
     pub(crate) retries: AtomicU64,
-    /// Whether gets of this handle, in this process, have met a key with an age: then they are
-    /// ready for it from the start. Those that are not are faster where keys have none.
-    pub(crate) has_aged: AtomicBool,
+    /// Which bits of a shard's root gets take for its depth at first, `directory::DEPTH_BITS`; or
+    /// `NOT_QUICK`, once gets of this handle, in this process, have met a key with an age: then they
+    /// are ready for it from the start. Those that are not are faster where keys have none.
+    pub(crate) depth_bits: AtomicU64,
 }
+
+/// With these bits the first look of a get finds nothing. (Where it does, that is right as well.)
+pub(crate) const NOT_QUICK: u64 = u64::MAX;
 
 /// Takes the lock of a shard and rebuilds it if need be; what was lost then.
 type Rebuild =
@@ -74,151 +74,6 @@ impl Map {
     /// recover. What other processes recovered at the same time, they know.
     pub fn recovered(&self) -> Option<&Repaired> {
         self.recovered.as_ref()
-    }
-
-    /// Inserts the key or replaces its value. It lives for the map's default age from now on.
-    // Not in builds for tests, each of which would compile it anew; so are others below.
-    #[cfg_attr(not(debug_assertions), inline)]
-    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
-        self.put_hashed(self.hash(key), key, value)
-    }
-
-    /// As `put`, of a key whose hash is known.
-    #[inline(always)]
-    pub(crate) fn put_hashed(
-        &self,
-        hash: Hash,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<Placed, OpError> {
-        let done = match self.put_once(hash, key, value) {
-            Err(full @ OpError::NoSpace { .. }) => {
-                self.with_more_room(hash, full, move || self.put_once(hash, key, value))
-            }
-            done => done,
-        };
-        self.count_done(Counter::Puts, done)
-    }
-
-    /// As `put_hashed`, with what its own shard can do to make room.
-    #[inline(always)]
-    fn put_once(&self, hash: Hash, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
-        let age_ms = self.age_ms(Age::Default)?;
-        let item = self.item(hash, Kind::Bytes, key, value, age_ms.map(|_| Deadline::NEVER))?;
-        let place = self.fetch_bucket(hash);
-        arena::prefetch(place, item.shape);
-        let locked = self.lock_place(place)?;
-        locked.put(item.until(locked.deadline(age_ms)))
-    }
-
-    /// Replaces the contents of `into` with the value, reusing its memory. False: the key is not
-    /// there. Unless the answer is true, `into` is empty.
-    #[cfg_attr(not(debug_assertions), inline)]
-    pub fn get(&self, key: &[u8], into: &mut Vec<u8>) -> Result<bool, OpError> {
-        into.clear();
-        Ok(self.get_to(key, into)?.is_some())
-    }
-
-    /// Copies the value to where `sink` says and returns its length, in one lookup whatever the
-    /// length is; `None`: the key is not there.
-    #[inline]
-    pub fn get_to(&self, key: &[u8], sink: &mut impl Sink) -> Result<Option<usize>, OpError> {
-        self.get_hashed(self.hash(key), key, sink)
-    }
-
-    /// As `get_to`, of a key whose hash is known.
-    #[inline(always)]
-    pub(crate) fn get_hashed(
-        &self,
-        hash: Hash,
-        key: &[u8],
-        sink: &mut impl Sink,
-    ) -> Result<Option<usize>, OpError> {
-        let found = self.read(hash, |record| record.key_is(key), ToSink(&mut *sink));
-        let answer = found.and_then(Option::transpose);
-        if !matches!(answer, Ok(Some(_))) {
-            sink.discard();
-        }
-        answer
-    }
-
-    /// Copies the value to the front of `into` and returns its length; `None`: the key is not
-    /// there. `BufferTooSmall` says the length. Without a value `into` is as it was, unless a
-    /// writer changed the key during the call: then it may hold a part of what the key had before.
-    #[inline]
-    pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
-        let take = WithKind(ToSlice(&mut *into));
-        let found = self.read(self.hash(key), |record| record.key_is(key), take)?;
-        copied(found, into.len())
-    }
-
-    /// Whether the key is there.
-    #[inline]
-    pub fn contains(&self, key: &[u8]) -> Result<bool, OpError> {
-        Ok(self.read(self.hash(key), |record| record.key_is(key), Nothing)?.is_some())
-    }
-
-    /// Deletes the key; whether it was there.
-    #[cfg_attr(not(debug_assertions), inline)]
-    pub fn delete(&self, key: &[u8]) -> Result<bool, OpError> {
-        let hash = self.hash(key);
-        let locked = self.lock_place(self.fetch_bucket(hash))?;
-        let found = locked.find(hash, key)?;
-        self.count_delete(locked.delete(hash, found))
-    }
-
-    /// Adds to the signed 64-bit integer under `key`, which starts at 0 when absent, in place;
-    /// returns the sum. A key that is there keeps its age. A value of another type is `WrongType`;
-    /// a sum out of range is `Overflow` and changes nothing. A get of such a key gives its 8 bytes,
-    /// little-endian.
-    #[cfg_attr(not(debug_assertions), inline)]
-    pub fn add(&self, key: &[u8], delta: i64) -> Result<i64, OpError> {
-        self.add_number(key, delta)
-    }
-
-    /// As `add`, of any type of number. Doubles are added by the rules of IEEE 754, which know no
-    /// overflow.
-    #[inline]
-    pub fn add_number<N: Number>(&self, key: &[u8], delta: N::Delta) -> Result<N, OpError> {
-        let hash = self.hash(key);
-        let done = match self.add_once(hash, key, delta) {
-            Err(full @ OpError::NoSpace { .. }) => {
-                self.with_more_room(hash, full, move || self.add_once(hash, key, delta))
-            }
-            done => done,
-        };
-        self.count_done(Counter::Changes, done)
-    }
-
-    /// As `add_number`, with what its own shard can do to make room.
-    #[inline(always)]
-    fn add_once<N: Number>(&self, hash: Hash, key: &[u8], delta: N::Delta) -> Result<N, OpError> {
-        let locked = self.lock_place(self.fetch_bucket(hash))?;
-        let found = locked.find(hash, key)?;
-        locked.note_use(&found);
-        match found {
-            Located::Found(_, _, record) if !locked.has_expired(&record) => {
-                locked.add(hash, record, delta)
-            }
-            _ => self.put_sum(locked, hash, key, delta),
-        }
-    }
-
-    /// Puts what a key that is not there becomes by an addition. Takes the lock itself: what others
-    /// may point to is not kept in registers.
-    #[cold]
-    #[inline(never)]
-    fn put_sum<N: Number>(
-        &self,
-        locked: Locked<'_>,
-        hash: Hash,
-        key: &[u8],
-        delta: N::Delta,
-    ) -> Result<N, OpError> {
-        let (sum, age_ms) = (N::ZERO.plus(delta)?, self.age_ms(Age::Default)?);
-        let value = sum.bits().to_le_bytes();
-        locked.put(self.item(hash, N::KIND, key, &value, locked.deadline(age_ms))?)?;
-        Ok(sum)
     }
 
     /// Keys in the map: exact when nobody writes, else off by at most the writes that overlap with
@@ -327,37 +182,30 @@ impl Map {
         is_it: impl Fn(&Record<'_>) -> bool,
         take: T,
     ) -> Result<Option<T::Answer>, OpError> {
-        self.seek::<true, _>(hash, is_it, take)
+        self.seek(&self.usage, hash, is_it, take)
     }
 
-    /// As `read`. Where it is a part of something else, it is not counted as a get.
+    /// As `read`, counted by `by`.
     #[inline(always)]
-    pub(crate) fn seek<const COUNTED: bool, T: Take>(
+    pub(crate) fn seek<T: Take>(
         &self,
+        by: impl Count,
         hash: Hash,
         is_it: impl Fn(&Record<'_>) -> bool,
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
-        let place = self.place(hash.shard_bits());
-        if !self.has_aged.load(Relaxed) {
-            let no_depth = directory::NO_DEPTH;
-            let look =
-                read::at_home::<T, false>(&place, no_depth, hash, &is_it, &mut take, |which| {
-                    if COUNTED {
-                        self.usage.count(which);
-                    }
-                });
-            if let Some(answer) = look {
-                return Ok(answer);
-            }
+        let (place, depth_bits) = (self.place(hash.shard_bits()), self.depth_bits.load(Relaxed));
+        match read::at_home::<T, false>(&place, depth_bits, hash, &is_it, &mut take, by) {
+            Some(answer) => Ok(answer),
+            None => self.read_on(by, hash, is_it, take),
         }
-        self.read_on::<COUNTED, _>(hash, is_it, take)
     }
 
     /// As `seek`, wherever the key is. In a map that evicts, says of the key that it was used.
     #[inline(never)]
-    pub(crate) fn read_on<const COUNTED: bool, T: Take>(
+    pub(crate) fn read_on<T: Take>(
         &self,
+        by: impl Count,
         hash: Hash,
         is_it: impl Fn(&Record<'_>) -> bool,
         take: T,
@@ -370,9 +218,7 @@ impl Map {
         if !noted {
             self.note_use(hash, is_it);
         }
-        if COUNTED {
-            self.count_get(&found);
-        }
+        count_get(by, &found);
         found
     }
 
@@ -398,10 +244,10 @@ impl Map {
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(hash.shard_bits());
-        let has_aged = self.has_aged.load(Relaxed);
+        let has_aged = self.depth_bits.load(Relaxed) == NOT_QUICK;
         if has_aged {
-            let no_depth = directory::NO_DEPTH;
-            let look = read::at_home::<T, true>(&place, no_depth, hash, &is_it, &mut take, |_| ());
+            let bits = directory::DEPTH_BITS;
+            let look = read::at_home::<T, true>(&place, bits, hash, &is_it, &mut take, Uncounted);
             if let Some(answer) = look {
                 return Ok(answer);
             }
@@ -409,7 +255,7 @@ impl Map {
         let mut found = None;
         let mut keep = |seen: &Seen<'_, '_>, record: &Record<'_>| {
             if record.shape.timed && !has_aged {
-                self.has_aged.store(true, Relaxed);
+                self.depth_bits.store(NOT_QUICK, Relaxed);
             }
             found = take.take(seen, record);
             found.is_some()
@@ -473,26 +319,10 @@ impl Map {
         place.prefetch_header();
         let root = directory::root(&place);
         if let Some(table) =
-            directory::find_quickly(&place, root, directory::NO_DEPTH, hash.directory())
+            directory::find_quickly(&place, root, directory::DEPTH_BITS, hash.directory())
         {
             place.region().prefetch(table.low_offset(hash.bucket()));
         }
         place
-    }
-}
-
-/// The answer of a get to the front of a slice of `found_bytes`.
-#[inline(always)]
-pub(crate) fn copied(
-    found: Option<(Result<u64, u64>, Kind)>,
-    found_bytes: usize,
-) -> Result<Option<usize>, OpError> {
-    let Some((copied, kind)) = found else { return Ok(None) };
-    kind.expect_value()?;
-    match copied {
-        Ok(len) => Ok(Some(len as usize)),
-        Err(needed_bytes) => {
-            Err(OpError::BufferTooSmall { needed_bytes, found_bytes: found_bytes as u64 })
-        }
     }
 }

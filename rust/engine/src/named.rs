@@ -4,9 +4,10 @@
 //! the key itself; from its deletion on, the key is not there for them, also when it was put again.
 
 use crate::age::Age;
+use crate::caller::copied;
 use crate::directory;
 use crate::kind::Kind;
-use crate::map::{Map, copied};
+use crate::map::Map;
 use crate::read;
 use crate::record::Record;
 use crate::shard::Placed;
@@ -15,7 +16,7 @@ use crate::sink::Sink;
 use crate::take::{KeyToSink, Nothing, Take, ToSink, ToSlice, WithKind, WithStamp};
 use crate::uid::Uid;
 use shf_base::atomic::spin_hint;
-use shf_base::counts::Counter;
+use shf_base::counts::{Count, Counter, Uncounted};
 use shf_base::error::OpError;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -64,7 +65,7 @@ impl Map {
     /// Errors: as `put`, and `OutOfMemory`.
     pub fn put_uid(&self, uid: Uid, value: &[u8]) -> Result<Option<Placed>, OpError> {
         let done = self.with_room(uid.hash(), || self.put_uid_once(uid, value));
-        self.count_some(Counter::Puts, done)
+        self.count_some(&self.usage, Counter::Puts, done)
     }
 
     fn put_uid_once(&self, uid: Uid, value: &[u8]) -> Result<Option<Placed>, OpError> {
@@ -88,7 +89,7 @@ impl Map {
     pub fn delete_uid(&self, uid: Uid) -> Result<bool, OpError> {
         let locked = self.lock_place(self.fetch_bucket(uid.hash()))?;
         let found = locked.find_uid(uid)?;
-        self.count_delete(locked.delete(uid.hash(), found))
+        self.count_delete(&self.usage, locked.delete(uid.hash(), found))
     }
 
     /// The UID whose `short` bits these are, if one key that is there has it, and no other; `None`
@@ -114,32 +115,25 @@ impl Map {
 
     #[inline(always)]
     fn read_uid<T: Take>(&self, uid: Uid, take: T) -> Result<Option<T::Answer>, OpError> {
-        self.seek_uid::<true, _>(uid, take)
+        self.seek_uid(&self.usage, uid, take)
     }
 
-    /// As `read_uid`. Where it is a part of something else, it is not counted as a get.
+    /// As `read_uid`, counted by `by`.
     #[inline(always)]
-    fn seek_uid<const COUNTED: bool, T: Take>(
+    fn seek_uid<T: Take>(
         &self,
+        by: impl Count,
         uid: Uid,
         take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let (hash, mut take) = (uid.hash(), take);
         let place = self.place(hash.shard_bits());
         let is_it = |record: &Record<'_>| uid.names_quickly(record, &place);
-        if !self.has_aged.load(Relaxed) {
-            let no_depth = directory::NO_DEPTH_OF_UIDS;
-            let look =
-                read::at_home::<T, false>(&place, no_depth, hash, is_it, &mut take, |which| {
-                    if COUNTED {
-                        self.usage.count(which);
-                    }
-                });
-            if let Some(answer) = look {
-                return Ok(answer);
-            }
+        let depth_bits = self.depth_bits.load(Relaxed) | directory::DEPTH_BITS_OF_UIDS;
+        match read::at_home::<T, false>(&place, depth_bits, hash, is_it, &mut take, by) {
+            Some(answer) => Ok(answer),
+            None => self.read_uid_on(by, uid, take),
         }
-        self.read_uid_on::<COUNTED, _>(uid, take)
     }
 
     /// As `read_uid`, but no use of the key.
@@ -150,7 +144,7 @@ impl Map {
         take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         if !self.facts.evicting {
-            return self.seek_uid::<false, _>(uid, take);
+            return self.seek_uid(Uncounted, uid, take);
         }
         let place = self.place(uid.hash().shard_bits());
         self.look_on(uid.hash(), |record| uid.names(record, &place), take)
@@ -158,12 +152,13 @@ impl Map {
 
     /// As `read_uid`, wherever the key is.
     #[inline(never)]
-    fn read_uid_on<const COUNTED: bool, T: Take>(
+    fn read_uid_on<T: Take>(
         &self,
+        by: impl Count,
         uid: Uid,
         take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(uid.hash().shard_bits());
-        self.read_on::<COUNTED, _>(uid.hash(), |record| uid.names(record, &place), take)
+        self.read_on(by, uid.hash(), |record| uid.names(record, &place), take)
     }
 }

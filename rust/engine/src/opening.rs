@@ -2,8 +2,9 @@
 //! the machine left them torn.
 
 use crate::age;
+use crate::directory;
 use crate::growth;
-use crate::map::Map;
+use crate::map::{Map, NOT_QUICK};
 use crate::options::Options;
 use crate::place::Place;
 use crate::rebuild;
@@ -12,7 +13,7 @@ use shf_base::error::{OpError, OpenError};
 use shf_base::open::{self, Access, CreateOptions, Initial, MODE_DEFAULT, Opened};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 
 impl Map {
     /// Makes the map `<folder>/<name>.shf`; an error when it is there.
@@ -126,7 +127,10 @@ impl Map {
             is_creator: opened.created,
             recovered: None,
             retries: AtomicU64::new(0),
-            has_aged: AtomicBool::new(opened.header.evicting),
+            depth_bits: AtomicU64::new(match opened.header.evicting {
+                true => NOT_QUICK,
+                false => directory::DEPTH_BITS,
+            }),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::record::Record;
 use crate::shard::Locked;
 use crate::stamp::{GENERATION_BITS, Stamp};
 use crate::take::ListOf;
-use shf_base::counts::Counter;
+use shf_base::counts::{Count, Counter, Uncounted};
 use shf_base::error::OpError;
 use std::ops::Range;
 
@@ -148,7 +148,7 @@ impl Map {
     ) -> Result<(), OpError> {
         let place = self.place(hash.shard_bits());
         let read_list =
-            || self.seek::<false, _>(hash, |record| record.key_is(key), ListOf)?.transpose();
+            || self.seek(Uncounted, hash, |record| record.key_is(key), ListOf)?.transpose();
         let (mut looks, mut locked): (u64, Option<Locked<'_>>) = (0, None);
         loop {
             let births_before = births(place);

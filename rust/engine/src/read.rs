@@ -26,7 +26,7 @@ use crate::take::Take;
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::{fence, spin_hint};
 use shf_base::clock;
-use shf_base::counts::Counter;
+use shf_base::counts::{Count, Counter};
 use shf_base::crash;
 use shf_base::error::OpError;
 use std::sync::atomic::AtomicU64;
@@ -129,21 +129,21 @@ impl Copying<'_, '_, '_> {
 
 /// One look for a key, which `is_it` knows by its record, where nearly all are: in its home bucket,
 /// in the first slot with its tag, in a plain record. The validated answer, or `None`: let `get`
-/// see why. `no_depth`: as in `directory::find_quickly`; `TIMED_TOO`: as in `Record::plain_at`; `counted`
-/// gets which it was.
+/// see why. `depth_bits`: as in `directory::find_quickly`; `TIMED_TOO`: as in `Record::plain_at`. An
+/// answer is counted by `by`.
 /// Kept apart, and small, because the processor fetches the memory of the next get while this one
 /// waits for its own only as far as it sees ahead (docs/decisions/0016-short-gets.md).
 #[inline(always)]
 pub fn at_home<T: Take, const TIMED_TOO: bool>(
     place: &Place<'_>,
-    no_depth: u64,
+    depth_bits: u64,
     hash: Hash,
     is_it: impl Fn(&Record<'_>) -> bool,
     take: &mut T,
-    counted: impl Fn(Counter),
+    by: impl Count,
 ) -> Option<Option<T::Answer>> {
     let root = directory::root(place);
-    let table = directory::find_quickly(place, root, no_depth, hash.directory())?;
+    let table = directory::find_quickly(place, root, depth_bits, hash.directory())?;
     let (format, bucket) = (place.slot_format(), table.bucket(hash.bucket()));
     let head = bucket.head();
     if let Some(slot) = head.matching(hash.tag()).first() {
@@ -156,7 +156,7 @@ pub fn at_home<T: Take, const TIMED_TOO: bool>(
         }
         let seen = Seen::new(place, root, bucket, slot, word, head);
         let answer = take.take(&seen, &record)?;
-        counted(Counter::Hits);
+        by.count(Counter::Hits);
         return Some(Some(answer));
     }
     fence(Acquire);
@@ -164,7 +164,7 @@ pub fn at_home<T: Take, const TIMED_TOO: bool>(
     if !missed {
         return None;
     }
-    counted(Counter::Misses);
+    by.count(Counter::Misses);
     Some(None)
 }
 

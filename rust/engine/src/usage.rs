@@ -1,8 +1,14 @@
 //! Counting what a process does through a handle, see `shf_base::counts`.
 
 use crate::map::Map;
-use shf_base::counts::{Counter, Counts};
+use shf_base::counts::{Count, Counted, Counter, Counts, Usage, WRITES_PUBLISHED};
 use shf_base::error::OpError;
+
+impl Counted for Map {
+    fn usage(&self) -> &Usage {
+        &self.usage
+    }
+}
 
 impl Map {
     /// What this process has done through this handle: exact when nobody uses it at the moment. A
@@ -21,15 +27,6 @@ impl Map {
         }
     }
 
-    /// Counts a get by its answer.
-    pub(crate) fn count_get<A>(&self, answer: &Result<Option<A>, OpError>) {
-        match answer {
-            Ok(Some(_)) => self.usage.count(Counter::Hits),
-            Ok(None) => self.usage.count(Counter::Misses),
-            Err(_) => {}
-        }
-    }
-
     /// Counts a walk, or a piece of one.
     pub(crate) fn count_walk(&self) {
         self.usage.count(Counter::Walks);
@@ -37,8 +34,8 @@ impl Map {
 
     /// Counts a write that was done.
     #[inline(always)]
-    pub(crate) fn count_write(&self, counter: Counter) {
-        if self.usage.count_write(counter) {
+    pub(crate) fn count_write(&self, by: impl Count, counter: Counter) {
+        if by.count(counter).is_multiple_of(WRITES_PUBLISHED) {
             self.publish_own();
         }
     }
@@ -47,11 +44,12 @@ impl Map {
     #[inline(always)]
     pub(crate) fn count_some<A>(
         &self,
+        by: impl Count,
         counter: Counter,
         done: Result<Option<A>, OpError>,
     ) -> Result<Option<A>, OpError> {
         if let Ok(Some(_)) = &done {
-            self.count_write(counter);
+            self.count_write(by, counter);
         }
         done
     }
@@ -60,20 +58,25 @@ impl Map {
     #[inline(always)]
     pub(crate) fn count_done<A>(
         &self,
+        by: impl Count,
         counter: Counter,
         done: Result<A, OpError>,
     ) -> Result<A, OpError> {
         if done.is_ok() {
-            self.count_write(counter);
+            self.count_write(by, counter);
         }
         done
     }
 
     /// Counts a delete, if the key was there.
     #[inline(always)]
-    pub(crate) fn count_delete(&self, deleted: Result<bool, OpError>) -> Result<bool, OpError> {
+    pub(crate) fn count_delete(
+        &self,
+        by: impl Count,
+        deleted: Result<bool, OpError>,
+    ) -> Result<bool, OpError> {
         if let Ok(true) = deleted {
-            self.count_write(Counter::Deletes);
+            self.count_write(by, Counter::Deletes);
         }
         deleted
     }
@@ -84,5 +87,14 @@ impl Map {
         if let Some(presence) = self.presence.as_ref().filter(|presence| presence.has_slot()) {
             self.usage.publish_own(|counter, growth| presence.publish(counter, growth));
         }
+    }
+}
+
+/// Counts a get by its answer.
+pub(crate) fn count_get<A>(by: impl Count, answer: &Result<Option<A>, OpError>) {
+    match answer {
+        Ok(Some(_)) => _ = by.count(Counter::Hits),
+        Ok(None) => _ = by.count(Counter::Misses),
+        Err(_) => {}
     }
 }
