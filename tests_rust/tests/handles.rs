@@ -290,6 +290,44 @@ fn all_adds_of_24_children_with_the_inherited_handle_count() {
 
 #[cfg(feature = "crash-points")]
 #[test]
+fn a_writer_that_stops_in_one_shard_delays_nobody_in_the_others() {
+    // Goal: processes write to different shards at the same time. Method: a child stops in the
+    // middle of a put; meanwhile a handle that hardly waits puts a thousand keys.
+    use shf_base::crash;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+    const SHARDS: u64 = 16;
+    let _watchdog = Watchdog::new("writers of other shards");
+    let file = MapFile::new("shards-apart");
+    let map = file.create(SHARDS as u32);
+    let impatient = file.open_impatient(Duration::from_micros(100));
+    let child = process::spawn(|| {
+        // The child takes its slot outside of the count, whose first step takes the lock.
+        let _ = map.delete(b"not there");
+        crash::arm_stop(2);
+        map.put(b"of the child", b"value").is_ok()
+    });
+    assert_eq!(process::wait_for_stop(child), None);
+    let (mut shards, mut refused) = (BTreeSet::new(), 0);
+    for key in 0..1000u64 {
+        match impatient.put(&key.to_le_bytes(), b"value") {
+            Ok(placed) => drop(shards.insert(placed.uid.bits() >> 32 & (SHARDS - 1))),
+            Err(error) => {
+                assert_eq!(error, OpError::Busy);
+                refused += 1;
+            }
+        }
+    }
+    process::signal(child, libc::SIGKILL);
+    assert_eq!(process::wait(child), End::Killed(libc::SIGKILL));
+    assert_eq!(shards.len() as u64, SHARDS - 1, "all but the child's, which {refused} met");
+    assert!(refused > 0);
+    assert_eq!(map.size(), 1000 - refused);
+    assert_sound(&map);
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
 fn an_idle_child_does_not_keep_its_killed_parents_lock_alive() {
     // Goal: what a child inherits is not the parent's presence. Method: a process with a handle
     // forks a child that only sleeps, and is killed in the middle of a put; the lock must be free
