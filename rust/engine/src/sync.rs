@@ -49,8 +49,7 @@ impl Map {
             }
         }
         if unsure {
-            let (ledger, end) = (self.geometry().ledger(0), self.geometry().front_bytes());
-            self.write_again(&[(0, PAGE_BYTES), (ledger, end - ledger)]);
+            self.write_again(&[(0, self.geometry().front_bytes())]);
         }
         // Before, so that who is killed between a failure and its note leaves the note.
         epochs.set_failed(true);
