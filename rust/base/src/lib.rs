@@ -28,6 +28,7 @@ mod byte_lock;
 mod lock_word;
 pub mod slot_record;
 pub mod appearance;
+pub mod attachment;
 pub mod slot;
 pub mod robust_mutex;
 pub mod epochs;

@@ -13,12 +13,13 @@ use crate::map::Map;
 use crate::options::Options;
 use crate::place::{Field, Place, unpair};
 use crate::slot_word::SlotFormat;
+use shf_base::attachment;
 use shf_base::change_log::ChangeLog;
 use shf_base::error::{OpError, OpenError};
 use shf_base::format::FileHeader;
 use shf_base::frozen::{self, FrozenFile, Replaces};
 use shf_base::geometry::{Geometry, PAGE_BYTES, WINDOW_BYTES_MAX};
-use shf_base::slot::{self, Presence};
+use shf_base::slot::Presence;
 use std::path::{Path, PathBuf};
 
 /// Records and index that a frozen shard gets, at most, as far as is known when it is begun: half of
@@ -77,7 +78,7 @@ impl Map {
         }
         self.write_frozen(&folder, &name, Replaces::Itself(&self.storage))?;
         // For those who have opened the file and got no slot yet, and children that wrote nothing yet.
-        slot::replaced(self.storage.region());
+        attachment::replaced(self.storage.region());
         drop(alone);
         // Whatever comes now, no write goes to the file that was replaced.
         self.presence = None;

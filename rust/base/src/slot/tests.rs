@@ -1,11 +1,17 @@
 //! Tests of slots: who has one, who is seen as dead, and what forks do to them.
 
 use super::*;
+use crate::attachment::ATTACH_WAIT;
+use crate::format::SUSPECT_OFFSET;
+use crate::geometry::SLOTS_NEAR;
+use crate::lock_word;
 use crate::open::Opened;
 use crate::testing::{Name, close_inherited, fork, set_limit, sleep_until_killed, wait_until};
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 fn slot(opened: &Opened) -> u32 {
     opened.presence.as_ref().unwrap().slot().unwrap()
