@@ -1,5 +1,4 @@
 //! Walks: each key once, whatever happens meanwhile.
-#![cfg(not(any(miri, loom)))]
 
 use shf_base::format::{ROOT_REBUILDING, SUSPECT_OFFSET};
 use shf_engine::place::Field;
