@@ -15,7 +15,7 @@
 use crate::directory::{self, Entry};
 use crate::group::SLOTS;
 use crate::hash::DIRECTORY_BITS;
-use crate::place::Place;
+use crate::place::{Field, Place};
 use crate::read::{ATTEMPTS, Seen};
 use crate::record::Record;
 use crate::shard::Locked;
@@ -243,14 +243,23 @@ fn name(
     found.ok_or_else(|| place.corrupt(table.slot_offset(number, slot), "slot without a record"))
 }
 
-/// The buckets of a shard, one after the other. A key that is there from beginning to end is met;
-/// where tables move meanwhile, the one at the cursor is begun anew, so it may be met again.
+/// The buckets of a shard, one after the other. A key that is there from beginning to end is met,
+/// perhaps again.
+///
+/// Between two calls others may write. A split leaves each key in its bucket, in one of two tables:
+/// the one at the cursor has the lower half of the interval, of which the buckets before were met
+/// already, so the walk goes on there, and later meets the upper half from its first bucket on. So
+/// writers that split tables, this one among them, do not keep a walk from its end. Where a table is
+/// copied to another page, its keys keep their buckets as well. Only a merge, or a rebuild, gives keys
+/// other slots: then the table at the cursor is begun anew. A merge vacates a page, which is counted,
+/// as rebuilds are. Merges come to an end, unless a third of the keys of some table comes and goes
+/// for each.
 pub struct Buckets<'m> {
     place: Place<'m>,
     cursor: u32,
     bucket: usize,
-    /// The root under which the table at the cursor was begun.
-    begun: Option<u64>,
+    /// What `settled` said when the table at the cursor was begun; `None`: it was not.
+    begun: Option<(u64, u64)>,
     bound: Bound<'m>,
 }
 
@@ -266,19 +275,25 @@ impl<'m> Buckets<'m> {
         while self.cursor < END {
             let found = directory::find(&self.place, reversed(self.cursor))?;
             let Some(entry) = found else { return Ok(None) };
-            let root = directory::root(&self.place);
-            if self.begun != Some(root) {
+            let settled = Some(self.settled());
+            if self.begun != settled {
                 self.bound.visit()?;
-                (self.bucket, self.begun) = (0, Some(root));
+                (self.bucket, self.begun) = (0, settled);
             }
             if self.bucket < BUCKETS {
                 self.bucket += 1;
                 return Ok(Some((entry.table, self.bucket - 1)));
             }
+            let root = directory::root(&self.place);
             self.cursor = View { entry, root }.end(self.cursor);
             self.begun = None;
         }
         Ok(None)
+    }
+
+    /// As long as this is the same, no key has got another bucket or slot.
+    fn settled(&self) -> (u64, u64) {
+        (self.place.load(Field::Vacated), self.place.load(Field::Repairs))
     }
 }
 

@@ -1,5 +1,4 @@
 //! The list of the maps in a folder: what it says of each, and what does not disturb it.
-#![cfg(not(any(miri, loom)))]
 #![allow(unsafe_code)]
 
 use shf_engine::{Facts, Listed, Map, OpenError, Options};

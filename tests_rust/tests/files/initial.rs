@@ -1,6 +1,6 @@
 //! Maps that have real memory from their creation on: it is there, it is kept, and what does not fit
 //! is refused.
-#![cfg(all(feature = "crash-points", not(any(miri, loom))))]
+#![cfg(feature = "crash-points")]
 
 use shf_base::grace;
 use shf_engine::{Map, OpError, OpenError, Options};

@@ -1,5 +1,4 @@
 //! A map that is removed while others use it, and created again under the same name.
-#![cfg(not(any(miri, loom)))]
 
 use shf_engine::{Map, OpenError, Options};
 use shf_tests::assert_sound;

@@ -1,5 +1,4 @@
 //! Changes under a condition, and those that depend on what was there.
-#![cfg(not(any(miri, loom)))]
 
 use shf_engine::{Change, Condition, Map, OpError, Token};
 use shf_tests::map_file::MapFile;

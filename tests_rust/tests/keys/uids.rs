@@ -1,5 +1,4 @@
 //! UIDs: stable while a key lives, refused from its deletion on.
-#![cfg(not(any(miri, loom)))]
 
 use shf_engine::place::Field;
 use shf_engine::{Map, Uid};

@@ -1,6 +1,5 @@
 //! The numbers of a map: the kinds of its memory add up, its index is as full as it says, and keys
 //! lie as far from home as the walk counts.
-#![cfg(not(any(miri, loom)))]
 
 use shf_base::open::HEAP_SECRET;
 use shf_engine::class;

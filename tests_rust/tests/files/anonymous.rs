@@ -1,5 +1,4 @@
 //! Maps whose files have no name: inherited, passed on by descriptor, and gone with the last process.
-#![cfg(not(any(miri, loom)))]
 #![allow(unsafe_code)]
 
 use shf_engine::{Access, Map, OpError, OpenError, Options};

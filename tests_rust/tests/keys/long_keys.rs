@@ -1,5 +1,4 @@
 //! Keys so long that their records keep their hash: no split and no move reads them again.
-#![cfg(not(any(miri, loom)))]
 
 use shf_engine::Map;
 use shf_tests::assert_sound;

@@ -1,5 +1,4 @@
 //! Values with a type: they come back as they were put, and asking for another type is an error.
-#![cfg(not(any(miri, loom)))]
 
 use shf_engine::{Condition, Kind, Map, Number, OpError, Value};
 use shf_tests::assert_sound;

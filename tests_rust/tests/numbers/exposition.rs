@@ -1,5 +1,4 @@
 //! The numbers of a map as others read them: JSON, and the text format of Prometheus.
-#![cfg(not(any(miri, loom)))]
 
 use serde_json::Value;
 use shf_engine::exposition::{CONTENT_TYPE, to_prometheus, to_prometheus_with};
