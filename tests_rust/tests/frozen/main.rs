@@ -1,0 +1,5 @@
+//! Frozen maps: what is in them, and what others do while they are made.
+#![cfg(not(any(miri, loom)))]
+
+mod contents;
+mod failing;
