@@ -5,7 +5,7 @@
 
 use crate::cancellation::Uncancellable;
 use crate::crash;
-use crate::draft::Draft;
+use crate::draft::{self, Draft};
 use crate::error::{OpError, OpenError};
 use crate::examine;
 use crate::file_system::FileId;
@@ -68,6 +68,7 @@ pub fn write<A>(
     let _uncancellable = Uncancellable::new();
     let place = Place::new(folder, name)?;
     check_vacancy(&place, replaces)?;
+    draft::remove_left(&place);
     let mut draft = Draft::new(&place).map_err(|errno| place.error("open", errno))?;
     let frozen = FrozenFile { place: &place, file: &draft.file };
     let (header, answer) = fill(&frozen)?;

@@ -3,3 +3,5 @@
 
 mod contents;
 mod failing;
+#[cfg(feature = "crash-points")]
+mod meanwhile;
