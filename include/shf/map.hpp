@@ -624,16 +624,23 @@ class Map {
   /// OpenReadOnly() by any number of processes, on any file system, or to be given to Restore().
   /// The folder must exist; a frozen map of that name is replaced at once. Others go on meanwhile:
   /// the copy has of each shard what was there at one moment of the call. UIDs and tokens hold in
-  /// it. Other snapshots of the same map wait for this one. Takes private memory for some 20 bytes
-  /// a key, but of at most 8 million keys at a time, and for the largest value. Errors:
-  /// kAlreadyExists (something else has the name), kReadOnly, kNoSpace, kOutOfMemory; as Create()
-  /// for folder and name.
+  /// it. Writers of a shard wait while some 64 KiB of it are copied, now and then; where they make
+  /// more than 32,768 changes between two looks of this call, and that three times, until the shard
+  /// is copied as a whole. Other snapshots of the same map wait for this one. Takes private memory
+  /// for some 60 bytes a key, but of at most 8 million keys at a time, and for the largest value.
+  /// Errors: kAlreadyExists (something else has the name), kReadOnly, kNoSpace, kOutOfMemory; as
+  /// Create() for folder and name. Then what has the name is as it was; but a kSystem that names
+  /// the flush of the folder is told of a whole copy, which a crash of the machine may take away.
   [[nodiscard]] Result<Frozen> Snapshot(std::string_view folder, std::string_view name) const;
   /// Puts a frozen map of the same contents in the place of the map's file, as small as it can be;
   /// this handle is one for reading it afterwards. Verify() holds it against its checksum. Who has
-  /// the old one open for reading keeps it. May not overlap with other use of this object. Errors:
-  /// kBusy (another handle has the map open for writing); as Snapshot(). Then the map is as it was,
-  /// unless this handle is read_only(): then it is frozen, and could not be opened anew.
+  /// the old one open for reading keeps it; who wants to open it for writing meanwhile is told
+  /// kTooManyProcesses. A temporary map becomes one that stays. May not overlap with other use of
+  /// this object. Errors: kBusy (another handle has the map open for writing); kNotFound (its file
+  /// has no name, as that of an anonymous map, of which Snapshot() makes a frozen one); as
+  /// Snapshot(). Then the map is as it was and this handle writes to it, unless this handle is
+  /// read_only(): then the map is frozen, and either could not be opened anew, so that this handle
+  /// reads the old file, or a crash of the machine may bring that one back.
   [[nodiscard]] Result<void> Freeze();
 
  private:

@@ -64,6 +64,10 @@ impl ByteRange {
     pub(crate) const ALL_RECORDS: ByteRange =
         ByteRange { start: RECORDS_OFFSET, len: SLOTS as i64 };
 
+    /// The byte that who makes a file holds while it may have a name of its own that is to go again.
+    pub(crate) const DRAFT: ByteRange =
+        ByteRange { start: SLOTS_OFFSET + SLOTS as i64 + 4, len: 1 };
+
     /// Locks for writing without waiting; false when another open file holds some of it. Locks
     /// held through the same open file do not conflict.
     pub(crate) fn try_lock(self, file: impl AsFd) -> io::Result<bool> {

@@ -11,15 +11,22 @@
 //! ```
 //!
 //! There is one log, and one shard is followed at a time: `mutex` is held by who follows. So the
-//! shard's lock protects ring and count as well. If the follower dies, its note stays, and entries are
-//! made that nobody reads, until the next follower takes the notes away. The ring's pages are made
-//! real before the first note is set, and given back after the last one is gone.
+//! shard's lock protects ring and count as well. The ring's pages are made real before the first note
+//! is set, and given back after the last one is gone.
+//!
+//! If the follower dies, its note stays, and entries are made that nobody reads. One writer in
+//! `LOOKS_APART` asks the kernel whether it lives (`is_followed`), and takes the note away. A follower
+//! that comes meanwhile sets notes under the lock of the shard only, which that writer holds; so the
+//! note that it takes away is none of a living one's. The ring's pages stay until the next follower is
+//! done.
 
-use crate::atomic::Ordering::Relaxed;
+use crate::atomic::Ordering::{Acquire, Relaxed};
 use crate::atomic::{Half, Word};
+use crate::byte_lock::ByteRange;
 use crate::error::OpError;
 use crate::format::CHANGE_LOG_OFFSET;
 use crate::geometry::{CHANGE_LOG_BYTES, Geometry};
+use crate::lock_word;
 use crate::region::Region;
 use crate::robust_mutex::RobustMutex;
 use crate::storage::Storage;
@@ -28,6 +35,9 @@ const LOCK_OFFSET: u64 = CHANGE_LOG_OFFSET + 8;
 const NOTES_OFFSET: u64 = CHANGE_LOG_OFFSET + 12;
 /// Entries of the ring.
 pub const ENTRIES: u64 = CHANGE_LOG_BYTES / 8;
+
+/// One entry in so many asks whether anybody reads it.
+const LOOKS_APART: u64 = 1024;
 
 /// The change log of a map.
 #[derive(Clone, Copy)]
@@ -72,6 +82,21 @@ impl<'r> ChangeLog<'r> {
     /// How many entries were ever made. The caller holds the lock of the shard that is followed.
     pub fn written(self) -> u64 {
         self.count().load(Relaxed)
+    }
+
+    /// Whether somebody follows a shard, as far as can be told. The caller holds the lock of one that has
+    /// the note. Asks only now and then, before what `LOOKS_APART` says; else takes it for granted.
+    pub fn is_followed(self, storage: &Storage) -> bool {
+        if !self.written().is_multiple_of(LOOKS_APART) {
+            return true;
+        }
+        let (lock, _) = self.lock_words();
+        // Acquire pairs with the unlocker.
+        let Some(slot) = lock_word::owner(lock.load(Acquire)) else { return false };
+        // Through the file that all handles have, to whose locks those of this process's own slot
+        // are another one's as well.
+        let Ok(file) = storage.file() else { return true };
+        ByteRange::slot(slot).held_elsewhere(file).unwrap_or(true)
     }
 
     /// Enters a hash. The caller holds the lock of a shard that is followed.

@@ -1,18 +1,32 @@
 //! The file of a map that is being made: one without a name until it is complete, or in memory only.
+//!
+//! Where it has to have a name before it gets its own, that is a random one, `.shf-*.tmp`. Who dies then
+//! leaves it behind. So who makes a file under such a name holds the *draft byte* of the file, and who
+//! comes next to use such a name, or to write a frozen map into the folder, deletes those that nobody
+//! holds (`remove_left`). A name that means a map already, because somebody died between giving it
+//! the one and taking away the other, is one of them.
 
+use crate::byte_lock::ByteRange;
 use crate::crash;
 use crate::map_file::{Access, MapFile, magic_link};
 use crate::place::Place;
-use rustix::fs::{AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags, access, fchmod};
-use rustix::fs::{fcntl_add_seals, linkat, memfd_create, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, MemfdFlags, Mode, OFlags, SealFlags, access};
+use rustix::fs::{
+    fchmod, fcntl_add_seals, fstat, linkat, memfd_create, openat, renameat, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 
 /// Names tried for a file that has to have one from the start.
 const TEMPORARY_NAMES: u32 = 16;
+/// What they begin and end with, and hexadecimal digits between that.
+const TEMPORARY_BEGIN: &str = ".shf-";
+const TEMPORARY_DIGITS: usize = 16;
+const TEMPORARY_END: &str = ".tmp";
 /// What `/proc` calls the file of an anonymous map.
 const MEMORY_NAME: &str = "shf";
 
@@ -31,6 +45,7 @@ impl<'p> Draft<'p> {
         let (file, temporary) = match open_unnamed(place, mode) {
             Ok(file) => (file, None),
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {
+                remove_left(place);
                 let (file, name) = open_named(place, mode)?;
                 (file, Some(name))
             }
@@ -60,6 +75,8 @@ impl<'p> Draft<'p> {
         let temporary = match &self.temporary {
             Some(temporary) => temporary.clone(),
             None => {
+                // Where there are no locks, nobody deletes it either.
+                let _ = ByteRange::DRAFT.try_lock(&self.file);
                 let temporary =
                     with_temporary_name(|name| self.link_as(name).map(|()| name.into()));
                 self.temporary.insert(temporary?).clone()
@@ -102,14 +119,53 @@ fn open_named(place: &Place, mode: Mode) -> Result<(OwnedFd, String), Errno> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
     with_temporary_name(|name| {
         crash::step();
-        openat(&place.folder, name, flags, mode).map(|file| (file, name.into()))
+        let file = openat(&place.folder, name, flags, mode)?;
+        // Somebody may take it for one that was left behind, before it is locked.
+        let locked = ByteRange::DRAFT.try_lock(&file);
+        let is_taken = locked.is_ok_and(|locked| !locked) || fstat(&file)?.st_nlink == 0;
+        if is_taken { Err(Errno::EXIST) } else { Ok((file, name.into())) }
     })
+}
+
+/// Deletes the files in the folder that somebody left who died while he made them. What cannot be
+/// read, locked or deleted stays.
+pub(crate) fn remove_left(place: &Place) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(folder) = openat(&place.folder, ".", flags, Mode::empty()) else { return };
+    let Ok(entries) = Dir::new(folder) else { return };
+    for entry in entries.flatten() {
+        if is_temporary(entry.file_name().to_bytes()) {
+            let _ = remove_if_left(place, entry.file_name());
+        }
+    }
+}
+
+/// Deletes a file with such a name, if it is one and nobody is making it. The name is never given to
+/// another one.
+fn remove_if_left(place: &Place, name: &CStr) -> io::Result<()> {
+    let guards = OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = openat(&place.folder, name, OFlags::RDWR | guards, Mode::empty())?;
+    let is_file = FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::RegularFile;
+    // Held until it is deleted: who has just made it and wants to lock it shall notice.
+    if is_file && ByteRange::DRAFT.try_lock(&file)? {
+        crash::step();
+        unlinkat(&place.folder, name, AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+fn is_temporary(name: &[u8]) -> bool {
+    let digits = name
+        .strip_prefix(TEMPORARY_BEGIN.as_bytes())
+        .and_then(|rest| rest.strip_suffix(TEMPORARY_END.as_bytes()));
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    digits.is_some_and(|digits| digits.len() == TEMPORARY_DIGITS && digits.iter().all(is_digit))
 }
 
 /// Has `make` use a name that nobody has yet.
 fn with_temporary_name<T>(make: impl Fn(&str) -> Result<T, Errno>) -> Result<T, Errno> {
     for _ in 0..TEMPORARY_NAMES {
-        match make(&format!(".shf-{:016x}.tmp", random()?)) {
+        match make(&format!("{TEMPORARY_BEGIN}{:0TEMPORARY_DIGITS$x}{TEMPORARY_END}", random()?)) {
             Err(Errno::EXIST) => continue,
             made => return made,
         }

@@ -5,7 +5,7 @@
 
 use crate::cancellation::Uncancellable;
 use crate::crash;
-use crate::draft::Draft;
+use crate::draft::{self, Draft};
 use crate::error::{OpError, OpenError};
 use crate::examine;
 use crate::file_system::FileId;
@@ -14,14 +14,17 @@ use crate::geometry::PAGE_BYTES;
 use crate::limits;
 use crate::place::Place;
 use crate::storage::Storage;
+use crate::unlinking::{self, NameLock};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Uid};
-use rustix::fs::{fchmod, fchown, fstat, fsync, statat};
+use rustix::fs::{fchmod, fchown, fstat, fsync, ftruncate, statat};
 use rustix::io::{Errno, pread, pwrite};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
+/// How often a file is given its name, where others take it, or take it away.
+const ATTEMPTS: u32 = 100;
 /// Bytes that are read at a time to be verified.
 const PIECE_BYTES: usize = 256 << 10;
 
@@ -40,32 +43,73 @@ pub enum Replaces<'s> {
     Itself(&'s Storage),
 }
 
+/// A frozen map that has its name.
+pub struct Named<A> {
+    /// What `fill` answered.
+    pub answer: A,
+    /// Whether the name is on the disk. If not, a crash of the machine may bring back what it meant
+    /// before, if anything.
+    pub lasting: Result<(), OpenError>,
+}
+
 /// Writes the frozen map `name` into `folder`, which must exist. `fill` writes all that lies behind
 /// the header page and returns the header, whose checksum is not known yet, with an answer of its
 /// own. Another frozen map is replaced at once, by name: who has that open keeps it. `of` is the map
 /// that it is made from, whose permissions it gets.
 ///
-/// Errors: `AlreadyExists` when something else has the name; those of `fill`; as `create`.
+/// Errors: `AlreadyExists` when something else has the name; those of `fill`; as `create`. Then the
+/// name means what it did.
 pub fn write<A>(
     (folder, name): (&Path, &str),
     of: &Storage,
     replaces: Replaces<'_>,
     fill: impl FnOnce(&FrozenFile<'_>) -> Result<(FileHeader, A), OpenError>,
-) -> Result<A, OpenError> {
+) -> Result<Named<A>, OpenError> {
     let _uncancellable = Uncancellable::new();
     let place = Place::new(folder, name)?;
     check_vacancy(&place, replaces)?;
+    draft::remove_left(&place);
     let mut draft = Draft::new(&place).map_err(|errno| place.error("open", errno))?;
     let frozen = FrozenFile { place: &place, file: &draft.file };
     let (header, answer) = fill(&frozen)?;
     frozen.finish(header)?;
     frozen.take_permissions(of)?;
     frozen.flush()?;
-    let has_name = check_vacancy(&place, replaces)?;
-    let named = if has_name { draft.replace() } else { draft.link() };
-    named.map_err(|errno| place.error("link", errno))?;
-    place.flush_folder()?;
-    Ok(answer)
+    give_name(&mut draft, &place, replaces)?;
+    Ok(Named { answer, lasting: place.flush_folder() })
+}
+
+/// Gives a finished file its name. What has it is looked at and replaced in one step, as far as others
+/// take names away under a lock (`unlinking`): they do not where they may not write to the file, or
+/// where the file system has no locks, which a map that others write to never is on.
+fn give_name(
+    draft: &mut Draft<'_>,
+    place: &Place,
+    replaces: Replaces<'_>,
+) -> Result<(), OpenError> {
+    for _ in 0..ATTEMPTS {
+        if !check_vacancy(place, replaces)? {
+            match draft.link() {
+                Err(Errno::EXIST) => continue,
+                done => return done.map_err(|errno| place.error("link", errno)),
+            }
+        }
+        let own = unlinking::open_own(place);
+        if let Err(OpenError::NotFound { .. }) = own {
+            continue;
+        }
+        let name = match own.as_ref().ok().map(|own| NameLock::new(place, own)) {
+            Some(Ok(name)) => Some(name),
+            // Somebody keeps it.
+            Some(Err(busy @ OpenError::System { errno: libc::EAGAIN, .. })) => return Err(busy),
+            _ => None,
+        };
+        let is_there = name.as_ref().map_or(Ok(true), NameLock::means_file)?;
+        if is_there && check_vacancy(place, replaces)? {
+            return draft.replace().map_err(|errno| place.error("rename", errno));
+        }
+    }
+    Err(OpenError::AlreadyExists { path: place.path.clone() })
 }
 
 /// Whether there is a file already; an error when it is not one to be replaced.
@@ -119,6 +163,12 @@ impl FrozenFile<'_> {
         Ok(())
     }
 
+    /// Forgets all that was written.
+    pub fn empty(&self) -> Result<(), OpenError> {
+        crash::step();
+        ftruncate(self.file, 0).map_err(|errno| self.place.error("ftruncate", errno))
+    }
+
     /// The error that an operation on the map that is read means.
     pub fn failed(&self, error: OpError) -> OpenError {
         OpenError::Failed { path: self.place.path.clone(), error }
@@ -130,8 +180,7 @@ impl FrozenFile<'_> {
             return Err(self.no_space(file_bytes));
         }
         crash::step();
-        rustix::fs::ftruncate(self.file, file_bytes)
-            .map_err(|errno| self.place.error("ftruncate", errno))?;
+        ftruncate(self.file, file_bytes).map_err(|errno| self.place.error("ftruncate", errno))?;
         let checksum = checksum(self.file, file_bytes);
         let checksum = checksum.map_err(|errno| self.place.error("pread", errno))?;
         let mut page = [0; PAGE_BYTES as usize];

@@ -1,11 +1,13 @@
-//! Takes the name of a map's file away, and never that of another file.
+//! Takes the name of a map's file away, and never that of another file; or gives it to a file that
+//! takes the other one's place.
 //!
 //! A name can come to mean another file at any time: one process removes the map, the next one makes
 //! a new map of that name. Who removes what is under a name, whatever it is, does not care. But who
 //! means one file, as those do who delete a temporary map, first looks at what the name means, and
 //! must not meet a new map when he deletes it a moment later. So each of them does both under a lock
-//! on the *name byte* of the file that he means (`byte_lock`), and so does `open::remove`: then the name
-//! cannot be taken away in between, and what is not taken away is not given to another file.
+//! on the *name byte* of the file that he means (`byte_lock`), and so do `open::remove` and who puts a
+//! frozen map into the file's place: then the name cannot be taken away in between, and what is not
+//! taken away is not given to another file.
 //!
 //! That leaves what does not know of the lock, such as `rm`, or may not take it: `remove` by a
 //! process that may not write to the file.
@@ -43,21 +45,55 @@ pub(crate) fn open_own(place: &Place) -> Result<OwnDescriptor, OpenError> {
 
 /// Deletes the name if it means the file that `own` is. Waits for nobody.
 pub(crate) fn unlink(place: &Place, own: &OwnDescriptor) -> Result<Unlinked, OpenError> {
-    let id = FileId::of(own).map_err(|error| place.error("fstat", error))?;
-    let locked = ByteRange::NAME.try_lock(own);
-    if !locked.map_err(|error| place.error("fcntl(F_OFD_SETLK)", error))? {
-        return Ok(Unlinked::Busy);
+    let Some(name) = NameLock::try_new(place, own)? else { return Ok(Unlinked::Busy) };
+    if !name.means_file()? {
+        return Ok(Unlinked::Other);
     }
-    let done = match place.file_id() {
-        Ok(found) if found == Some(id) => delete(place).map(|()| Unlinked::Done),
-        Ok(_) => Ok(Unlinked::Other),
-        Err(errno) => Err(place.error("fstatat", errno)),
-    };
-    ByteRange::NAME.unlock(own);
-    match done {
+    match delete(place) {
+        Ok(()) => Ok(Unlinked::Done),
         // By somebody who takes no locks.
         Err(OpenError::NotFound { .. }) => Ok(Unlinked::Other),
-        done => done,
+        Err(error) => Err(error),
+    }
+}
+
+/// The name byte of a file, locked. Given back when it is dropped.
+pub(crate) struct NameLock<'o> {
+    place: &'o Place,
+    own: &'o OwnDescriptor,
+}
+
+impl<'o> NameLock<'o> {
+    /// Locks that of the file that `own` is; `None`: somebody else has it.
+    fn try_new(place: &'o Place, own: &'o OwnDescriptor) -> Result<Option<Self>, OpenError> {
+        let locked = ByteRange::NAME.try_lock(own);
+        let locked = locked.map_err(|error| place.error("fcntl(F_OFD_SETLK)", error))?;
+        Ok(locked.then_some(NameLock { place, own }))
+    }
+
+    /// As that, but waits.
+    pub fn new(place: &'o Place, own: &'o OwnDescriptor) -> Result<Self, OpenError> {
+        let begun = Instant::now();
+        loop {
+            match NameLock::try_new(place, own)? {
+                Some(locked) => return Ok(locked),
+                None if begun.elapsed() > WAIT => return Err(busy(place)),
+                None => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// Whether the name means the file. If so, that stays.
+    pub fn means_file(&self) -> Result<bool, OpenError> {
+        let id = FileId::of(self.own).map_err(|error| self.place.error("fstat", error))?;
+        let found = self.place.file_id().map_err(|errno| self.place.error("fstatat", errno))?;
+        Ok(found == Some(id))
+    }
+}
+
+impl Drop for NameLock<'_> {
+    fn drop(&mut self) {
+        ByteRange::NAME.unlock(self.own);
     }
 }
 

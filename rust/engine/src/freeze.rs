@@ -17,7 +17,7 @@ use shf_base::attachment;
 use shf_base::change_log::ChangeLog;
 use shf_base::error::{OpError, OpenError};
 use shf_base::format::FileHeader;
-use shf_base::frozen::{self, FrozenFile, Replaces};
+use shf_base::frozen::{self, FrozenFile, Named, Replaces};
 use shf_base::geometry::{Geometry, PAGE_BYTES, WINDOW_BYTES_MAX};
 use shf_base::slot::Presence;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ use std::path::{Path, PathBuf};
 const SHARD_BYTES_MAX: u64 = WINDOW_BYTES_MAX / 2;
 /// Keys that a frozen shard gets, at most, likewise: each needs some 20 bytes of private memory.
 const SHARD_KEYS_MAX: u64 = if cfg!(feature = "crash-points") { 8 << 10 } else { 8 << 20 };
+
+/// The least that one of several frozen shards has room for: addresses, not memory.
+const ROOM_BYTES_MIN: u64 = 1 << 20;
 
 /// What a frozen map has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,19 +57,26 @@ impl Map {
     /// map's maximum.
     ///
     /// Errors: `AlreadyExists` when something else has that name; as `create` for folder and name;
-    /// `NoSpace`; `Failed`, as writing operations fail.
+    /// `NoSpace`; `Failed`, as writing operations fail. Then what has the name is as it was, with one
+    /// exception: a `System` that names the flush of the folder is told of a whole copy, which a crash
+    /// of the machine may take away again, or put the older one into its place.
     pub fn snapshot(&self, folder: &Path, name: &str) -> Result<Frozen, OpenError> {
-        self.write_frozen(folder, name, Replaces::Nothing)
+        let Named { answer, lasting } = self.write_frozen(folder, name, Replaces::Nothing)?;
+        lasting.map(|()| answer)
     }
 
     /// Freezes the map: in place of its file there is a frozen map of the same contents, as small as
     /// it can be, and this handle is one for reading it. Nobody can write to it any more, and any
     /// number of processes can read it, also from a read-only file system. Who has the map open for
-    /// reading keeps the old one.
+    /// reading keeps the old one; who wants to open it for writing meanwhile is told
+    /// `TooManyProcesses`. A temporary map becomes one that stays.
     ///
     /// Errors: `InUse` when anybody else has the map open for writing; `NotFound` when the file has no
-    /// name any more, or never had one; as `snapshot`. Then the map is as it was; but if this handle
-    /// is one for reading afterwards, the map is frozen, and could not be opened anew.
+    /// name any more, or never had one, as that of an anonymous map, of which `snapshot` makes a frozen
+    /// one; as `snapshot`. Then the map is as it was, and this handle writes to it, unless `is_read_only`:
+    /// then the map is frozen. `is_frozen` says that this handle is one of the frozen map, of which it
+    /// is not sure that a crash of the machine leaves it there; without that, the frozen map could not
+    /// be opened, and this handle reads the old file, which has the same contents and no name.
     pub fn freeze(&mut self) -> Result<(), OpenError> {
         let (folder, name) = self.own_place()?;
         let path = folder.join(format!("{name}.shf"));
@@ -76,14 +86,14 @@ impl Map {
         if alone.is_none() {
             return Err(OpenError::InUse { path });
         }
-        self.write_frozen(&folder, &name, Replaces::Itself(&self.storage))?;
+        let named = self.write_frozen(&folder, &name, Replaces::Itself(&self.storage))?;
         // For those who have opened the file and got no slot yet, and children that wrote nothing yet.
         attachment::replaced(self.storage.region());
         drop(alone);
         // Whatever comes now, no write goes to the file that was replaced.
         self.presence = None;
         *self = Map::open_read_only(&folder, &name, &Options::default())?;
-        Ok(())
+        named.lasting
     }
 
     /// Whether the map is frozen.
@@ -106,7 +116,7 @@ impl Map {
         folder: &Path,
         name: &str,
         replaces: Replaces<'_>,
-    ) -> Result<Frozen, OpenError> {
+    ) -> Result<Named<Frozen>, OpenError> {
         let path = folder.join(format!("{name}.shf"));
         let failed = |error| OpenError::Failed { path: path.clone(), error };
         let presence = self.writer().map_err(failed)?;
@@ -134,17 +144,37 @@ struct Freezing<'a> {
 }
 
 impl Freezing<'_> {
+    /// Writes the map, with larger windows or more shards where what others put meanwhile did not fit.
     fn write(&self) -> Result<(FileHeader, Frozen), OpenError> {
+        let mut shards = self.shards();
+        let mut room = self.room(shards);
+        loop {
+            let (full, max_bytes) = match self.write_as(shards, room) {
+                Err(full @ OpenError::Failed { error: OpError::NoSpace { .. }, .. }) => {
+                    (full, room)
+                }
+                done => return done,
+            };
+            if max_bytes < WINDOW_BYTES_MAX {
+                room = (2 * max_bytes).min(WINDOW_BYTES_MAX);
+            } else if shards < self.map.geometry().shards() {
+                shards *= 2;
+                room = self.room(shards);
+            } else {
+                return Err(full);
+            }
+            self.file.empty()?;
+        }
+    }
+
+    fn write_as(&self, shards: u32, room: u64) -> Result<(FileHeader, Frozen), OpenError> {
         let failed = |error| self.file.failed(error);
-        let shards = self.shards();
         let bits = self.map.geometry().uid_shard_bits();
         let of_window = |bytes| {
             Geometry::frozen(shards, bytes, bits).map_err(|_| {
                 failed(OpError::NoSpace { needed_bytes: bytes, max_bytes: WINDOW_BYTES_MAX })
             })
         };
-        // One shard lies at the front whatever its size is; several need to know where others end.
-        let room = if shards == 1 { WINDOW_BYTES_MAX } else { self.room(shards) };
         let mut geometry = of_window(room)?;
         let mut keys = 0;
         for shard in 0..shards {
@@ -178,12 +208,16 @@ impl Freezing<'_> {
         counts.take_while(|shards| *shards < all).find(fits).unwrap_or(all)
     }
 
-    /// Bytes for the windows of several shards: twice what the largest one needs as it is now. What
-    /// is left of it stays a hole.
+    /// Bytes for the windows. One shard lies at the front whatever its size is; several need to know
+    /// where others end, and get twice what the largest one needs as it is now, since others go on
+    /// putting. What is left of it stays a hole.
     fn room(&self, shards: u32) -> u64 {
+        if shards == 1 {
+            return WINDOW_BYTES_MAX;
+        }
         let bytes = |shard| self.of(shard, shards).map(bytes_in).sum::<u64>();
         let most = (0..shards).map(bytes).max().unwrap_or(0);
-        (2 * most).clamp(1 << 20, WINDOW_BYTES_MAX).next_multiple_of(PAGE_BYTES)
+        (2 * most).clamp(ROOM_BYTES_MIN, WINDOW_BYTES_MAX).next_multiple_of(PAGE_BYTES)
     }
 
     /// The shards of the map that one of `shards` frozen ones gets.

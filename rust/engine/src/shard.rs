@@ -212,7 +212,12 @@ impl<'m> Locked<'m> {
     #[cold]
     #[inline(never)]
     fn enter_change(&self, hash: impl FnOnce() -> Hash) {
-        self.memory.place.change_log().enter(hash().0);
+        let log = self.memory.place.change_log();
+        match log.is_followed(self.memory.storage) {
+            true => log.enter(hash().0),
+            // Who followed has died.
+            false => self.guard.set_followed(false),
+        }
     }
 
     /// Keeps the lock, until somebody gives it back.

@@ -1,5 +1,4 @@
 //! Frozen maps: freezing, snapshots beside writers, verifying and restoring.
-#![cfg(not(any(miri, loom)))]
 
 use shf_engine::range::Elements;
 use shf_engine::{Age, Map, OpError, OpenError, Options, Uid, Value};
@@ -14,11 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-type Contents = BTreeMap<Vec<u8>, (Vec<Vec<u8>>, u32, Option<Duration>)>;
+pub type Contents = BTreeMap<Vec<u8>, (Vec<Vec<u8>>, u32, Option<Duration>)>;
 
 /// All that a map has: of each key its value, or the elements of its list, its type, and how long it
 /// lives, in whole hours.
-fn contents(map: &Map) -> Contents {
+pub fn contents(map: &Map) -> Contents {
     let (mut contents, mut elements) = (Contents::new(), Elements::new());
     map.for_each_with(b"", &mut |pair| {
         let left = map.time_left(pair.key).unwrap().unwrap();
@@ -36,7 +35,7 @@ fn contents(map: &Map) -> Contents {
 }
 
 /// A file of a map that is made by the name of another one.
-fn beside(file: &MapFile, what: &str) -> MapFile {
+pub fn beside(file: &MapFile, what: &str) -> MapFile {
     MapFile::new(&format!("{what}-of-{}", file.name()))
 }
 
@@ -153,7 +152,7 @@ fn versions(map: &Map, keys: u64) -> Vec<i64> {
 }
 
 /// Ends the writers, also of a test that fails.
-struct End<'a>(&'a AtomicBool);
+pub struct End<'a>(pub &'a AtomicBool);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
