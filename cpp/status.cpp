@@ -57,6 +57,8 @@ const char* StatusName(Status status) noexcept {
       return "NeedsRecovery";
     case Status::kConditionNotMet:
       return "ConditionNotMet";
+    case Status::kWrongLength:
+      return "WrongLength";
   }
   return "Unknown";
 }

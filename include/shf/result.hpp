@@ -41,6 +41,7 @@ enum class Status : uint32_t {
   kNotDurable = 23,            ///< the map was not created as a durable one
   kNeedsRecovery = 24,         ///< the map has to be opened for writing once; see Map::Recovered
   kConditionNotMet = 25,       ///< the condition of a change did not hold; not an error
+  kWrongLength = 26,           ///< not the length that the map has fixed; see Options::fixed
 };
 
 /// The name of a status, such as "NoSpace"; a static string.

@@ -24,6 +24,7 @@ pub const OPTIONS: CreateOptions = CreateOptions {
     durable: None,
     evict: false,
     temporary: false,
+    fixed: None,
     initial: None,
 };
 

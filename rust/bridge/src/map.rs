@@ -4,7 +4,7 @@ use crate::aging::duration;
 use crate::ffi::{Options, Outcome, Sink, Violation, Visitor};
 use crate::guard::{Failure, Packed, guard, silence_panics};
 use crate::sink::SinkOfCpp;
-use shf_engine::{Map as EngineMap, OpenError};
+use shf_engine::{FixedLengths, Map as EngineMap, OpenError};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -285,6 +285,10 @@ pub(crate) fn engine_options(options: &Options) -> shf_engine::Options {
         default_age: duration(options.default_age),
         evict: options.evict,
         temporary: options.temporary,
+        fixed: options.is_fixed.then_some(FixedLengths {
+            key_bytes: options.fixed_key_bytes,
+            value_bytes: options.fixed_value_bytes,
+        }),
         secret: None,
     }
 }

@@ -6,12 +6,14 @@ use crate::check::{self, Violation};
 use crate::directory;
 use crate::growth::Memory;
 use crate::hash::Hash;
+use crate::item::Item;
 use crate::kind::Kind;
 use crate::locate::{self, Located};
 use crate::number::Number;
 use crate::place::Place;
 use crate::read::{self, Seen};
 use crate::record::Record;
+use crate::shape::Shape;
 use crate::shard::{self, Locked, Placed};
 use crate::sink::Sink;
 use crate::take::{Nothing, Noticing, Take, ToSink, ToSlice, WithKind};
@@ -44,8 +46,9 @@ pub struct Map {
     pub(crate) recovered: Option<Repaired>,
     /// Looks that gets of this handle made again, in this process.
     pub(crate) retries: AtomicU64,
-    /// Whether gets of this handle, in this process, have met a key with an age: then they are
-    /// ready for it from the start. Those that are not are faster where keys have none.
+    /// Whether gets of this handle, in this process, have met a key with an age, or records have half a
+    /// header: then they are ready for these from the start. Those that are not are faster where there
+    /// are none.
     pub(crate) has_aged: AtomicBool,
 }
 
@@ -99,8 +102,31 @@ impl Map {
     /// As `put_hashed`, with what its own shard can do to make room.
     #[inline(always)]
     fn put_once(&self, hash: Hash, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
+        if self.facts.fixed.is_some() {
+            return self.put_fixed(hash, key, value);
+        }
+        self.put_by(hash, key, value, Shape::fitting_whole)
+    }
+
+    /// As `put_once`, in a map with fixed lengths. On its own, so that in all others the compiler knows
+    /// that no record has half a header.
+    #[inline(never)]
+    fn put_fixed(&self, hash: Hash, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
+        self.put_by(hash, key, value, Shape::fitting)
+    }
+
+    #[inline(always)]
+    fn put_by(
+        &self,
+        hash: Hash,
+        key: &[u8],
+        value: &[u8],
+        fitting: impl Fn(&FileHeader, usize, u64, Kind, bool) -> Result<Shape, OpError>,
+    ) -> Result<Placed, OpError> {
         let age_ms = self.age_ms(Age::Default)?;
-        let item = self.item(hash, Kind::Bytes, key, value, age_ms.map(|_| Deadline::NEVER))?;
+        let timed = age_ms.is_some() || self.facts.evicting;
+        let shape = fitting(&self.facts, key.len(), value.len() as u64, Kind::Bytes, timed)?;
+        let item = Item { hash, shape, deadline: Deadline::NEVER, key, value };
         let place = self.fetch_bucket(hash);
         arena::prefetch(place, item.shape);
         let locked = self.lock_place(place)?;
@@ -130,7 +156,7 @@ impl Map {
         key: &[u8],
         sink: &mut impl Sink,
     ) -> Result<Option<usize>, OpError> {
-        let found = self.read(hash, |record| record.key_is(key), ToSink(&mut *sink));
+        let found = self.read(hash, key, ToSink(&mut *sink));
         let answer = found.and_then(Option::transpose);
         if !matches!(answer, Ok(Some(_))) {
             sink.discard();
@@ -144,14 +170,14 @@ impl Map {
     #[inline]
     pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
         let take = WithKind(ToSlice(&mut *into));
-        let found = self.read(self.hash(key), |record| record.key_is(key), take)?;
+        let found = self.read(self.hash(key), key, take)?;
         copied(found, into.len())
     }
 
     /// Whether the key is there.
     #[inline]
     pub fn contains(&self, key: &[u8]) -> Result<bool, OpError> {
-        Ok(self.read(self.hash(key), |record| record.key_is(key), Nothing)?.is_some())
+        Ok(self.read(self.hash(key), key, Nothing)?.is_some())
     }
 
     /// Deletes the key; whether it was there.
@@ -311,24 +337,26 @@ impl Map {
         &self.facts.geometry
     }
 
-    /// Gets without a lock; against writers that never pause, once more under the lock if it is
-    /// free at that moment.
+    /// Gets a key, which has this hash, without a lock; against writers that never pause, once more
+    /// under the lock if it is free at that moment.
     #[inline(always)]
     pub(crate) fn read<T: Take>(
         &self,
         hash: Hash,
-        is_it: impl Fn(&Record<'_>) -> bool,
+        key: &[u8],
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(hash.shard_bits());
         if !self.has_aged.load(Relaxed) {
             let no_depth = directory::NO_DEPTH;
-            let look = read::at_home::<T, false>(&place, no_depth, hash, &is_it, &mut take);
+            // A plain record has a whole header, and the comparison has to be short.
+            let is_it = |record: &Record<'_>| record.whole_key_is(key);
+            let look = read::at_home::<T, false>(&place, no_depth, hash, is_it, &mut take);
             if let Some(answer) = look {
                 return Ok(answer);
             }
         }
-        self.read_on(hash, is_it, take)
+        self.read_on(hash, |record| record.key_is(key), take)
     }
 
     /// As `read`, wherever the key is. In a map that evicts, says of the key that it was used.

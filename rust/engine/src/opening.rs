@@ -3,12 +3,14 @@
 
 use crate::age;
 use crate::growth;
+use crate::half_header;
 use crate::map::Map;
 use crate::options::Options;
 use crate::place::Place;
 use crate::rebuild;
 use crate::shard;
 use shf_base::error::{OpError, OpenError};
+use shf_base::fixed_lengths::FixedLengths;
 use shf_base::open::{self, Access, CreateOptions, Initial, MODE_DEFAULT, Opened};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -20,28 +22,28 @@ impl Map {
         Ok(Map::new(open::create(folder, name, &creation(options)?)?, options))
     }
 
-    /// Opens an existing map for reading and writing. Of the options only
-    /// `allow_any_file_system` and `patience` matter.
+    /// Opens an existing map for reading and writing. Of the options only `allow_any_file_system`,
+    /// `patience` and `fixed` matter.
     ///
     /// A durable map that was last used before the machine's last start, or is a copy, is recovered
     /// first, which takes time in proportion to the map: see `recovered`.
     pub fn open(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
         let opened = open::open(folder, name, Access::ReadWrite, allow)?;
-        Map::new(opened, options).recovered_from_crash()
+        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
     }
 
     /// Opens the map or creates it; processes that race get the same one.
     pub fn open_or_create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let opened = open::open_or_create(folder, name, &creation(options)?)?;
-        Map::new(opened, options).recovered_from_crash()
+        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
     }
 
     /// Opens an existing map for reading; needs no write permission on the file.
     pub fn open_read_only(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let allow = options.allow_any_file_system;
         let opened = open::open(folder, name, Access::ReadOnly, allow)?;
-        Map::new(opened, options).recovered_from_crash()
+        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
     }
 
     /// Makes a map whose file lies in memory, without a name, and goes with the last process that has
@@ -64,7 +66,7 @@ impl Map {
         options: &Options,
     ) -> Result<Map, OpenError> {
         let opened = open::open_descriptor(descriptor, access, options.allow_any_file_system)?;
-        Map::new(opened, options).recovered_from_crash()
+        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
     }
 
     /// A duplicate of the descriptor that this handle has of the map's file, to be passed to another
@@ -94,6 +96,12 @@ impl Map {
         Map::new(opened, &Options::default())
     }
 
+    /// The same, one with fixed lengths.
+    pub fn fixed_heap(shards: u32, window_bytes: u64, max_bytes: u64, fixed: FixedLengths) -> Map {
+        let opened = open::fixed_heap(shards, window_bytes, max_bytes, fixed);
+        Map::new(opened, &Options::default())
+    }
+
     /// A handle of the map that a region's bytes are, for fuzzing. Of the options only `patience`
     /// matters.
     #[cfg(feature = "fuzzing")]
@@ -112,6 +120,7 @@ impl Map {
     }
 
     pub(crate) fn new(opened: Opened, options: &Options) -> Map {
+        let has_half_headers = opened.header.fixed.is_some_and(half_header::saves);
         Map {
             storage: opened.storage,
             facts: opened.header,
@@ -121,8 +130,25 @@ impl Map {
             is_creator: opened.created,
             recovered: None,
             retries: AtomicU64::new(0),
-            has_aged: AtomicBool::new(opened.header.evicting),
+            has_aged: AtomicBool::new(opened.header.evicting || has_half_headers),
         }
+    }
+
+    /// The same map, if it has the lengths that its opener demands.
+    fn as_demanded(self, options: &Options) -> Result<Map, OpenError> {
+        let found = self.facts.fixed;
+        if options.fixed.is_none_or(|demanded| Some(demanded) == found) {
+            return Ok(self);
+        }
+        let text = |fixed: Option<FixedLengths>| {
+            fixed.map_or("keys and values of any length".into(), |fixed| fixed.to_string())
+        };
+        Err(OpenError::Incompatible {
+            path: self.storage.path().to_path_buf(),
+            field: "fixed lengths",
+            expected: text(options.fixed),
+            found: text(found),
+        })
     }
 
     /// Makes the shards anew that a crash of the machine has left closed; who may only read cannot.
@@ -154,6 +180,7 @@ pub(crate) fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
         durable: options.durable,
         evict: options.evict,
         temporary: options.temporary,
+        fixed: options.fixed,
         initial: options.initial_bytes.map(|bytes| Initial {
             bytes,
             keys: options.expected_keys,
