@@ -111,6 +111,7 @@ struct Map::Arguments {
   static bridge::Options Of(const Options& options) {
     const std::optional<bool> durable = options.durable;
     const int32_t sign = !durable ? 0 : *durable ? 1 : -1;  // 0: unset
+    const FixedLengths fixed = options.fixed.value_or(FixedLengths{});
     return {options.shards,
             options.max_bytes,
             options.expected_keys,
@@ -122,6 +123,9 @@ struct Map::Arguments {
             Of(options.default_age),
             options.evict,
             options.temporary,
+            options.fixed.has_value(),
+            fixed.key_bytes,
+            fixed.value_bytes,
             options.patience.count(),
             View(options.application),
             static_cast<uint32_t>(options.role)};

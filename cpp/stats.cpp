@@ -38,8 +38,10 @@ void Copy(const From& from, To* to) {
   to->evicted_keys = from.evicted_keys;
   to->retries = from.retries;
   to->created_ns = from.created_ns;
+  to->fixed_key_bytes = from.fixed_key_bytes;
+  to->fixed_value_bytes = from.fixed_value_bytes;
 }
-static_assert(sizeof(Stats) == 27 * sizeof(uint64_t) && sizeof(bridge::Stats) == sizeof(Stats),
+static_assert(sizeof(Stats) == 29 * sizeof(uint64_t) && sizeof(bridge::Stats) == sizeof(Stats),
               "Copy() knows all numbers");
 
 bridge::Stats Converted(const Stats& stats) {

@@ -59,6 +59,8 @@ const char* StatusName(Status status) noexcept {
       return "ConditionNotMet";
     case Status::kAlreadyLed:
       return "AlreadyLed";
+    case Status::kWrongLength:
+      return "WrongLength";
   }
   return "Unknown";
 }

@@ -23,6 +23,7 @@ constexpr char value_of_key[] = "value";
   SharedHashFile shf;
   Options options;
   options.temporary = true;
+  options.fixed = shf::FixedLengths{16, 8};
   return shf.AttachExisting("/dev/shm", "hits") || shf.Attach("/dev/shm", "hits") ||
          shf::Map::OpenOrCreate("/dev/shm", "hits").ok() ||
          shf::Map::Create("/dev/shm", "hits", options).ok() ||

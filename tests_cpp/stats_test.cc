@@ -47,7 +47,9 @@ std::vector<std::pair<std::string, uint64_t>> Numbers(const Stats& stats) {
           {"expired_keys", stats.expired_keys},
           {"evicted_keys", stats.evicted_keys},
           {"retries", stats.retries},
-          {"created_ns", stats.created_ns}};
+          {"created_ns", stats.created_ns},
+          {"fixed_key_bytes", stats.fixed_key_bytes},
+          {"fixed_value_bytes", stats.fixed_value_bytes}};
 }
 
 // A map with keys, elements, and memory of each kind.

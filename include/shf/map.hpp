@@ -37,6 +37,7 @@
 #include "shf/age.hpp"
 #include "shf/condition.hpp"
 #include "shf/entries.hpp"
+#include "shf/fixed.hpp"
 #include "shf/frozen.hpp"
 #include "shf/group.hpp"
 #include "shf/listed.hpp"
@@ -55,7 +56,7 @@ struct Sink;
 }  // namespace bridge
 
 /// What the creator of a map decides. Opening an existing map takes all but allow_any_file_system,
-/// patience, application and role from its file.
+/// patience, application and role from its file; fixed, if it is set, has to be what the file says.
 struct Options {
   /// Shards, each with a lock and memory of its own: a power of two from 1 to 4096; 0: what suits
   /// expected_keys, else 256, fewer where each would get less than 1 MiB of max_bytes.
@@ -101,6 +102,15 @@ struct Options {
   /// somebody looks for the map, who finds none. Whoever has it open keeps it. A forked child does
   /// not count as the creator, whose end it does not delay. Not with durable.
   bool temporary = false;
+  /// The length of all keys and the length of all values, in bytes, from 1 to 2^32 together. It
+  /// saves memory: each record takes 8 bytes less where both lengths together are more than 8 and
+  /// leave 1 to 4 when divided by 8, up to 256 bytes; beyond that for fewer lengths, and more of
+  /// it. Other lengths take what they take without this. Values are bytes, without types, lists and
+  /// ages, which are kWrongType and kInvalidArgument; puts of other lengths are kWrongLength. For
+  /// all else a key of another length is one that is not there. Not with durable, which is then off
+  /// by default, evict and default_age. Who opens the map need not set it; with other lengths than
+  /// its own a map is kIncompatible. Unset: keys and values have any lengths.
+  std::optional<FixedLengths> fixed;
   /// How long a writing operation of this handle waits while a living process, which may be
   /// stopped, holds the lock of a shard; then it answers kBusy and has changed nothing (Clear() may
   /// have deleted some keys). Zero: it does not wait. Negative: it waits as long as that process
@@ -262,8 +272,8 @@ class Map {
 
   /// Inserts the key or replaces its value, and its age with the map's. Errors: kNoSpace (the key
   /// keeps its old value, if any), kTooLarge (more than 2^32 bytes together, or more than a shard
-  /// or max_bytes can hold), kHashCollisions, kIncompatible (the map would have to grow, and its
-  /// file was cut short since it was opened).
+  /// or max_bytes can hold), kWrongLength (see Options::fixed), kHashCollisions, kIncompatible (the
+  /// map would have to grow, and its file was cut short since it was opened).
   [[nodiscard]] Result<Placed> Put(std::string_view key, std::string_view value) const {
     // Part of the caller, as in Get(): the usual outcome stays in registers.
     const uint64_t answer = Place(key, value);

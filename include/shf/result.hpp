@@ -42,6 +42,7 @@ enum class Status : uint32_t {
   kNeedsRecovery = 24,         ///< the map has to be opened for writing once; see Map::Recovered
   kConditionNotMet = 25,       ///< the condition of a change did not hold; not an error
   kAlreadyLed = 26,            ///< another process leads the others already
+  kWrongLength = 27,           ///< not the length that the map has fixed; see Options::fixed
 };
 
 /// The name of a status, such as "NoSpace"; a static string.

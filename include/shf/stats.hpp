@@ -57,6 +57,9 @@ struct Stats {
                                ///< because a writer was there
   uint64_t created_ns = 0;     ///< when the map was created, in nanoseconds since 1970
 
+  uint64_t fixed_key_bytes = 0;    ///< the length of all keys, if Options::fixed says one; else 0
+  uint64_t fixed_value_bytes = 0;  ///< the length of all values; both are 0 where any is allowed
+
   /// The part of all slots that is in use, 0 to 1; 0 of a map without tables. A new table is half
   /// full or less, and splits when three buckets next to each other have no room for a key.
   double load_factor() const noexcept;

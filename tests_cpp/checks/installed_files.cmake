@@ -6,8 +6,9 @@ string(REGEX MATCH "^[0-9]+\\.[0-9]+" series "${VERSION}")
 set(config cmake/SharedHashFile/SharedHashFile)
 set(expected_static
     include/SharedHashFile.hpp include/shf/access.hpp include/shf/age.hpp include/shf/condition.hpp
-    include/shf/entries.hpp include/shf/frozen.hpp include/shf/group.hpp include/shf/listed.hpp
-    include/shf/map.hpp include/shf/process.hpp include/shf/result.hpp include/shf/stats.hpp
+    include/shf/entries.hpp include/shf/fixed.hpp include/shf/frozen.hpp include/shf/group.hpp
+    include/shf/listed.hpp include/shf/map.hpp include/shf/process.hpp include/shf/result.hpp
+    include/shf/stats.hpp
     include/shf/value.hpp
     LIB/libSharedHashFile.a LIB/${config}Config.cmake LIB/${config}ConfigVersion.cmake
     LIB/${config}Targets-release.cmake LIB/${config}Targets.cmake LIB/pkgconfig/sharedhashfile.pc

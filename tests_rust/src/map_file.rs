@@ -1,7 +1,7 @@
 //! A map in `/dev/shm` under a name of its own, removed at the end of a test.
 
 use crate::image::Image;
-use shf_engine::{Map, Options};
+use shf_engine::{FixedLengths, Map, Options};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,6 +47,14 @@ impl MapFile {
     pub fn create_evicting(&self, shards: u32, max_bytes: u64) -> Map {
         let (shards, max_bytes, secret) = (Some(shards), Some(max_bytes), Some(crate::secret()));
         let options = Options { shards, max_bytes, secret, evict: true, ..Options::default() };
+        Map::create(self.folder(), &self.name, &options).unwrap()
+    }
+
+    /// As `create_with`, a map whose keys and values have these lengths.
+    pub fn create_fixed(&self, shards: u32, max_bytes: u64, (key, value): (u32, u32)) -> Map {
+        let (shards, max_bytes, secret) = (Some(shards), Some(max_bytes), Some(crate::secret()));
+        let fixed = Some(FixedLengths { key_bytes: key, value_bytes: value });
+        let options = Options { shards, max_bytes, secret, fixed, ..Options::default() };
         Map::create(self.folder(), &self.name, &options).unwrap()
     }
 

@@ -1,6 +1,7 @@
 //! docs/format.md says the truth: its tables of offsets and its worked example, against the code.
 #![cfg(not(any(miri, loom)))]
 
+use shf_base::fixed_lengths::FixedLengths;
 use shf_base::format::{
     AGE_OFFSET, BYTE_ORDER_MARK, CHANGE_LOG_OFFSET, EPOCHS_OFFSET, FileHeader, IDENTITY_OFFSET,
     LOCK_OFFSET, MAGIC, REPLACED_OFFSET, SUSPECT_OFFSET, VERSION,
@@ -12,6 +13,7 @@ use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES, LEVEL_ENTRIES, Place};
 use shf_engine::slot_word::SlotFormat;
 use shf_tests::golden::Golden;
+use shf_tests::map_file::MapFile;
 use std::path::{Path, PathBuf};
 
 fn project() -> PathBuf {
@@ -94,7 +96,7 @@ fn the_words_of_the_header_are_the_documents() {
         ("created_ns", 333),
         ("shards", 4),
         ("slots", SLOTS.into()),
-        ("shard bits", 0),
+        ("fixed lengths", 0),
         ("contents", 0),
         ("reservation", 444 | 555 << 32),
     ];
@@ -117,6 +119,33 @@ fn the_words_of_the_header_are_the_documents() {
         &*format!("Format version {VERSION}."),
         &*format!("golden/format-{VERSION}.txt"),
     ]);
+}
+
+#[test]
+fn fixed_lengths_and_half_a_header_are_where_the_document_says() {
+    // Goal: the words of the header, and the bits of a record. Method: the headers of a map and of a
+    // frozen one; a record as it lies in a map.
+    let fixed = FixedLengths { key_bytes: 8, value_bytes: 4 };
+    let word = |header: FileHeader, offset: usize| {
+        u64::from_le_bytes(header.encode()[offset..offset + 8].try_into().unwrap())
+    };
+    let with = |header| FileHeader { fixed: Some(fixed), ..header };
+    let plain = with(FileHeader::plain(Geometry::new(4, 1 << 20).unwrap(), 1, 2, 3));
+    assert_eq!((word(plain, 32), word(plain, 96), word(plain, 112)), (1 << 5, 8 | 4 << 32, 0));
+    let frozen = FileHeader::plain(Geometry::frozen(4, 1 << 20, 6).unwrap(), 1, 2, 3);
+    let frozen = with(FileHeader { frozen: Some(4), ..frozen });
+    let words = (word(frozen, 32), word(frozen, 96), word(frozen, 112));
+    assert_eq!(words, (1 << 5 | 1 << 3, 6, 8 | 4 << 32));
+
+    let file = MapFile::new("format-fixed");
+    let map = file.create_fixed(1, 1 << 20, (8, 4));
+    map.put(b"the key.", b"four").unwrap();
+    let (geometry, mut record) = (map.geometry(), [0; 16]);
+    let first = geometry.window(0) + geometry.pages_offset();
+    let raw = std::fs::File::open(file.path()).unwrap();
+    std::os::unix::fs::FileExt::read_exact_at(&raw, &mut record, first).unwrap();
+    assert_eq!(&record[4..], b"the key.four");
+    assert_eq!(u32::from_le_bytes(record[..4].try_into().unwrap()), 15 << 28);
 }
 
 #[test]

@@ -54,6 +54,11 @@ fn damage_to_a_durable_map_is_survived() {
 }
 
 #[test]
+fn damage_to_a_map_with_fixed_lengths_is_survived() {
+    survive("fuzz-fixed", &Bed::new(1, Contents::Fixed), 206, 2000);
+}
+
+#[test]
 fn damage_to_a_map_of_256_shards_is_survived() {
     survive("fuzz-256", &Bed::new(256, Contents::Mixed), 204, 100);
 }

@@ -1,7 +1,7 @@
 //! The format, held fast: files that earlier builds wrote, byte by byte.
 //!
-//! `golden/format-N.txt` is a map of format version N, `golden/format-N-durable.txt` a durable one
-//! (their notation: `shf_tests::golden`).
+//! `golden/format-N.txt` is a map of format version N, `golden/format-N-durable.txt` a durable one,
+//! `golden/format-N-fixed.txt` one with fixed lengths (their notation: `shf_tests::golden`).
 //!
 //! When the bytes differ after a change, ask whether the committed file is still read:
 //! - It is not, or an earlier build would not read the new one: the format changed. Raise
@@ -17,7 +17,7 @@ use shf_base::geometry::{Geometry, SLOT_RECORD_BYTES, SLOTS};
 use shf_base::open::HEAP_SECRET;
 use shf_engine::hash::Hash;
 use shf_engine::place::{Field, INTENT_ENTRIES};
-use shf_engine::{Age, Elements, Kind, Map, OpError, OpenError, Options, Value};
+use shf_engine::{Age, Elements, FixedLengths, Kind, Map, OpError, OpenError, Options, Value};
 use shf_tests::assert_sound;
 use shf_tests::golden::Golden;
 use shf_tests::map_file::MapFile;
@@ -38,16 +38,52 @@ const SMALL_KEYS_DURABLE: usize = 200;
 const INTENT_OFFSET: u64 = Field::Dead as u64 + 8;
 const LARGE_BYTES: usize = 20_000;
 
+/// The maps that there are golden files of.
+#[derive(Clone, Copy, PartialEq)]
+enum Of {
+    Any,
+    Durable,
+    /// With fixed lengths: 8 bytes and 4, so that records end with a word.
+    Fixed,
+}
+
+const FIXED: FixedLengths = FixedLengths { key_bytes: 8, value_bytes: 4 };
+
+impl Of {
+    const ALL: [Of; 3] = [Of::Any, Of::Durable, Of::Fixed];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Of::Any => "",
+            Of::Durable => "-durable",
+            Of::Fixed => "-fixed",
+        }
+    }
+
+    /// Fills a map.
+    fn fill(self, map: &Map) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        match self {
+            Of::Any => fill(map, SMALL_KEYS),
+            Of::Durable => fill(map, SMALL_KEYS_DURABLE),
+            Of::Fixed => fill_fixed(map),
+        }
+    }
+
+    /// What the map holds.
+    fn expected(self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        match self {
+            Of::Fixed => self.fill(&Map::fixed_heap(SHARDS, WINDOW_BYTES, MAX_BYTES, FIXED)),
+            _ => self.fill(&Map::heap(SHARDS, WINDOW_BYTES, MAX_BYTES)),
+        }
+    }
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
 }
 
-fn small_keys(durable: bool) -> usize {
-    if durable { SMALL_KEYS_DURABLE } else { SMALL_KEYS }
-}
-
-fn golden_path(version: u64, durable: bool) -> PathBuf {
-    folder().join(format!("format-{version}{}.txt", if durable { "-durable" } else { "" }))
+fn golden_path(version: u64, of: Of) -> PathBuf {
+    folder().join(format!("format-{version}{}.txt", of.suffix()))
 }
 
 /// Fills a map with one of everything. Lengths that may take used memory again are multiples of 8:
@@ -126,19 +162,39 @@ fn fill(map: &Map, small_keys: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
     expected
 }
 
+/// Fills a map with fixed lengths: new keys, so many that a table splits, and replaced and deleted ones.
+fn fill_fixed(map: &Map) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut expected = BTreeMap::new();
+    let in_first_shard = |key: &[u8; 8]| Hash::of(key, HEAP_SECRET).shard(SHARDS) == 0;
+    let keys = (0..).map(u64::to_le_bytes).filter(in_first_shard).take(SMALL_KEYS);
+    for (number, key) in (0u32..).zip(keys).chain([(1 << 24, *b"the key!")]) {
+        map.put(&key, &number.to_le_bytes()).unwrap();
+        if number % 10 == 0 {
+            map.put(&key, &(number + 1).to_le_bytes()).unwrap();
+        }
+        match number % 10 {
+            0 => drop(expected.insert(key.to_vec(), (number + 1).to_le_bytes().to_vec())),
+            9 => assert_eq!(map.delete(&key), Ok(true)),
+            _ => drop(expected.insert(key.to_vec(), number.to_le_bytes().to_vec())),
+        }
+    }
+    expected
+}
+
 /// Builds the map on an empty file with a fixed header, as creation makes it with a random one.
 /// Attaching finds that the file is a stranger's, so each shard is repaired once: that is part of
 /// the golden file too.
-fn build(file: &MapFile, durable: bool) -> BTreeMap<Vec<u8>, Vec<u8>> {
+fn build(file: &MapFile, of: Of) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let geometry = Geometry::new(SHARDS, WINDOW_BYTES).unwrap();
     let plain = FileHeader::plain(geometry, MAX_BYTES, HEAP_SECRET, 0x1234_5678_9abc_def0);
-    let header = FileHeader { durable, ..plain };
+    let (durable, fixed) = (of == Of::Durable, (of == Of::Fixed).then_some(FIXED));
+    let header = FileHeader { durable, fixed, ..plain };
     Golden { len: geometry.file_bytes(), words: BTreeMap::new() }.expand(&file.path());
     let bytes = header.encode();
     let raw = std::fs::OpenOptions::new().write(true).open(file.path()).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&raw, &bytes, 0).unwrap();
     let map = file.open();
-    let expected = fill(&map, small_keys(durable));
+    let expected = of.fill(&map);
     assert!(durable || map.stats().splits > 0, "a table has split");
     assert_sound(&map);
     expected
@@ -165,17 +221,22 @@ fn assert_holds(map: &Map, expected: &BTreeMap<Vec<u8>, Vec<u8>>) {
 
 #[test]
 fn this_build_writes_the_bytes_of_the_golden_file() {
-    compare(false);
+    compare(Of::Any);
 }
 
 #[test]
 fn this_build_writes_the_bytes_of_the_golden_file_of_a_durable_map() {
-    compare(true);
+    compare(Of::Durable);
 }
 
-fn compare(durable: bool) {
-    let file = MapFile::new(if durable { "golden-write-durable" } else { "golden-write" });
-    build(&file, durable);
+#[test]
+fn this_build_writes_the_bytes_of_the_golden_file_of_a_map_with_fixed_lengths() {
+    compare(Of::Fixed);
+}
+
+fn compare(of: Of) {
+    let file = MapFile::new(&format!("golden-write{}", of.suffix()));
+    build(&file, of);
     let mut written = Golden::of(&file.path());
     written.forget(IDENTITY_OFFSET, IDENTITY_BYTES);
     let geometry = Geometry::new(SHARDS, WINDOW_BYTES).unwrap();
@@ -184,7 +245,7 @@ fn compare(durable: bool) {
     for header in (0..SHARDS).map(|shard| geometry.shard_header(shard)) {
         written.forget(header + INTENT_OFFSET, INTENT_ENTRIES * 16);
     }
-    let path = golden_path(VERSION, durable);
+    let path = golden_path(VERSION, of);
     if std::env::var_os("SHF_GOLDEN_WRITE").is_some() {
         let comment = format!("A map of format version {VERSION}, written by tests/golden.rs.");
         std::fs::write(&path, written.text(&comment)).unwrap();
@@ -204,30 +265,36 @@ fn compare(durable: bool) {
 
 #[test]
 fn the_golden_file_of_this_version_is_read_written_and_sound() {
-    take_over(false);
+    take_over(Of::Any);
 }
 
 #[test]
 fn the_golden_file_of_a_durable_map_is_recovered_written_and_sound() {
-    take_over(true);
+    take_over(Of::Durable);
+}
+
+#[test]
+fn the_golden_file_of_a_map_with_fixed_lengths_is_read_written_and_sound() {
+    take_over(Of::Fixed);
 }
 
 /// Goal: later builds of the same version take over earlier maps. Method: expand the golden file,
 /// read all, through a handle that cannot write first; then change it.
-fn take_over(durable: bool) {
-    let golden = Golden::parse(&std::fs::read_to_string(golden_path(VERSION, durable)).unwrap());
-    let expected = fill(&Map::heap(SHARDS, WINDOW_BYTES, MAX_BYTES), small_keys(durable));
-    let file = MapFile::new(if durable { "golden-read-durable" } else { "golden-read" });
+fn take_over(of: Of) {
+    let golden = Golden::parse(&std::fs::read_to_string(golden_path(VERSION, of)).unwrap());
+    let expected = of.expected();
+    let file = MapFile::new(&format!("golden-read{}", of.suffix()));
     golden.expand(&file.path());
-    if !durable {
+    if of != Of::Durable {
         assert_holds(&file.open_read_only(), &expected);
     }
     let map = file.open();
     assert_holds(&map, &expected);
     assert_sound(&map);
-    assert_eq!(map.add(b"count", 1), Ok(43));
+    let changed: &[u8] = if of == Of::Fixed { b"lost" } else { b"changed" };
+    assert!(of == Of::Fixed || map.add(b"count", 1) == Ok(43));
     for key in expected.keys() {
-        map.put(key, b"changed").unwrap();
+        map.put(key, changed).unwrap();
         assert_eq!(map.contains(key), Ok(true));
     }
     assert_sound(&map);
@@ -239,7 +306,7 @@ fn take_over(durable: bool) {
 fn golden_files_of_other_versions_are_refused_by_their_version() {
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
-        if [false, true].map(|durable| golden_path(VERSION, durable)).contains(&path) {
+        if Of::ALL.map(|of| golden_path(VERSION, of)).contains(&path) {
             continue;
         }
         let file = MapFile::new("golden-other");
@@ -254,7 +321,7 @@ fn golden_files_of_other_versions_are_refused_by_their_version() {
 #[test]
 fn the_text_of_a_golden_file_says_all_that_the_file_says() {
     let file = MapFile::new("golden-text");
-    build(&file, false);
+    build(&file, Of::Any);
     let golden = Golden::of(&file.path());
     assert_eq!(Golden::parse(&golden.text("a comment")), golden);
     let copy = MapFile::new("golden-copy");

@@ -406,6 +406,32 @@ impl<'r> Bytes<'r> {
         theirs.iter().zip(rest).all(|(theirs, ours)| theirs == ours)
     }
 
+    /// Whether the first `key.len()` bytes from the upper half of the first word on equal `key`.
+    /// Loads whole words.
+    #[inline(always)]
+    pub fn equals_behind_half(self, key: &[u8]) -> bool {
+        assert!(WORD_BYTES as usize / 2 + key.len() <= self.len);
+        // SAFETY: whole words up to the end of the range, by the assertion.
+        let word = |index: usize| unsafe { Word::new(self.address.add(index)) };
+        let load = |index: usize| word(index).load(Ordering::Relaxed);
+        // Of the eight bytes that are compared, the first four.
+        let mut low = load(0) >> 32;
+        let mut chunks = key.chunks_exact(8);
+        let mut index = 1;
+        for chunk in &mut chunks {
+            let next = load(index);
+            if low | next << 32 != u64::from_le_bytes(chunk.try_into().expect("8 bytes")) {
+                return false;
+            }
+            (low, index) = (next >> 32, index + 1);
+        }
+        let rest = chunks.remainder();
+        if rest.len() > 4 {
+            low |= load(index) << 32;
+        }
+        low.to_le_bytes().iter().zip(rest).all(|(theirs, ours)| theirs == ours)
+    }
+
     /// Stores `parts` one after the other from the start of the range on; what is left of the last
     /// word may change. Crash points: before, between the pieces that `crash` cuts the parts into,
     /// and after.

@@ -16,6 +16,7 @@ use crate::draft::{Draft, open_in_memory, random, seal};
 use crate::error::{OpError, OpenError};
 use crate::examine::check_file_system;
 use crate::file_system;
+use crate::fixed_lengths::FixedLengths;
 use crate::format::{FileHeader, Identity};
 use crate::geometry::{
     APPARENT_BYTES_DEFAULT, BadGeometry, EVICTING_FRACTION, Geometry, PAGE_BYTES, SHARDS_DEFAULT,
@@ -76,12 +77,14 @@ pub struct CreateOptions {
     /// The default age of keys, in milliseconds, which may change later. Default: none.
     pub age_ms: Option<u64>,
     /// Seal records, so that they can be made to survive a crash of the machine. Default: on file
-    /// systems that survive it themselves.
+    /// systems that survive it themselves, where no other option is against it.
     pub durable: Option<bool>,
     /// Evict keys when the map is full.
     pub evict: bool,
     /// Take the file's name away when the creator closes the map, or ends in any way.
     pub temporary: bool,
+    /// The lengths of all keys and values. Default: any.
+    pub fixed: Option<FixedLengths>,
     /// Real memory that the map has from the beginning. Default: what an empty map needs.
     pub initial: Option<Initial>,
     /// How others see this process.
@@ -217,6 +220,7 @@ fn make(
         durable: options.is_durable(file_system, &identity)?,
         evicting: options.evict,
         temporary: options.temporary,
+        fixed: options.fixed,
         reservation: initial.map_or(Reservation::default(), |initial| {
             Reservation::divide(&geometry, initial.bytes, max_bytes, initial.keys)
         }),
@@ -300,6 +304,9 @@ impl CreateOptions {
                 found: format!("{age_ms} ms"),
             });
         }
+        if let Some(fixed) = self.fixed {
+            self.check_fixed(fixed)?;
+        }
         // To the kernel this number means that the group stays.
         if self.group == Some(u32::MAX) {
             return Err(OpenError::InvalidOption {
@@ -309,6 +316,22 @@ impl CreateOptions {
             });
         }
         Ok(())
+    }
+
+    /// Refuses lengths that no map can have, and what does not go with any.
+    fn check_fixed(&self, fixed: FixedLengths) -> Result<(), OpenError> {
+        let with = |what: &str| format!("no fixed lengths {what}");
+        let expected = match self {
+            _ if !fixed.are_possible() => {
+                format!("from 1 to {} bytes, key and value together", FixedLengths::BYTES_MAX)
+            }
+            CreateOptions { durable: Some(true), .. } => with("in a durable map"),
+            CreateOptions { evict: true, .. } => with("in a map that evicts"),
+            CreateOptions { age_ms: Some(_), .. } => with("beside a default age"),
+            _ => return Ok(()),
+        };
+        let found = fixed.to_string();
+        Err(OpenError::InvalidOption { option: "fixed", expected, found })
     }
 
     /// Refuses what is about the name of a file, or about a disk.
@@ -348,7 +371,7 @@ impl CreateOptions {
     /// Whether the map will be durable. Who attaches after a crash of the machine must notice it.
     fn is_durable(&self, found: &StatFs, identity: &Identity) -> Result<bool, OpenError> {
         match (self.durable, identity.tells_boots()) {
-            _ if self.evict || self.temporary => Ok(false),
+            _ if self.evict || self.temporary || self.fixed.is_some() => Ok(false),
             (Some(true), false) => Err(OpenError::InvalidOption {
                 option: "durable",
                 expected: "true only where /proc tells the boot id".into(),

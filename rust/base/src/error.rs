@@ -64,6 +64,8 @@ pub enum Status {
     ConditionNotMet = 25,
     /// Another process leads the others already.
     AlreadyLed = 26,
+    /// Key or value have not got the length that the map has fixed.
+    WrongLength = 27,
 }
 
 /// Why a map could not be created or opened.
@@ -218,6 +220,17 @@ pub enum OpError {
         /// The type of the value.
         found: &'static str,
     },
+    /// A key or a value has another length than the map has fixed for all of them.
+    WrongLength {
+        /// `key` or `value`.
+        of: &'static str,
+        /// The length that the map has fixed, in bytes.
+        expected_bytes: u64,
+        /// That of the key or value, in bytes.
+        found_bytes: u64,
+    },
+    /// A key was to get an age, in a map with fixed lengths, which has no room for one.
+    NoAges,
     /// A number would leave the range of a signed 64-bit integer.
     Overflow {
         /// The number in the map, which stays.
@@ -327,7 +340,10 @@ impl OpError {
             OpError::Busy => Status::Busy,
             OpError::WrongType { .. } => Status::WrongType,
             OpError::Overflow { .. } => Status::Overflow,
-            OpError::NotText { .. } | OpError::InvalidAge { .. } => Status::InvalidArgument,
+            OpError::WrongLength { .. } => Status::WrongLength,
+            OpError::NotText { .. } | OpError::InvalidAge { .. } | OpError::NoAges => {
+                Status::InvalidArgument
+            }
             OpError::ReadOnly => Status::ReadOnly,
             OpError::NotDurable => Status::NotDurable,
             OpError::Corrupt { .. } => Status::Corrupt,
@@ -440,6 +456,15 @@ impl fmt::Display for OpError {
             OpError::WrongType { expected, found } => {
                 write!(f, "wrong type: expected {expected}, found {found}")
             }
+            OpError::WrongLength { of, expected_bytes, found_bytes } => write!(
+                f,
+                "length of the {of}: expected {expected_bytes} bytes, found {found_bytes} \
+                 (the map was created with fixed lengths)"
+            ),
+            OpError::NoAges => write!(
+                f,
+                "an age: expected none, because the map was created with fixed lengths, found one"
+            ),
             OpError::Overflow { value, delta } => {
                 write!(
                     f,

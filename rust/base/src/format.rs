@@ -8,7 +8,7 @@
 //! 16  version                     72  creation time, ns  ...
 //! 24  layout fingerprint          80  shards             1024 boot id, low half   (mutable)
 //! 32  feature bits                88  slots              1032 boot id, high half  (mutable)
-//! 40  file_bytes                  96  shard bits of UIDs 1040 device              (mutable)
+//! 40  file_bytes                  96  fixed lengths      1040 device              (mutable)
 //! 48  window_bytes                104 checksum           1048 inode               (mutable)
 //!                                                        1088 epochs and their lock (mutable)
 //!                                                        1152 default age        (mutable)
@@ -16,10 +16,13 @@
 //!                                                        1280 replaced           (mutable)
 //! ```
 //!
-//! Reservation: what the map has from creation on. Only frozen maps have the words at 96 and 104,
-//! and they have no slots. The checksum is that of all bytes behind the header page.
+//! Fixed lengths: those of all keys and values, if they are fixed. Reservation: what the map has from
+//! creation on. A frozen map has no slots and reserves nothing: it has the bits of the shard in UIDs at
+//! 96 and its fixed lengths at 112. Only a frozen one has the word at 104, the checksum of all bytes
+//! behind the header page.
 
 use crate::atomic::Ordering::Relaxed;
+use crate::fixed_lengths::FixedLengths;
 use crate::geometry::{self, Geometry};
 use crate::region::Region;
 use crate::reservation::Reservation;
@@ -60,8 +63,17 @@ const FEATURE_TEMPORARY: u64 = 4;
 const FEATURE_FROZEN: u64 = 8;
 /// Feature bit: shards have pages from creation on that they do not give back.
 const FEATURE_RESERVING: u64 = 16;
+/// Feature bit: all keys have one length, and all values.
+const FEATURE_FIXED: u64 = 32;
 /// All of them that a map can have that is not frozen.
-const FEATURES: u64 = FEATURE_DURABLE | FEATURE_EVICTING | FEATURE_TEMPORARY | FEATURE_RESERVING;
+const FEATURES: u64 =
+    FEATURE_DURABLE | FEATURE_EVICTING | FEATURE_TEMPORARY | FEATURE_RESERVING | FEATURE_FIXED;
+/// Those that do not go with fixed lengths.
+const NOT_FIXED: u64 = FEATURE_DURABLE | FEATURE_EVICTING;
+/// The word of the header that fixed lengths are in.
+const FIXED_WORD: usize = 12;
+/// That of a frozen map.
+const FROZEN_FIXED_WORD: usize = 14;
 /// Offset of the lock's futex word, from the start of a shard header. A line that readers never
 /// load.
 pub const LOCK_OFFSET: u64 = 33 * 64;
@@ -116,6 +128,8 @@ pub struct FileHeader {
     pub frozen: Option<u64>,
     /// What each shard has from creation on, and does not give back.
     pub reservation: Reservation,
+    /// The lengths that all keys and values have, if they are fixed.
+    pub fixed: Option<FixedLengths>,
 }
 
 /// A header field that does not say what it must.
@@ -142,6 +156,7 @@ impl FileHeader {
             temporary: false,
             reservation: Reservation::default(),
             frozen: None,
+            fixed: None,
         }
     }
 
@@ -157,7 +172,8 @@ impl FileHeader {
             | feature(self.evicting, FEATURE_EVICTING)
             | feature(self.temporary, FEATURE_TEMPORARY)
             | feature(self.reservation != Reservation::default(), FEATURE_RESERVING)
-            | feature(self.frozen.is_some(), FEATURE_FROZEN);
+            | feature(self.frozen.is_some(), FEATURE_FROZEN)
+            | feature(self.fixed.is_some(), FEATURE_FIXED);
         words[5] = self.geometry.file_bytes();
         words[6] = self.geometry.window_bytes();
         words[7] = self.max_bytes;
@@ -171,6 +187,10 @@ impl FileHeader {
                 words[12] = self.geometry.uid_shard_bits().into();
                 words[13] = checksum;
             }
+        }
+        if let Some(fixed) = self.fixed {
+            let word = if self.frozen.is_some() { FROZEN_FIXED_WORD } else { FIXED_WORD };
+            words[word] = fixed.encode();
         }
         words[CHECKED_WORDS] = checksum(&words[..CHECKED_WORDS]);
         let mut bytes = [0; HEADER_BYTES];
@@ -193,7 +213,9 @@ impl FileHeader {
         expect_hex("header checksum", checksum(&words[..CHECKED_WORDS]), words[CHECKED_WORDS])?;
         let is_frozen = words[4] & FEATURE_FROZEN != 0;
         // Of what changes a frozen map, there is nothing.
-        let features = if is_frozen { FEATURE_FROZEN } else { words[4] & FEATURES };
+        let known = if is_frozen { FEATURE_FROZEN | FEATURE_FIXED } else { FEATURES };
+        let is_fixed = words[4] & FEATURE_FIXED != 0;
+        let features = words[4] & known & !if is_fixed { NOT_FIXED } else { 0 };
         expect_hex("feature bits", features, words[4])?;
         expect("process slots", if is_frozen { 0 } else { geometry::SLOTS.into() }, words[11])?;
         let half = |word: u64| u32::try_from(word).unwrap_or(u32::MAX);
@@ -209,12 +231,20 @@ impl FileHeader {
         })?;
         expect("file_bytes in the header", geometry.file_bytes(), words[5])?;
         expect("length of the file", geometry.file_bytes(), file_bytes)?;
+        let fixed = is_fixed.then(|| words[if is_frozen { FROZEN_FIXED_WORD } else { FIXED_WORD }]);
         let reserved = if words[4] & FEATURE_RESERVING != 0 { words[14] } else { 0 };
         let reservation = Reservation::decode(reserved, &geometry).ok_or_else(|| Mismatch {
             field: "reservation",
             expected: format!("at most {} pages of a shard", geometry.pages()),
             found: format!("{reserved:#018x}"),
         })?;
+        let fixed = fixed.map(|word| {
+            FixedLengths::decode(word).ok_or_else(|| Mismatch {
+                field: "fixed lengths",
+                expected: format!("from 1 to {} bytes together", FixedLengths::BYTES_MAX),
+                found: format!("{word:#018x}"),
+            })
+        });
         Ok(FileHeader {
             geometry,
             max_bytes: words[7],
@@ -225,6 +255,7 @@ impl FileHeader {
             temporary: words[4] & FEATURE_TEMPORARY != 0,
             frozen: is_frozen.then_some(words[13]),
             reservation,
+            fixed: fixed.transpose()?,
         })
     }
 
@@ -327,7 +358,7 @@ mod tests {
             (field, found)
         };
         assert_eq!(forged(8, 77).unwrap().secret, 77);
-        assert_eq!(wrong(4, 32), ("feature bits", "0x0000000000000020".into()));
+        assert_eq!(wrong(4, 64), ("feature bits", "0x0000000000000040".into()));
         assert_eq!(wrong(4, 8 | 1), ("feature bits", "0x0000000000000009".into()));
         assert_eq!(wrong(4, 8), ("process slots", "1024".into()));
         assert_eq!(wrong(5, 4096), ("file_bytes in the header", "4096".into()));
@@ -348,5 +379,27 @@ mod tests {
         assert_eq!(forged(4, 0).unwrap().reservation, Reservation::default(), "without the bit");
         assert_eq!(wrong(14, 1 << 31), ("reservation", "0x0000000080000000".into()));
         assert_eq!(wrong(14, u64::MAX).0, "reservation");
+    }
+
+    #[test]
+    fn fixed_lengths_are_in_the_header_of_any_map_and_refused_where_none_can_have_them() {
+        let fixed = FixedLengths { key_bytes: 16, value_bytes: 100 };
+        let reservation = Reservation { record_pages: 5, index_pages: 6 };
+        let plain = FileHeader::plain(Geometry::new(4, 1 << 20).unwrap(), 1 << 20, 1, 2);
+        let frozen = Geometry::frozen(2, 5 * geometry::PAGE_BYTES, 7).unwrap();
+        let frozen = FileHeader { frozen: Some(9), ..FileHeader::plain(frozen, 3, 4, 5) };
+        for plain in [plain, FileHeader { reservation, ..plain }, frozen] {
+            let header = FileHeader { fixed: Some(fixed), ..plain };
+            let file_bytes = header.geometry.file_bytes();
+            assert_eq!(FileHeader::decode(&header.encode(), file_bytes), Ok(header));
+            let none = FixedLengths { key_bytes: 0, value_bytes: 0 };
+            let forged = FileHeader { fixed: Some(none), ..plain };
+            let wrong = FileHeader::decode(&forged.encode(), file_bytes).unwrap_err();
+            assert_eq!((wrong.field, &wrong.found[..]), ("fixed lengths", "0x0000000000000000"));
+            // Nobody made such a map.
+            let forged = FileHeader { durable: true, ..header };
+            let wrong = FileHeader::decode(&forged.encode(), file_bytes).unwrap_err();
+            assert_eq!(wrong.field, "feature bits");
+        }
     }
 }

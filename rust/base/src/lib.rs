@@ -12,6 +12,7 @@ pub mod atomic;
 pub mod region;
 pub mod geometry;
 pub mod reservation;
+pub mod fixed_lengths;
 pub mod format;
 mod cancellation;
 mod limits;

@@ -9,6 +9,7 @@ pub use crate::create::{
 };
 use crate::error::OpenError;
 use crate::examine::{read_header, regular_bytes};
+use crate::fixed_lengths::FixedLengths;
 use crate::format::FileHeader;
 #[cfg(feature = "fuzzing")]
 use crate::format::{HEADER_BYTES, Mismatch};
@@ -84,29 +85,34 @@ pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
 /// A map on the heap, for tests under Miri and the model checker: one process, always real, with
 /// the same secret each time. Panics when the numbers are no geometry or memory is short.
 pub fn heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Opened {
-    heap_of(shards, window_bytes, max_bytes, (false, false))
+    heap_of(shards, window_bytes, max_bytes, |header| header)
 }
 
 /// As `heap`, of a durable map, of which nothing is ever written to a disk.
 pub fn durable_heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Opened {
-    heap_of(shards, window_bytes, max_bytes, (true, false))
+    heap_of(shards, window_bytes, max_bytes, |header| FileHeader { durable: true, ..header })
 }
 
 /// As `heap`, of a map that evicts keys when it is full.
 pub fn evicting_heap(shards: u32, window_bytes: u64, max_bytes: u64) -> Opened {
-    heap_of(shards, window_bytes, max_bytes, (false, true))
+    heap_of(shards, window_bytes, max_bytes, |header| FileHeader { evicting: true, ..header })
+}
+
+/// As `heap`, of a map with fixed lengths.
+pub fn fixed_heap(shards: u32, window_bytes: u64, max_bytes: u64, fixed: FixedLengths) -> Opened {
+    let fixed = Some(fixed);
+    heap_of(shards, window_bytes, max_bytes, |header| FileHeader { fixed, ..header })
 }
 
 fn heap_of(
     shards: u32,
     window_bytes: u64,
     max_bytes: u64,
-    (durable, evicting): (bool, bool),
+    with: impl FnOnce(FileHeader) -> FileHeader,
 ) -> Opened {
     let geometry = Geometry::new(shards, window_bytes).expect("a valid geometry");
     let region = Region::heap(geometry.file_bytes()).expect("enough memory");
-    let header =
-        FileHeader { durable, evicting, ..FileHeader::plain(geometry, max_bytes, HEAP_SECRET, 0) };
+    let header = with(FileHeader::plain(geometry, max_bytes, HEAP_SECRET, 0));
     header.store(&region);
     let region = Arc::new(region);
     let usage = Usage::new();

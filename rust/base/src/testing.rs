@@ -26,6 +26,7 @@ pub const OPTIONS: CreateOptions = CreateOptions {
     durable: None,
     evict: false,
     temporary: false,
+    fixed: None,
     initial: None,
     appearance: Appearance { application: None, role: Role::None },
 };

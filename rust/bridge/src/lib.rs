@@ -65,6 +65,10 @@ mod ffi {
         default_age: Age,
         evict: bool,
         temporary: bool,
+        /// Whether the lengths that follow are fixed.
+        is_fixed: bool,
+        fixed_key_bytes: u32,
+        fixed_value_bytes: u32,
         patience_us: i64,
         /// Empty: the program's name.
         application: &'a [u8],
@@ -102,6 +106,8 @@ mod ffi {
         evicted_keys: u64,
         retries: u64,
         created_ns: u64,
+        fixed_key_bytes: u64,
+        fixed_value_bytes: u64,
     }
 
     /// `shf::NamedStats`.

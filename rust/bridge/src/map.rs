@@ -4,7 +4,9 @@ use crate::aging::duration;
 use crate::ffi::{Options, Outcome, Sink, Violation, Visitor};
 use crate::guard::{Failure, Packed, guard, silence_panics};
 use crate::sink::SinkOfCpp;
-use shf_engine::{Gate, Inside, Map as EngineMap, OpError, OpenError, Role, Taken, Visit};
+use shf_engine::{
+    FixedLengths, Gate, Inside, Map as EngineMap, OpError, OpenError, Role, Taken, Visit,
+};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -369,6 +371,10 @@ pub(crate) fn engine_options(options: &Options<'_>) -> Result<shf_engine::Option
         default_age: duration(options.default_age),
         evict: options.evict,
         temporary: options.temporary,
+        fixed: options.is_fixed.then_some(FixedLengths {
+            key_bytes: options.fixed_key_bytes,
+            value_bytes: options.fixed_value_bytes,
+        }),
         application: (!application.is_empty()).then(|| application.into()),
         role: Role::of(options.role.into()),
         secret: None,

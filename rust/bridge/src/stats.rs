@@ -30,7 +30,7 @@ same!(
     keys elements timed_keys committed_bytes max_bytes free_bytes_left apparent_bytes front_bytes
     descriptor_bytes live_bytes dead_bytes free_bytes unused_bytes index_bytes shards tables
     bucket_count max_bucket_count slots splits vacated_pages moved_records repairs expired_keys
-    evicted_keys retries created_ns
+    evicted_keys retries created_ns fixed_key_bytes fixed_value_bytes
 );
 
 impl Map {

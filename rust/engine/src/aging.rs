@@ -29,7 +29,7 @@ use std::time::Duration;
 impl Map {
     /// As `put_value`, of a key that lives for an age.
     ///
-    /// Errors: as `put`; `InvalidAge`.
+    /// Errors: as `put`; `InvalidAge`; `NoAges` in a map with fixed lengths.
     pub fn put_for(&self, key: &[u8], value: Value<'_>, age: Age) -> Result<Placed, OpError> {
         value.with_bytes(|bytes| {
             let (hash, age_ms) = (self.hash(key), self.age_ms(age)?);
@@ -93,7 +93,7 @@ impl Map {
     /// How long the key has yet to live; the inner `None`: for ever; the outer one: it is not
     /// there.
     pub fn time_left(&self, key: &[u8]) -> Result<Option<Option<Duration>>, OpError> {
-        let found = self.read(self.hash(key), |record| record.key_is(key), DeadlineOf)?;
+        let found = self.read(self.hash(key), key, DeadlineOf)?;
         // It was there when it was looked up, with some time left.
         let left = |deadline: Deadline| deadline.left(clock::wall_ms());
         Ok(found.map(|deadline| Some(left(deadline?)?.max(Duration::from_millis(1)))))
@@ -107,11 +107,14 @@ impl Map {
     /// Sets it, for all processes. Keys that are there keep the age that they were given. In a
     /// durable map it survives a crash of the machine from the next `sync` on.
     ///
-    /// Errors: `InvalidAge`, `ReadOnly`.
+    /// Errors: `InvalidAge`, `ReadOnly`; `NoAges` in a map with fixed lengths.
     pub fn set_default_age(&self, age: Option<Duration>) -> Result<(), OpError> {
         self.writer()?;
         let age_ms = age.map(age::milliseconds);
         age_ms.map(age::checked).transpose()?;
+        if self.facts.fixed.is_some() && age.is_some() {
+            return Err(OpError::NoAges);
+        }
         default_age::store(self.storage.region(), age_ms);
         Ok(())
     }

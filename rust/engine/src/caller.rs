@@ -4,15 +4,18 @@
 use crate::age::{Age, Deadline};
 use crate::arena;
 use crate::hash::Hash;
+use crate::item::Item;
 use crate::kind::Kind;
 use crate::locate::Located;
 use crate::map::Map;
 use crate::number::Number;
+use crate::shape::Shape;
 use crate::shard::{Locked, Placed};
 use crate::sink::Sink;
 use crate::take::{Nothing, ToSink, ToSlice, WithKind};
 use shf_base::counts::{Count, Counter};
 use shf_base::error::OpError;
+use shf_base::format::FileHeader;
 
 /// A map, for one call, counted by `C`. Each method is as that of `Map`.
 #[derive(Clone, Copy)]
@@ -127,7 +130,7 @@ impl<C: Count> Caller<'_, C> {
         sink: &mut impl Sink,
     ) -> Result<Option<usize>, OpError> {
         let take = ToSink(&mut *sink);
-        let found = self.map.seek(self.by, hash, |record| record.key_is(key), take);
+        let found = self.map.seek(self.by, hash, key, take);
         let answer = found.and_then(Option::transpose);
         if !matches!(answer, Ok(Some(_))) {
             sink.discard();
@@ -140,7 +143,7 @@ impl<C: Count> Caller<'_, C> {
     pub fn get_into(self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
         let take = WithKind(ToSlice(&mut *into));
         let hash = self.map.hash(key);
-        let found = self.map.seek(self.by, hash, |record| record.key_is(key), take)?;
+        let found = self.map.seek(self.by, hash, key, take)?;
         copied(found, into.len())
     }
 
@@ -148,7 +151,7 @@ impl<C: Count> Caller<'_, C> {
     #[inline(always)]
     pub fn contains(self, key: &[u8]) -> Result<bool, OpError> {
         let hash = self.map.hash(key);
-        Ok(self.map.seek(self.by, hash, |record| record.key_is(key), Nothing)?.is_some())
+        Ok(self.map.seek(self.by, hash, key, Nothing)?.is_some())
     }
 
     /// As `Map::delete`.
@@ -178,8 +181,31 @@ impl Map {
     /// Puts with what the key's own shard can do to make room.
     #[inline(always)]
     fn put_once(&self, hash: Hash, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
+        if self.facts.fixed.is_some() {
+            return self.put_fixed(hash, key, value);
+        }
+        self.put_by(hash, key, value, Shape::fitting_whole)
+    }
+
+    /// As `put_once`, in a map with fixed lengths. On its own, so that in all others the compiler knows
+    /// that no record has half a header.
+    #[inline(never)]
+    fn put_fixed(&self, hash: Hash, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
+        self.put_by(hash, key, value, Shape::fitting)
+    }
+
+    #[inline(always)]
+    fn put_by(
+        &self,
+        hash: Hash,
+        key: &[u8],
+        value: &[u8],
+        fitting: impl Fn(&FileHeader, usize, u64, Kind, bool) -> Result<Shape, OpError>,
+    ) -> Result<Placed, OpError> {
         let age_ms = self.age_ms(Age::Default)?;
-        let item = self.item(hash, Kind::Bytes, key, value, age_ms.map(|_| Deadline::NEVER))?;
+        let timed = age_ms.is_some() || self.facts.evicting;
+        let shape = fitting(&self.facts, key.len(), value.len() as u64, Kind::Bytes, timed)?;
+        let item = Item { hash, shape, deadline: Deadline::NEVER, key, value };
         let place = self.fetch_bucket(hash);
         arena::prefetch(place, item.shape);
         let locked = self.lock_place(place)?;

@@ -219,7 +219,7 @@ impl<'m> Walk<'m> {
         if !record.is_live() {
             self.report(offset, format!("unit {reference}: its record is not live"));
         }
-        if record.shape.sealed != place.is_durable() {
+        if !record.shape.is_possible(place.facts()) {
             self.report(offset, format!("unit {reference}: its record is not of such a map"));
         } else if place.is_durable()
             && !(matches!(record.state(), State::Live { .. }) && record.has_front(place))

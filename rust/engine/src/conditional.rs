@@ -163,7 +163,7 @@ impl Map {
         sink: &mut impl Sink,
     ) -> Result<Option<(usize, Token, Kind)>, OpError> {
         let take = WithStamp(WithKind(ToSink(&mut *sink)));
-        let failed = match self.read(self.hash(key), |record| record.key_is(key), take) {
+        let failed = match self.read(self.hash(key), key, take) {
             Ok(Some(((Ok(len), kind), stamp))) => {
                 let value = sink.room(len).unwrap_or_default();
                 let token = Token::new(stamp, value, self.facts.secret);

@@ -3,13 +3,17 @@
 
 use crate::age::Above;
 use crate::class;
+use crate::half_header;
 use crate::hash::Hash;
 use crate::item::Item;
 use crate::kind::Kind;
 use crate::place::{Field, Place};
 use crate::record::{LENGTH_MASK, Record};
 use crate::seal::{self, SEAL_BYTES, State, Words};
-use crate::shape::{DEADLINE_BYTES, HASH_BYTES, HEADER_BYTES, LENGTHS_BYTES, Shape};
+use crate::shape::{
+    DEADLINE_BYTES, HALF_HEADER_BYTES, HASH_BYTES, HEADER_BYTES, LENGTHS_BYTES, Shape,
+};
+use crate::stamp::Stamp;
 use crate::uses::Uses;
 use shf_base::atomic::Bytes;
 use shf_base::atomic::Ordering::{Relaxed, Release};
@@ -30,7 +34,7 @@ impl<'m> Record<'m> {
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
         let other = shape.kind.is_in_place() || shape.is_large() || shape.has_hash();
-        if other || shape.sealed || shape.timed {
+        if other || shape.sealed || shape.timed || shape.half {
             Record::write_other(*place, bytes, reference, &item.clone());
         } else {
             bytes.store_parts([&shape.header()[0].to_ne_bytes(), item.key, item.value]);
@@ -38,10 +42,15 @@ impl<'m> Record<'m> {
         Ok(())
     }
 
-    /// Writes one with a seal, a deadline or a type, with a long key, or a large one.
+    /// Writes one with a seal, a deadline, a type or half a header, with a long key, or a large one.
     #[inline(never)]
     fn write_other(place: Place<'_>, bytes: Bytes<'_>, reference: u32, item: &Item<'_>) {
         let shape = item.shape;
+        if shape.half {
+            let half = half_header::half(Stamp::default(), false);
+            let (word, key, value) = half_header::first_word(half, item.key, item.value);
+            return bytes.store_parts([&word, key, value]);
+        }
         let above = match () {
             () if shape.sealed => Above::Key(item.hash),
             () if place.evicts() => Above::Uses(Uses::begin(place.load(Field::Turns))),
@@ -60,7 +69,7 @@ impl<'m> Record<'m> {
     pub fn write_free(place: Place<'_>, reference: u32, class: usize) {
         let value_len = u64::from(class::units(class)) * UNIT_BYTES - HEADER_BYTES;
         let (kind, sealed, timed) = (Kind::Bytes, false, false);
-        let shape = Shape { key_len: 0, value_len, kind, sealed, timed };
+        let shape = Shape { key_len: 0, value_len, kind, sealed, timed, half: false };
         if let Some(room) = place.record_bytes(reference) {
             room.word(0).store(shape.header()[0], Release);
         }
@@ -88,7 +97,7 @@ impl<'m> Record<'m> {
         let Some(target) = target else {
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
-        target.word(0).store(self.shape.header()[0], Relaxed);
+        target.word(0).store(self.header(Stamp::default(), false), Relaxed);
         let mut copied = 1;
         if self.shape.sealed {
             let words = self.shape.words(reference);
@@ -126,9 +135,14 @@ const FRONT_WORDS: usize =
     1 + ((SEAL_BYTES + DEADLINE_BYTES + LENGTHS_BYTES + HASH_BYTES) / 8) as usize;
 
 impl Front {
-    /// Of a record with such a header word and the lengths of an item's shape.
+    /// Of a record with such a header word, or half of one, and the lengths of an item's shape.
     pub fn new(header: u64, item: &Item<'_>, seal: Option<(Words, u64)>, above: Above) -> Front {
         let Item { hash, shape, deadline, value, .. } = *item;
+        if shape.half {
+            let (mut bytes, len) = ([0; FRONT_WORDS * 8], HALF_HEADER_BYTES as usize);
+            bytes[..len].copy_from_slice(&header.to_le_bytes()[..len]);
+            return Front { bytes, len };
+        }
         let (mut words, mut len) = ([0u64; FRONT_WORDS], 1);
         let [_, key_len, value_len] = shape.header();
         words[0] = header;

@@ -66,6 +66,17 @@ impl Families<'_> {
             "When the map was created, since 1970.",
             |stats| [([], stats.created_ns as f64 / 1e9)],
         );
+        self.add(
+            "shf_fixed_bytes",
+            MetricType::GAUGE,
+            "The length of all keys, and of all values, of a map that has fixed them.",
+            |stats| {
+                let lengths = [("key", stats.fixed_key_bytes), ("value", stats.fixed_value_bytes)];
+                let is_fixed = lengths.iter().any(|(_, bytes)| *bytes > 0);
+                let all = lengths.map(|(of, bytes)| ([("of", of)], bytes as f64));
+                all.into_iter().filter(move |_| is_fixed)
+            },
+        );
     }
 
     fn memory(&mut self) {

@@ -188,7 +188,8 @@ impl Freezing<'_> {
         }
         let max_bytes = geometry.file_bytes();
         let facts = &self.map.facts;
-        let header = FileHeader::plain(geometry, max_bytes, facts.secret, facts.created_ns);
+        let plain = FileHeader::plain(geometry, max_bytes, facts.secret, facts.created_ns);
+        let header = FileHeader { fixed: facts.fixed, ..plain };
         Ok((header, Frozen { keys, file_bytes: max_bytes }))
     }
 

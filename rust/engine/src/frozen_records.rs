@@ -15,7 +15,7 @@ use crate::draft::Front;
 use crate::hash::Hash;
 use crate::item::Item;
 use crate::kind::Kind;
-use crate::record::{LIVE, Record};
+use crate::record::Record;
 use crate::shape::Shape;
 use hashbrown::HashTable;
 use shf_base::error::{OpError, OpenError};
@@ -71,7 +71,7 @@ impl<'f> FrozenRecords<'f> {
         let number = if shape.kind.is_in_place() { record.number() } else { 0 };
         let (deadline, value) = (deadline.unwrap_or(Deadline::NEVER), number.to_le_bytes());
         let item = Item { hash, shape, deadline, key: &[], value: &value };
-        let header = shape.header()[0] | record.stamp_now().bits() | LIVE;
+        let header = shape.live_header(record.stamp_now());
         let front = Front::new(header, &item, None, Above::Nothing);
         let start = self.bytes();
         let bytes = shape.bytes().next_multiple_of(UNIT_BYTES);

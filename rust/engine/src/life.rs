@@ -2,6 +2,7 @@
 //! if it has one, its seal say so.
 
 use crate::age::{Above, Deadline};
+use crate::half_header;
 use crate::hash::Hash;
 use crate::intent::Intent;
 use crate::place::{Field, Place};
@@ -12,6 +13,17 @@ use crate::shape::{SEALED, Shape};
 use crate::stamp::Stamp;
 use shf_base::atomic::Ordering::{Relaxed, Release};
 use shf_base::geometry::UNIT_BYTES;
+
+impl Shape {
+    /// The header of a live record with a stamp; half of one where it has no more.
+    #[inline(always)]
+    pub(crate) fn live_header(self, stamp: Stamp) -> u64 {
+        match self.half {
+            true => half_header::half(stamp, true),
+            false => self.header()[0] | stamp.bits() | LIVE,
+        }
+    }
+}
 
 impl<'m> Record<'m> {
     /// What the seal of a sealed record says of it.
@@ -65,7 +77,7 @@ impl<'m> Record<'m> {
         seal::checksum(self.shape.seal_front(place, reference), hash.0, content)
     }
 
-    /// The epoch in which the record in a free block was retired, if it is sealed.
+    /// The epoch in which the record in a free block of a durable map was retired, if it is sealed.
     #[inline(always)]
     pub fn retired_in(place: &Place<'m>, reference: u32) -> Option<u64> {
         let bytes = place.record_bytes(reference)?;
@@ -92,7 +104,7 @@ impl<'m> Record<'m> {
     pub fn revive(self, intent: &mut Intent<'_>, place: Place<'m>) {
         let offset = place.unit_offset(self.reference());
         if !self.is_live() {
-            intent.set(offset, self.header() | LIVE);
+            intent.set(offset, self.header(self.stamp, true));
         }
         let says_so = || matches!(self.state(), State::Live { .. }) && self.has_front(place);
         if self.shape.sealed && !says_so() {
@@ -102,15 +114,21 @@ impl<'m> Record<'m> {
         }
     }
 
-    /// Its header when it is not live. It keeps its stamp: recovery may bring it back.
+    /// Its header with this stamp, live or not. It keeps its own when it is retired: recovery may bring
+    /// it back.
     #[inline(always)]
-    fn header(self) -> u64 {
-        self.shape.header()[0] | self.stamp.bits()
+    pub(crate) fn header(self, stamp: Stamp, live: bool) -> u64 {
+        if self.shape.half {
+            let word = self.bytes.word(0).load(Relaxed);
+            return half_header::with_half(word, half_header::half(stamp, live));
+        }
+        self.shape.header()[0] | stamp.bits() | if live { LIVE } else { 0 }
     }
 
     /// Whether a slot refers to the record.
     pub fn is_live(self) -> bool {
-        self.bytes.word(0).load(Relaxed) & LIVE != 0
+        let live = if self.shape.half { half_header::LIVE } else { LIVE };
+        self.bytes.word(0).load(Relaxed) & live != 0
     }
 
     /// Will be live, with this stamp. `hash` is that of its key. The same intent makes a slot refer to
@@ -125,7 +143,9 @@ impl<'m> Record<'m> {
         hash: impl FnOnce() -> Hash,
     ) {
         let offset = place.unit_offset(reference);
-        intent.set(offset, shape.header()[0] | stamp.bits() | LIVE);
+        let header = shape.live_header(stamp);
+        let whole = || half_header::at(place, reference, header);
+        intent.set(offset, if shape.half { whole() } else { header });
         if shape.sealed {
             let born = intent.field(Field::Born).wrapping_add(1);
             intent.set_field(Field::Born, born);
@@ -140,7 +160,7 @@ impl<'m> Record<'m> {
     #[inline(always)]
     pub fn retire(self, intent: &mut Intent<'_>, place: Place<'_>, reference: u32) -> bool {
         let offset = place.unit_offset(reference);
-        intent.set(offset, self.header());
+        intent.set(offset, self.header(self.stamp, false));
         if !self.shape.sealed {
             return false;
         }

@@ -51,7 +51,7 @@ impl Map {
     ///
     /// Errors: as `get`; `WrongType` when the key's value is no list.
     pub fn length(&self, key: &[u8]) -> Result<u64, OpError> {
-        match self.read(self.hash(key), |record| record.key_is(key), ListOf)? {
+        match self.read(self.hash(key), key, ListOf)? {
             Some(list) => list.map(|(list, _)| list.count.into()),
             None => Ok(0),
         }

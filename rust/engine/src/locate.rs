@@ -50,8 +50,7 @@ impl<'m> Located<'m> {
 /// Looks for a key. The caller holds the lock.
 #[inline(always)]
 pub fn key<'m>(place: Place<'m>, hash: Hash, key: &[u8]) -> Result<Located<'m>, OpError> {
-    let found = |_, record: &Record<'m>| record.key_is(key);
-    search(place, hash, found)
+    search(place, hash, KeyBeside { key, beside: |_: &Record<'m>| {} })
 }
 
 /// As `key`, of the key that `is_it` knows by its record.
@@ -60,7 +59,7 @@ pub fn record<'m>(
     hash: Hash,
     is_it: impl Fn(&Record<'_>) -> bool,
 ) -> Result<Located<'m>, OpError> {
-    search(place, hash, |_, record| is_it(record))
+    search(place, hash, |_, record: &Record<'m>| is_it(record))
 }
 
 /// As `key`, and calls `beside` for each other key whose record has to be looked at.
@@ -71,18 +70,12 @@ pub fn key_beside<'m>(
     key: &[u8],
     beside: impl Fn(&Record<'m>),
 ) -> Result<Located<'m>, OpError> {
-    search(place, hash, |_, record| {
-        let found = record.key_is(key);
-        if !found {
-            beside(record);
-        }
-        found
-    })
+    search(place, hash, KeyBeside { key, beside })
 }
 
 /// Looks for an element of a list. The caller holds the lock.
 pub fn element<'m>(place: Place<'m>, hash: Hash, key: ElementKey) -> Result<Located<'m>, OpError> {
-    search(place, hash, |_, record| record.is_element_of(key))
+    search(place, hash, |_, record: &Record<'m>| record.is_element_of(key))
 }
 
 /// Looks for the key of a record. The caller holds the lock.
@@ -91,12 +84,12 @@ pub fn key_of<'m>(
     hash: Hash,
     record: Record<'m>,
 ) -> Result<Located<'m>, OpError> {
-    search(place, hash, |_, other| other.has_key_of(record))
+    search(place, hash, |_, other: &Record<'m>| other.has_key_of(record))
 }
 
 /// Looks for the key that a UID names. The caller holds the lock.
 pub fn uid<'m>(place: Place<'m>, uid: Uid) -> Result<Located<'m>, OpError> {
-    search(place, uid.hash(), |_, record| uid.names(record, &place))
+    search(place, uid.hash(), |_, record: &Record<'m>| uid.names(record, &place))
 }
 
 /// The stamp for a key that is born: `born`, or a later one where a key that is there has that UID.
@@ -120,18 +113,44 @@ pub fn reference<'m>(
     hash: Hash,
     reference: u32,
 ) -> Result<Option<(Position<'m>, u32)>, OpError> {
-    match search(place, hash, |found, _| found == reference)? {
+    match search(place, hash, |found, _: &Record<'m>| found == reference)? {
         Located::Found(position, word, _) => Ok(Some((position, word))),
         _ => Ok(None),
     }
 }
 
+/// What knows a record, by itself or by its reference. For the most frequent searches this is no
+/// function: of those the compiler decides whether they are inlined.
+trait IsIt<'m> {
+    fn is_it(&self, reference: u32, record: &Record<'m>) -> bool;
+}
+
+impl<'m, F: Fn(u32, &Record<'m>) -> bool> IsIt<'m> for F {
+    #[inline(always)]
+    fn is_it(&self, reference: u32, record: &Record<'m>) -> bool {
+        self(reference, record)
+    }
+}
+
+/// Knows the record of a key, and has `beside` look at those before it.
+struct KeyBeside<'k, F> {
+    key: &'k [u8],
+    beside: F,
+}
+
+impl<'m, F: Fn(&Record<'m>)> IsIt<'m> for KeyBeside<'_, F> {
+    #[inline(always)]
+    fn is_it(&self, _: u32, record: &Record<'m>) -> bool {
+        let found = record.key_is(self.key);
+        if !found {
+            (self.beside)(record);
+        }
+        found
+    }
+}
+
 #[inline(always)]
-fn search<'m>(
-    place: Place<'m>,
-    hash: Hash,
-    is_it: impl Fn(u32, &Record<'m>) -> bool,
-) -> Result<Located<'m>, OpError> {
+fn search<'m>(place: Place<'m>, hash: Hash, is_it: impl IsIt<'m>) -> Result<Located<'m>, OpError> {
     let Some(entry) = directory::find(&place, hash.directory())? else {
         return Ok(Located::Full);
     };
@@ -156,7 +175,7 @@ fn search<'m>(
                     let at = entry.table.slot_offset(bucket, slot);
                     return Err(place.corrupt(at, "slot without a record"));
                 };
-                if is_it(reference, &record) {
+                if is_it.is_it(reference, &record) {
                     let position = Position { entry, bucket, slot, distance, head };
                     return Ok(Located::Found(position, word, record));
                 }

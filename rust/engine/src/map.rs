@@ -44,8 +44,9 @@ pub struct Map {
     /// Looks that gets of this handle made again, in this process.
     pub(crate) retries: AtomicU64,
     /// Which bits of a shard's root gets take for its depth at first, `directory::DEPTH_BITS`; or
-    /// `NOT_QUICK`, once gets of this handle, in this process, have met a key with an age: then they
-    /// are ready for it from the start. Those that are not are faster where keys have none.
+    /// `NOT_QUICK`, where records have half a header, or gets of this handle, in this process, have met
+    /// a key with an age: then they are ready for these from the start. Those that are not are faster
+    /// where there are none.
     pub(crate) depth_bits: AtomicU64,
 }
 
@@ -173,16 +174,16 @@ impl Map {
         &self.facts.geometry
     }
 
-    /// Gets without a lock; against writers that never pause, once more under the lock if it is
-    /// free at that moment.
+    /// Gets a key, which has this hash, without a lock; against writers that never pause, once more
+    /// under the lock if it is free at that moment.
     #[inline(always)]
     pub(crate) fn read<T: Take>(
         &self,
         hash: Hash,
-        is_it: impl Fn(&Record<'_>) -> bool,
+        key: &[u8],
         take: T,
     ) -> Result<Option<T::Answer>, OpError> {
-        self.seek(&self.usage, hash, is_it, take)
+        self.seek(&self.usage, hash, key, take)
     }
 
     /// As `read`, counted by `by`.
@@ -191,13 +192,15 @@ impl Map {
         &self,
         by: impl Count,
         hash: Hash,
-        is_it: impl Fn(&Record<'_>) -> bool,
+        key: &[u8],
         mut take: T,
     ) -> Result<Option<T::Answer>, OpError> {
         let (place, depth_bits) = (self.place(hash.shard_bits()), self.depth_bits.load(Relaxed));
-        match read::at_home::<T, false>(&place, depth_bits, hash, &is_it, &mut take, by) {
+        // A plain record has a whole header, and the comparison has to be short.
+        let is_it = |record: &Record<'_>| record.whole_key_is(key);
+        match read::at_home::<T, false>(&place, depth_bits, hash, is_it, &mut take, by) {
             Some(answer) => Ok(answer),
-            None => self.read_on(by, hash, is_it, take),
+            None => self.read_on(by, hash, |record| record.key_is(key), take),
         }
     }
 

@@ -24,7 +24,7 @@ impl Map {
     /// The UID of the key's present life; `None`: the key is not there. A put tells it as well.
     pub fn uid(&self, key: &[u8]) -> Result<Option<Uid>, OpError> {
         let hash = self.hash(key);
-        let found = self.read(hash, |record| record.key_is(key), WithStamp(Nothing))?;
+        let found = self.read(hash, key, WithStamp(Nothing))?;
         Ok(found.map(|((), stamp)| self.place(hash.shard_bits()).uid(hash, stamp)))
     }
 

@@ -4,12 +4,14 @@
 use crate::age;
 use crate::directory;
 use crate::growth;
+use crate::half_header;
 use crate::map::{Map, NOT_QUICK};
 use crate::options::Options;
 use crate::place::Place;
 use crate::rebuild;
 use crate::shard;
 use shf_base::error::{OpError, OpenError};
+use shf_base::fixed_lengths::FixedLengths;
 use shf_base::open::{self, Access, CreateOptions, Initial, MODE_DEFAULT, Opened};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -22,7 +24,7 @@ impl Map {
     }
 
     /// Opens an existing map for reading and writing. Of the options only
-    /// `allow_any_file_system`, `patience`, `application` and `role` matter.
+    /// `allow_any_file_system`, `patience`, `application`, `role` and `fixed` matter.
     ///
     /// A durable map that was last used before the machine's last start, or is a copy, is recovered
     /// first, which takes time in proportion to the map: see `recovered`.
@@ -30,13 +32,13 @@ impl Map {
         let allow = options.allow_any_file_system;
         let appearance = options.appearance();
         let opened = open::open_as(folder, name, Access::ReadWrite, allow, &appearance)?;
-        Map::new(opened, options).recovered_from_crash()
+        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
     }
 
     /// Opens the map or creates it; processes that race get the same one.
     pub fn open_or_create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let opened = open::open_or_create(folder, name, &creation(options)?)?;
-        Map::new(opened, options).recovered_from_crash()
+        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
     }
 
     /// Opens an existing map for reading; needs no write permission on the file.
@@ -44,7 +46,7 @@ impl Map {
         let allow = options.allow_any_file_system;
         let appearance = options.appearance();
         let opened = open::open_as(folder, name, Access::ReadOnly, allow, &appearance)?;
-        Map::new(opened, options).recovered_from_crash()
+        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
     }
 
     /// Makes a map whose file lies in memory, without a name, and goes with the last process that has
@@ -69,7 +71,7 @@ impl Map {
         let allow = options.allow_any_file_system;
         let appearance = options.appearance();
         let opened = open::open_descriptor(descriptor, access, allow, &appearance)?;
-        Map::new(opened, options).recovered_from_crash()
+        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
     }
 
     /// A duplicate of the descriptor that this handle has of the map's file, to be passed to another
@@ -99,6 +101,12 @@ impl Map {
         Map::new(opened, &Options::default())
     }
 
+    /// The same, one with fixed lengths.
+    pub fn fixed_heap(shards: u32, window_bytes: u64, max_bytes: u64, fixed: FixedLengths) -> Map {
+        let opened = open::fixed_heap(shards, window_bytes, max_bytes, fixed);
+        Map::new(opened, &Options::default())
+    }
+
     /// A handle of the map that a region's bytes are, for fuzzing. Of the options only `patience`
     /// matters.
     #[cfg(feature = "fuzzing")]
@@ -117,6 +125,7 @@ impl Map {
     }
 
     pub(crate) fn new(opened: Opened, options: &Options) -> Map {
+        let has_half_headers = opened.header.fixed.is_some_and(half_header::saves);
         Map {
             storage: opened.storage,
             facts: opened.header,
@@ -127,11 +136,28 @@ impl Map {
             is_creator: opened.created,
             recovered: None,
             retries: AtomicU64::new(0),
-            depth_bits: AtomicU64::new(match opened.header.evicting {
+            depth_bits: AtomicU64::new(match opened.header.evicting || has_half_headers {
                 true => NOT_QUICK,
                 false => directory::DEPTH_BITS,
             }),
         }
+    }
+
+    /// The same map, if it has the lengths that its opener demands.
+    fn as_demanded(self, options: &Options) -> Result<Map, OpenError> {
+        let found = self.facts.fixed;
+        if options.fixed.is_none_or(|demanded| Some(demanded) == found) {
+            return Ok(self);
+        }
+        let text = |fixed: Option<FixedLengths>| {
+            fixed.map_or("keys and values of any length".into(), |fixed| fixed.to_string())
+        };
+        Err(OpenError::Incompatible {
+            path: self.storage.path().to_path_buf(),
+            field: "fixed lengths",
+            expected: text(options.fixed),
+            found: text(found),
+        })
     }
 
     /// Makes the shards anew that a crash of the machine has left closed; who may only read cannot.
@@ -163,6 +189,7 @@ pub(crate) fn creation(options: &Options) -> Result<CreateOptions, OpenError> {
         durable: options.durable,
         evict: options.evict,
         temporary: options.temporary,
+        fixed: options.fixed,
         initial: options.initial_bytes.map(|bytes| Initial {
             bytes,
             keys: options.expected_keys,

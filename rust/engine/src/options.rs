@@ -2,12 +2,14 @@
 
 use shf_base::appearance::Appearance;
 use shf_base::error::OpenError;
+use shf_base::fixed_lengths::FixedLengths;
 use shf_base::geometry::{SHARDS_DEFAULT, SHARDS_MAX};
 use shf_base::slot_record::Role;
 use std::time::Duration;
 
 /// Options of creation, and of a handle: `allow_any_file_system`, `patience`, `application` and
-/// `role`. Opening an existing map takes all others from its file.
+/// `role`. Opening an existing map takes all others from its file; `fixed`, if it says lengths, has
+/// to be what the file says.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Shards, each with a lock and memory of its own: a power of two from 1 to 4096. Default:
@@ -49,6 +51,13 @@ pub struct Options {
     /// way, `kill -9` included: after that there is no map of this name for anybody who looks; who
     /// has it open keeps it. Not with `durable`.
     pub temporary: bool,
+    /// The length of all keys and the length of all values, in bytes, from 1 to 2^32 together. Each
+    /// record is 8 bytes smaller then where both lengths together, divided by 8, leave 1 to 4 and are
+    /// more than 8, up to 256 bytes; beyond that for fewer lengths, and by more. Values are bytes, without
+    /// types, lists and ages. Puts of other lengths are `WrongLength`; for all else a key of another
+    /// length is one that is not there. Not with `durable`, which is off by default then, `evict` and
+    /// `default_age`. Who opens the map need not say it; saying something else is `Incompatible`.
+    pub fixed: Option<FixedLengths>,
     /// How long keys live that nobody gives an age, in milliseconds, of which parts are rounded up: 1
     /// ms to 2^47 - 1 ms, some 4,400 years. `Map::set_default_age` changes it later, for all
     /// processes. Default: for ever.

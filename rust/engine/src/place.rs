@@ -264,6 +264,12 @@ impl<'m> Place<'m> {
         self.facts.reservation
     }
 
+    /// What is fixed for the whole map.
+    #[inline(always)]
+    pub fn facts(self) -> &'m FileHeader {
+        self.facts
+    }
+
     /// The epochs of the map.
     #[inline(always)]
     pub fn epochs(self) -> Epochs<'m> {

@@ -147,8 +147,7 @@ impl Map {
         into: &mut Elements,
     ) -> Result<(), OpError> {
         let place = self.place(hash.shard_bits());
-        let read_list =
-            || self.seek(Uncounted, hash, |record| record.key_is(key), ListOf)?.transpose();
+        let read_list = || self.seek(Uncounted, hash, key, ListOf)?.transpose();
         let (mut looks, mut locked): (u64, Option<Locked<'_>>) = (0, None);
         loop {
             let births_before = births(place);

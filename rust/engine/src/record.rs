@@ -16,6 +16,9 @@
 //! deadline (`age`): a word before the key, or before what large records and long keys have there,
 //! behind a number. It changes in place as well.
 //!
+//! In a map with fixed lengths, records may have half a header (`half_header`), and key and value
+//! begin in the rest of its word.
+//!
 //! With `large` the two lengths in the header are 0 and the words after it hold them. A key of 256
 //! bytes or more has its hash in the word before it, so that whoever places a record again reads a
 //! bounded number of bytes; the hash is not trusted for anything else. A number (`kind`) is 8-byte
@@ -30,6 +33,7 @@
 use crate::age::Deadline;
 use crate::class;
 use crate::element::{self, ElementKey};
+use crate::half_header;
 use crate::hash::Hash;
 use crate::intent::Intent;
 use crate::kind::Kind;
@@ -95,7 +99,7 @@ impl<'m> Record<'m> {
             return Record::plain::<false>(bytes, header, reference);
         }
         match Record::number_at(bytes, header, reference) {
-            None => Record::at_other(bytes, header, reference),
+            None => Record::at_other(place, bytes, header, reference),
             number => number,
         }
     }
@@ -108,7 +112,7 @@ impl<'m> Record<'m> {
         let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK).filter(|kind| kind.is_number())?;
         let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
         let (sealed, timed) = (header & SEALED != 0, header & TIMED != 0);
-        let shape = Shape { key_len, value_len, kind, sealed, timed };
+        let shape = Shape { key_len, value_len, kind, sealed, timed, half: false };
         let key_at = shape.front_bytes() + 8;
         if value_len != 8 || header & NOT_PLAIN & !(KIND_MASK << KIND_SHIFT | TIMED) != 0 {
             return None;
@@ -117,19 +121,16 @@ impl<'m> Record<'m> {
         Some(Record { shape, stamp, key_at: key_at as usize, reference, bytes })
     }
 
-    /// As `at`, of a plain record, or if `TIMED_TOO` one that is plain but for a deadline; `None`
-    /// also when it is another one.
+    /// As `at`, of a plain record, or if `MORE` one that is plain but for a deadline or half a header;
+    /// `None` also when it is another one.
     #[inline(always)]
-    pub fn plain_at<const TIMED_TOO: bool>(
-        place: &Place<'m>,
-        reference: u32,
-    ) -> Option<Record<'m>> {
+    pub fn plain_at<const MORE: bool>(place: &Place<'m>, reference: u32) -> Option<Record<'m>> {
         let bytes = place.record_bytes(reference)?;
         let header = bytes.word(0).load(Relaxed);
-        if header & NOT_PLAIN & !if TIMED_TOO { TIMED } else { 0 } != 0 {
-            return None;
+        if header & NOT_PLAIN & !if MORE { TIMED } else { 0 } != 0 {
+            return if MORE { Record::half_at(place, bytes, header, reference) } else { None };
         }
-        Record::plain::<TIMED_TOO>(bytes, header, reference)
+        Record::plain::<MORE>(bytes, header, reference)
     }
 
     #[inline(always)]
@@ -141,11 +142,32 @@ impl<'m> Record<'m> {
         let key_len = header & (HASHED_KEY_BYTES - 1);
         let value_len = header >> LENGTH_BITS & (PLAIN_VALUE_BYTES - 1);
         let (sealed, timed) = (header & SEALED != 0, TIMED_TOO && header & TIMED != 0);
-        let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed, timed };
+        let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed, timed, half: false };
         let key_at = shape.front_bytes();
         let (stamp, bytes) =
             (Stamp::of_header(header), bytes.part(0, key_at + key_len + value_len)?);
         Some(Record { shape, stamp, key_at: key_at as usize, reference, bytes })
+    }
+
+    /// A record with half a header, in a map with fixed lengths; `None`: something else.
+    #[inline(always)]
+    fn half_at(
+        place: &Place<'m>,
+        bytes: Bytes<'m>,
+        header: u64,
+        reference: u32,
+    ) -> Option<Record<'m>> {
+        let fixed = place.facts().fixed?;
+        if !half_header::is_one(header) || !half_header::is_possible(fixed) {
+            return None;
+        }
+        let (key_len, value_len) = (fixed.key_bytes.into(), fixed.value_bytes.into());
+        let (kind, sealed, timed) = (Kind::Bytes, false, false);
+        let shape = Shape { key_len, value_len, kind, sealed, timed, half: true };
+        let key_at = shape.front_bytes() as usize;
+        // As long as a word at least, whatever a forged one is of.
+        let bytes = bytes.part(0, (key_at as u64 + fixed.bytes()).max(HEADER_BYTES))?;
+        Some(Record { shape, stamp: Stamp::of_half(header), key_at, reference, bytes })
     }
 
     /// Starts to fetch the front of what lies at a reference, if it is committed: the header, the
@@ -171,17 +193,29 @@ impl<'m> Record<'m> {
     pub fn glance(place: &Place<'m>, reference: u32) -> Option<(Kind, Option<Word<'m>>)> {
         let bytes = place.record_bytes(reference)?;
         let header = bytes.word(0).load(Relaxed);
+        if half_header::is_one(header) {
+            return Record::half_at(place, bytes, header, reference).map(|_| (Kind::Bytes, None));
+        }
         let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK)?;
         let word = deadline_word(header & SEALED != 0, kind);
         let timed = header & TIMED != 0 && bytes.len() > word * 8;
         Some((kind, timed.then(|| bytes.word(word))))
     }
 
-    /// A value with a type, a large record, or one with a deadline or a long key.
-    fn at_other(bytes: Bytes<'m>, header: u64, reference: u32) -> Option<Record<'m>> {
+    /// A value with a type, a large record, or one with a deadline, a long key or half a header.
+    fn at_other(
+        place: &Place<'m>,
+        bytes: Bytes<'m>,
+        header: u64,
+        reference: u32,
+    ) -> Option<Record<'m>> {
+        if half_header::is_one(header) {
+            return Record::half_at(place, bytes, header, reference);
+        }
         let (sealed, timed) = (header & SEALED != 0, header & TIMED != 0);
+        let (kind, half) = (Kind::Bytes, false);
         let front_bytes =
-            Shape { key_len: 0, value_len: 0, kind: Kind::Bytes, sealed, timed }.front_bytes();
+            Shape { key_len: 0, value_len: 0, kind, sealed, timed, half }.front_bytes();
         let (stamp, large) = (Stamp::of_header(header), header & LARGE != 0);
         let header = header & !(LIVE | SEALED | TIMED | Stamp::MASK);
         let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK)?;
@@ -204,7 +238,7 @@ impl<'m> Record<'m> {
         {
             return None;
         }
-        let shape = Shape { key_len, value_len, kind, sealed, timed };
+        let shape = Shape { key_len, value_len, kind, sealed, timed, half };
         let key_at = key_at + u64::from(shape.has_hash()) * HASH_BYTES;
         let bytes = bytes.part(0, shape.bytes())?;
         let record = Record { shape, stamp, key_at: key_at as usize, reference, bytes };
@@ -214,6 +248,16 @@ impl<'m> Record<'m> {
     /// Whether the record is that of a key, and the key is `key`.
     #[inline(always)]
     pub fn key_is(self, key: &[u8]) -> bool {
+        if self.shape.half {
+            return self.shape.key_len == key.len() as u64 && half_header::key_is(self.bytes, key);
+        }
+        self.whole_key_is(key)
+    }
+
+    /// As `key_is`, of a record that has not got half a header.
+    #[inline(always)]
+    pub(crate) fn whole_key_is(self, key: &[u8]) -> bool {
+        debug_assert!(!self.shape.half);
         self.shape.key_len == key.len() as u64
             && !self.is_element()
             && self.bytes.equals(self.key_at / 8, key)
@@ -265,7 +309,7 @@ impl<'m> Record<'m> {
     #[inline(always)]
     pub fn hash(self, secret: u64) -> Hash {
         let len = self.shape.key_len as usize;
-        if len > SHORT_KEY_BYTES || self.is_element() {
+        if len > SHORT_KEY_BYTES || self.is_element() || self.shape.half {
             return self.hash_of_other(secret);
         }
         let mut key = [0; SHORT_KEY_BYTES];
@@ -446,7 +490,8 @@ impl<'m> Record<'m> {
     /// The stamp as it is now.
     #[inline(always)]
     pub fn stamp_now(self) -> Stamp {
-        Stamp::of_header(self.bytes.word(0).load(Acquire))
+        let header = self.bytes.word(0).load(Acquire);
+        if self.shape.half { Stamp::of_half(header) } else { Stamp::of_header(header) }
     }
 
     #[inline(always)]

@@ -21,14 +21,16 @@ impl Map {
     /// is of that kind.
     ///
     /// Errors: those of `open_read_only` and `create`; `NotFrozen`; `Failed` where the file has not
-    /// got its checksum (`Corrupt`) or the keys do not fit (`NoSpace`).
+    /// got its checksum (`Corrupt`), the keys do not fit (`NoSpace`), or the options fix lengths and
+    /// something has another one (`WrongLength`), a type (`WrongType`) or an age (`NoAges`).
     pub fn restore(
         from: (&Path, &str),
         folder: &Path,
         name: &str,
         options: &Options,
     ) -> Result<Map, OpenError> {
-        let frozen = Map::open_read_only(from.0, from.1, options)?;
+        let any_lengths = Options { fixed: None, ..options.clone() };
+        let frozen = Map::open_read_only(from.0, from.1, &any_lengths)?;
         let path = from.0.join(format!("{}.shf", from.1));
         if !frozen.is_frozen() {
             return Err(OpenError::NotFrozen { path });

@@ -252,6 +252,7 @@ pub fn open_log(intent: &mut Intent<'_>, place: Place<'_>, page: u32, pages: u32
 
 /// Record and index pages handed out so far, as they will be after the commit; never beyond the
 /// limits, whatever the header says.
+#[inline(always)]
 pub fn tops(intent: &Intent<'_>, place: Place<'_>) -> (u32, u32) {
     let (top, index) = unpair(intent.field(Field::Tops));
     let (records, index_pages) = place.limits();

@@ -132,7 +132,7 @@ impl<'m> Salvage<'m> {
     fn belongs(&self, record: Record<'m>) -> bool {
         self.may_hash(record.shape.key_len)
             && self.has_our_key(record)
-            && record.shape.sealed == self.place.is_durable()
+            && record.shape.is_possible(self.place.facts())
             && (!record.shape.sealed || self.is_whole(record))
     }
 

@@ -1,10 +1,12 @@
 //! The shape of a record: its lengths, type and seal, and the header that says them (`record`).
 
 use crate::class;
+use crate::half_header;
 use crate::kind::Kind;
 use crate::place::Place;
 use crate::seal::{self, SEAL_BYTES, Words};
 use shf_base::error::OpError;
+use shf_base::fixed_lengths::FixedLengths;
 use shf_base::format::FileHeader;
 use shf_base::geometry::{EVICTING_FRACTION, PAGE_BYTES};
 
@@ -14,6 +16,7 @@ pub(crate) const LARGE: u64 = 1 << 33;
 pub(crate) const TIMED: u64 = 1 << 34;
 pub(crate) const SEALED: u64 = 1 << 35;
 pub(crate) const HEADER_BYTES: u64 = 8;
+pub(crate) const HALF_HEADER_BYTES: u64 = 4;
 /// What a large record has in addition: the words of its lengths.
 pub(crate) const LENGTHS_BYTES: u64 = 16;
 pub(crate) const DEADLINE_BYTES: u64 = 8;
@@ -36,6 +39,8 @@ pub struct Shape {
     pub sealed: bool,
     /// Whether the record has a deadline.
     pub timed: bool,
+    /// Whether it has half a header (`half_header`): bytes, with neither seal nor deadline.
+    pub half: bool,
 }
 
 /// Where the word of the deadline lies, of a record that has one, counted from the header.
@@ -54,6 +59,21 @@ impl Shape {
         kind: Kind,
         timed: bool,
     ) -> Result<Shape, OpError> {
+        if let Some(fixed) = facts.fixed {
+            return Shape::fitting_fixed(facts, fixed, (key_len, value_len), kind, timed);
+        }
+        Shape::fitting_whole(facts, key_len, value_len, kind, timed)
+    }
+
+    /// As `fitting`, in a map without fixed lengths, whose records have whole headers.
+    #[inline(always)]
+    pub(crate) fn fitting_whole(
+        facts: &FileHeader,
+        key_len: usize,
+        value_len: u64,
+        kind: Kind,
+        timed: bool,
+    ) -> Result<Shape, OpError> {
         let key_len = key_len as u64;
         let needed_bytes = key_len.saturating_add(value_len);
         if needed_bytes > PAYLOAD_BYTES_MAX {
@@ -65,7 +85,8 @@ impl Shape {
             let option = "max_bytes: a map that evicts takes an eighth of it";
             return Err(OpError::TooLarge { needed_bytes, limit_bytes, option });
         }
-        let shape = Shape { key_len, value_len, kind, sealed: facts.durable, timed };
+        let (sealed, half) = (facts.durable, false);
+        let shape = Shape { key_len, value_len, kind, sealed, timed, half };
         // The last page is the least that the index takes.
         let pages = facts.geometry.pages().saturating_sub(2);
         let limit_bytes = (pages * PAGE_BYTES).min(facts.max_bytes);
@@ -81,6 +102,43 @@ impl Shape {
             return Err(OpError::TooLarge { needed_bytes, limit_bytes, option });
         }
         Ok(shape)
+    }
+
+    /// The shape that all records have of a map with fixed lengths.
+    pub(crate) fn fixed(fixed: FixedLengths) -> Shape {
+        let (key_len, value_len) = (fixed.key_bytes.into(), fixed.value_bytes.into());
+        let (kind, half) = (Kind::Bytes, half_header::saves(fixed));
+        Shape { key_len, value_len, kind, sealed: false, timed: false, half }
+    }
+
+    /// As `fitting`, in a map with fixed lengths.
+    #[inline(never)]
+    fn fitting_fixed(
+        facts: &FileHeader,
+        fixed: FixedLengths,
+        (key_len, value_len): (usize, u64),
+        kind: Kind,
+        timed: bool,
+    ) -> Result<Shape, OpError> {
+        kind.expect(Kind::Bytes)?;
+        let key = ("key", fixed.key_bytes, key_len as u64);
+        for (of, expected, found_bytes) in [key, ("value", fixed.value_bytes, value_len)] {
+            let expected_bytes = u64::from(expected);
+            if expected_bytes != found_bytes {
+                return Err(OpError::WrongLength { of, expected_bytes, found_bytes });
+            }
+        }
+        if timed {
+            return Err(OpError::NoAges);
+        }
+        let whole = Shape::fitting_whole(facts, key_len, value_len, kind, timed)?;
+        Ok(Shape { half: half_header::saves(fixed), ..whole })
+    }
+
+    /// Whether records of a map can have this shape.
+    pub(crate) fn is_possible(self, facts: &FileHeader) -> bool {
+        let seals = self.sealed == facts.durable;
+        facts.fixed.map_or(seals, |fixed| self == Shape::fixed(fixed))
     }
 
     /// Bytes of the record, header included.
@@ -100,7 +158,9 @@ impl Shape {
     /// Bytes of header, seal and deadline.
     #[inline(always)]
     pub(crate) fn front_bytes(self) -> u64 {
-        HEADER_BYTES + u64::from(self.sealed) * SEAL_BYTES + u64::from(self.timed) * DEADLINE_BYTES
+        HEADER_BYTES - u64::from(self.half) * HALF_HEADER_BYTES
+            + u64::from(self.sealed) * SEAL_BYTES
+            + u64::from(self.timed) * DEADLINE_BYTES
     }
 
     /// Where the word of the deadline lies, of a record that has one, counted from the header.
@@ -140,6 +200,7 @@ impl Shape {
         seal::front(facts, place.secret())
     }
 
+    /// The words of a whole header that is not live and has no stamp, as many as there are.
     pub(crate) fn header(self) -> [u64; 3] {
         let flag = |set, bit| if set { bit } else { 0 };
         let kind =

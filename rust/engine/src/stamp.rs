@@ -34,6 +34,12 @@ impl Stamp {
         Stamp((header >> SHIFT) as u32 & ((1 << BITS) - 1))
     }
 
+    /// The stamp in half a header (`half_header`).
+    #[inline(always)]
+    pub fn of_half(header: u64) -> Stamp {
+        Stamp(header as u32 & ((1 << BITS) - 1))
+    }
+
     /// The stamp as bits of a header.
     #[inline(always)]
     pub fn bits(self) -> u64 {

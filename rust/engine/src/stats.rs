@@ -89,6 +89,11 @@ pub struct Stats {
     pub retries: u64,
     /// When the map was created, in nanoseconds since 1970.
     pub created_ns: u64,
+    /// The length of all keys, if it is fixed; else 0.
+    pub fixed_key_bytes: u64,
+    /// The length of all values, if it is fixed; else 0. Both are 0 where no lengths are fixed, and
+    /// only there.
+    pub fixed_value_bytes: u64,
 }
 
 impl Stats {
@@ -120,7 +125,8 @@ impl Stats {
             keys elements timed_keys committed_bytes max_bytes free_bytes_left apparent_bytes
             front_bytes descriptor_bytes live_bytes dead_bytes free_bytes unused_bytes index_bytes
             shards tables bucket_count max_bucket_count slots splits vacated_pages moved_records
-            repairs expired_keys evicted_keys retries created_ns
+            repairs expired_keys evicted_keys retries created_ns fixed_key_bytes
+            fixed_value_bytes
         );
         numbers.into_iter()
     }
@@ -185,6 +191,8 @@ impl Map {
             max_bucket_count: tables_max(facts) * BUCKETS as u64,
             retries: self.retries.load(Relaxed),
             created_ns: facts.created_ns,
+            fixed_key_bytes: facts.fixed.map_or(0, |fixed| fixed.key_bytes.into()),
+            fixed_value_bytes: facts.fixed.map_or(0, |fixed| fixed.value_bytes.into()),
             ..Stats::default()
         };
         self.places().for_each(|place| stats.add(place));

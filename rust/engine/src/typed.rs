@@ -71,7 +71,7 @@ impl Map {
 
     /// The type of the key's value; `None`: the key is not there.
     pub fn kind(&self, key: &[u8]) -> Result<Option<Kind>, OpError> {
-        let found = self.read(self.hash(key), |record| record.key_is(key), WithKind(Nothing))?;
+        let found = self.read(self.hash(key), key, WithKind(Nothing))?;
         Ok(found.map(|((), kind)| kind))
     }
 
@@ -105,7 +105,7 @@ impl Map {
     /// As `get_to`, of text, whose bytes are not looked at. `WrongType`: the value is none.
     pub fn text_to(&self, key: &[u8], sink: &mut impl Sink) -> Result<Option<usize>, OpError> {
         let take = WithKind(ToSink(&mut *sink));
-        let answer = match self.read(self.hash(key), |record| record.key_is(key), take) {
+        let answer = match self.read(self.hash(key), key, take) {
             Ok(Some((copied, kind))) => kind.expect(Kind::Text).and(copied).map(Some),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
@@ -119,7 +119,7 @@ impl Map {
     /// Copies a value of a type that has as many bytes as `into`; whether the key is there.
     fn small(&self, key: &[u8], kind: Kind, into: &mut [u8]) -> Result<bool, OpError> {
         let take = WithKind(ToSlice(into));
-        let found = self.read(self.hash(key), |record| record.key_is(key), take)?;
+        let found = self.read(self.hash(key), key, take)?;
         match found {
             Some((_, found)) => found.expect(kind).map(|()| true),
             None => Ok(false),

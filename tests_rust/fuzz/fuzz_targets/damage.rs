@@ -9,9 +9,9 @@ use std::sync::LazyLock;
 
 /// All of one shard; a map of 256 is for `tests_rust/tests/fuzz.rs`, which needs no
 /// instrumentation.
-static BEDS: LazyLock<[Bed; 4]> = LazyLock::new(|| {
-    let contents = [Contents::Mixed, Contents::Full, Contents::Fresh, Contents::Durable];
-    contents.map(|contents| Bed::new(1, contents))
+static BEDS: LazyLock<[Bed; 5]> = LazyLock::new(|| {
+    use Contents::{Durable, Fixed, Fresh, Full, Mixed};
+    [Mixed, Full, Fresh, Durable, Fixed].map(|contents| Bed::new(1, contents))
 });
 
 fuzz_target!(|input: &[u8]| {

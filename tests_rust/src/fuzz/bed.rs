@@ -1,8 +1,11 @@
 //! A real map's bytes, to be damaged and made whole again.
 
-use super::run::{INTEGERS, KEYS, LARGE, LISTS, integer_key, key, large_key, list_key};
+use super::run::{
+    FIXED_BYTES, INTEGERS, KEYS, LARGE, LISTS, integer_key, key, large_key, list_key,
+};
 use crate::damage::{Spot, Target};
 use crate::{Random, assert_sound};
+use shf_base::fixed_lengths::FixedLengths;
 use shf_base::format::FileHeader;
 use shf_base::geometry::{Geometry, WINDOW_BYTES_MIN};
 use shf_base::guarded::{self, Stores};
@@ -25,6 +28,8 @@ pub enum Contents {
     Full,
     /// As mixed, in a durable map, some of it changed since a sync.
     Durable,
+    /// Small records, some replaced and some deleted, in a map with fixed lengths.
+    Fixed,
 }
 
 /// A map in a file without a name, and a private copy of it between two guards.
@@ -45,7 +50,9 @@ impl Bed {
         let max_bytes = geometry.front_real_bytes() + u64::from(shards).min(32) * WINDOW_BYTES_MIN;
         let durable = contents == Contents::Durable;
         let plain = FileHeader::plain(geometry, max_bytes, HEAP_SECRET, 0);
-        FileHeader { durable, ..plain }.store(&shared);
+        let lengths = FixedLengths { key_bytes: 8, value_bytes: FIXED_BYTES };
+        let fixed = (contents == Contents::Fixed).then_some(lengths);
+        FileHeader { durable, fixed, ..plain }.store(&shared);
         let made = Map::of_region(&shared, Access::ReadWrite, &Options::default());
         fill(&made.expect("a right header"), contents);
         let (original, region) = (map(Stores::Shared), Arc::new(map(Stores::Private)));
@@ -104,6 +111,15 @@ fn fill(map: &Map, contents: Contents) {
         return;
     }
     let mut random = Random::new(5);
+    if contents == Contents::Fixed {
+        let mut put = |n: u64| {
+            map.put(&key(n), &random.bytes(FIXED_BYTES as usize)).expect("there is room");
+        };
+        (0..KEYS).for_each(&mut put);
+        (0..KEYS).step_by(5).for_each(&mut put);
+        (0..KEYS).step_by(3).for_each(|n| assert_eq!(map.delete(&key(n)), Ok(true)));
+        return assert_sound(map);
+    }
     let mut put = |key: &[u8], len: u64| {
         map.put(key, &random.bytes(len as usize)).expect("there is room");
     };

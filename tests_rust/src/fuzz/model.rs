@@ -11,7 +11,11 @@ enum Held {
 }
 
 /// The contents of a map that the checker found sound, as a plain map.
-pub struct Model(HashMap<Vec<u8>, Held>);
+pub struct Model {
+    held: HashMap<Vec<u8>, Held>,
+    /// Whether the map has fixed lengths, and refuses what has others, a type or an age.
+    fixed: bool,
+}
 
 impl Model {
     /// The model of a sound map; panics when walk, count and gets contradict each other.
@@ -30,9 +34,9 @@ impl Model {
         });
         assert_eq!(walked, Ok(()), "a walk over a sound map");
         assert_eq!(map.size(), pairs.len() as u64, "size of a sound map");
-        let model = Model(pairs);
+        let model = Model { held: pairs, fixed: map.stats().fixed_key_bytes > 0 };
         let mut value = Vec::new();
-        for (key, expected) in &model.0 {
+        for (key, expected) in &model.held {
             let Held::Value(expected) = expected else { continue };
             assert_eq!(
                 map.get(key, &mut value),
@@ -47,7 +51,7 @@ impl Model {
 
     /// Judges a get.
     pub fn got(&self, key: &[u8], answer: Result<Option<&[u8]>, OpError>) {
-        let right = match self.0.get(key) {
+        let right = match self.held.get(key) {
             Some(Held::Value(value)) => Ok(Some(&value[..])),
             Some(Held::List(_)) => Err(WRONG),
             None => Ok(None),
@@ -64,7 +68,7 @@ impl Model {
     /// Judges a get into a buffer of a length that may be too small.
     pub fn got_into(&self, key: &[u8], buffer: &[u8], answer: Result<Option<usize>, OpError>) {
         let found_bytes = buffer.len() as u64;
-        match (self.0.get(key), answer) {
+        match (self.held.get(key), answer) {
             (Some(Held::Value(value)), Err(OpError::BufferTooSmall { needed_bytes, .. })) => {
                 assert_eq!(needed_bytes, value.len() as u64, "{}", name(key));
                 assert!(needed_bytes > found_bytes, "{needed_bytes} bytes fit");
@@ -75,19 +79,19 @@ impl Model {
 
     /// Judges whether the key is there.
     pub fn contains(&self, key: &[u8], answer: Result<bool, OpError>) {
-        assert_eq!(answer, Ok(self.0.contains_key(key)), "{}", name(key));
+        assert_eq!(answer, Ok(self.held.contains_key(key)), "{}", name(key));
     }
 
     /// Judges a touch.
     pub fn touch(&self, key: &[u8], answer: Result<bool, OpError>) {
-        may_be(answer, &self.0.contains_key(key), "touch of", key);
+        may_be(answer, &self.held.contains_key(key), "touch of", key, self.fixed);
     }
 
     /// Judges a put, and makes it.
     pub fn put(&mut self, key: &[u8], value: &[u8], answer: Result<bool, OpError>) {
-        let there = self.0.contains_key(key);
-        if may_be(answer, &there, "put of", key) {
-            self.0.insert(key.to_vec(), Held::Value(value.to_vec()));
+        let there = self.held.contains_key(key);
+        if may_be(answer, &there, "put of", key, self.fixed) {
+            self.held.insert(key.to_vec(), Held::Value(value.to_vec()));
         }
     }
 
@@ -97,7 +101,7 @@ impl Model {
             Held::Value(value) => value.as_slice().try_into().map(i64::from_le_bytes).ok(),
             Held::List(_) => None,
         };
-        let old = self.0.get(key).map(integer);
+        let old = self.held.get(key).map(integer);
         match (old, answer) {
             // No integer has a key as long as that.
             (_, Err(OpError::TooLarge { .. })) | (Some(_), Err(OpError::WrongType { .. })) => {}
@@ -108,8 +112,8 @@ impl Model {
             (Some(None), answer) => panic!("add to the bytes of {}: {answer:?}", name(key)),
             (old, answer) => {
                 let sum = old.flatten().unwrap_or(0).wrapping_add(delta);
-                if may_be(answer, &sum, "add to", key) {
-                    self.0.insert(key.to_vec(), Held::Value(sum.to_le_bytes().into()));
+                if may_be(answer, &sum, "add to", key, self.fixed) {
+                    self.held.insert(key.to_vec(), Held::Value(sum.to_le_bytes().into()));
                 }
             }
         }
@@ -117,12 +121,12 @@ impl Model {
 
     /// Judges a delete, and makes it.
     pub fn delete(&mut self, key: &[u8], answer: Result<bool, OpError>) {
-        assert_eq!(answer, Ok(self.0.remove(key).is_some()), "delete of {}", name(key));
+        assert_eq!(answer, Ok(self.held.remove(key).is_some()), "delete of {}", name(key));
     }
 
     /// Judges a push, and makes it.
     pub fn push(&mut self, key: &[u8], element: &[u8], front: bool, answer: Result<u64, OpError>) {
-        let list = match self.0.get_mut(key) {
+        let list = match self.held.get_mut(key) {
             Some(Held::Value(_)) => {
                 return assert!(matches!(answer, Err(OpError::WrongType { .. })), "{answer:?}");
             }
@@ -130,10 +134,10 @@ impl Model {
             None => None,
         };
         let len = list.as_ref().map_or(0, |list| list.len() as u64);
-        if !may_be(answer, &(len + 1), "push to", key) {
+        if !may_be(answer, &(len + 1), "push to", key, self.fixed) {
             return;
         }
-        let held = self.0.entry(key.to_vec()).or_insert(Held::List(VecDeque::new()));
+        let held = self.held.entry(key.to_vec()).or_insert(Held::List(VecDeque::new()));
         let Held::List(list) = held else { return };
         match front {
             true => list.push_front(element.to_vec()),
@@ -143,7 +147,7 @@ impl Model {
 
     /// Judges a pop, and makes it.
     pub fn pop(&mut self, key: &[u8], front: bool, answer: Result<Option<Vec<u8>>, OpError>) {
-        let expected = match self.0.get_mut(key) {
+        let expected = match self.held.get_mut(key) {
             Some(Held::Value(_)) => {
                 return assert!(matches!(answer, Err(OpError::WrongType { .. })), "{answer:?}");
             }
@@ -152,14 +156,14 @@ impl Model {
             None => None,
         };
         assert!(answer == Ok(expected), "pop of {}", name(key));
-        if matches!(self.0.get(key), Some(Held::List(list)) if list.is_empty()) {
-            self.0.remove(key);
+        if matches!(self.held.get(key), Some(Held::List(list)) if list.is_empty()) {
+            self.held.remove(key);
         }
     }
 
     /// Judges a range of all.
     pub fn range(&self, key: &[u8], answer: Result<Vec<Vec<u8>>, OpError>) {
-        match self.0.get(key) {
+        match self.held.get(key) {
             Some(Held::Value(_)) => assert!(matches!(answer, Err(OpError::WrongType { .. }))),
             Some(Held::List(list)) => assert!(answer.is_ok_and(|all| *list == all)),
             None => assert!(answer.is_ok_and(|all| all.is_empty())),
@@ -168,8 +172,8 @@ impl Model {
 
     /// Judges a clear, and makes it.
     pub fn clear(&mut self, answer: Result<u64, OpError>) {
-        assert_eq!(answer, Ok(self.0.len() as u64), "clear");
-        self.0.clear();
+        assert_eq!(answer, Ok(self.held.len() as u64), "clear");
+        self.held.clear();
     }
 }
 
@@ -188,11 +192,13 @@ fn may_be<T: Debug + PartialEq>(
     right: &T,
     what: &str,
     key: &[u8],
+    fixed: bool,
 ) -> bool {
-    use OpError::{HashCollisions, NoSpace, TooLarge};
+    use OpError::{HashCollisions, NoAges, NoSpace, TooLarge, WrongLength, WrongType};
     match answer {
         Ok(answer) => assert_eq!(answer, *right, "{what} {}", name(key)),
         Err(NoSpace { .. } | HashCollisions { .. } | TooLarge { .. }) => return false,
+        Err(WrongLength { .. } | WrongType { .. } | NoAges) if fixed => return false,
         Err(error) => panic!("{what} {}: {error:?}", name(key)),
     }
     true

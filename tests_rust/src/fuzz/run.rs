@@ -18,6 +18,8 @@ pub const LARGE: u64 = 4;
 pub const INTEGERS: u64 = 8;
 /// Lists.
 pub const LISTS: u64 = 4;
+/// Bytes of the values of a map with fixed lengths: its records have half a header.
+pub const FIXED_BYTES: u32 = 12;
 /// Keys of a batch: more than a group.
 const MANY: u64 = 40;
 /// An age that no run reaches.
@@ -193,15 +195,24 @@ impl Run<'_> {
     }
 
     fn put_value(&mut self, key: &[u8], len: u64) {
+        let len = self.value_len(len);
         let value = vec![7; len as usize];
-        let put = match len % 3 {
-            0 => self.writer.put_for(key, Value::Bytes(&value), DAY),
+        let put = match value.len() % 3 {
+            0 if len != u64::from(FIXED_BYTES) => {
+                self.writer.put_for(key, Value::Bytes(&value), DAY)
+            }
             _ => self.writer.put(key, &value),
         };
         let answer = put.map(|placed| placed.replaced);
         if let Some(model) = &mut self.model {
             model.put(key, &value, answer);
         }
+    }
+
+    /// In a map with fixed lengths nearly always the right one.
+    fn value_len(&self, len: u64) -> u64 {
+        let fixed = self.writer.stats().fixed_value_bytes;
+        if fixed == 0 || len.is_multiple_of(16) { len } else { fixed }
     }
 
     fn put(&mut self) {
@@ -228,6 +239,7 @@ impl Run<'_> {
     }
 
     fn put_many(&mut self, keys: &[[u8; 8]], value: &[u8]) {
+        let value = &vec![7; self.value_len(value.len() as u64) as usize];
         let pairs: Vec<_> = keys.iter().map(|key| (key, value)).collect();
         let mut answers = Vec::new();
         let put = self.writer.put_many(&pairs, |_, placed| answers.push(Ok(placed.replaced)));

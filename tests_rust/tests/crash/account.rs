@@ -6,6 +6,7 @@
 
 use crate::{Contents, lists};
 use shf_base::atomic::Ordering::Acquire;
+use shf_base::format::FileHeader;
 use shf_base::geometry::PAGE_UNITS;
 use shf_base::open::Opened;
 use shf_engine::intent::Intent;
@@ -25,21 +26,23 @@ pub struct Live {
 }
 
 impl Live {
-    /// What the records of a map with such contents take, whatever came before. `timed` says of a
-    /// key whether it has an age.
-    pub fn of(contents: &Contents, sealed: bool, timed: impl Fn(&[u8]) -> bool) -> Live {
+    /// What the records of a map with such contents take, whatever came before. `facts` are the
+    /// map's, and `timed` says of a key whether it has an age.
+    pub fn of(contents: &Contents, facts: &FileHeader, timed: impl Fn(&[u8]) -> bool) -> Live {
         let mut live = Live::default();
+        let shape = |key_len, value_len, kind, timed| {
+            Shape::fitting(facts, key_len, value_len, kind, timed).unwrap()
+        };
         for (key, value) in contents {
-            let (key_len, timed) = (key.len() as u64, timed(key));
+            let (key_len, timed) = (key.len(), timed(key));
             let elements = lists::lengths_of(value);
             let (kind, value_len) = match elements {
                 Some(_) => (Kind::List, 8),
                 None => (Kind::Bytes, value.len() as u64),
             };
-            live.add(Shape { key_len, value_len, kind, sealed, timed });
+            live.add(shape(key_len, value_len, kind, timed));
             for value_len in elements.into_iter().flatten() {
-                let (key_len, kind) = (element::KEY_BYTES as u64, Kind::Element);
-                live.add(Shape { key_len, value_len, kind, sealed, timed: false });
+                live.add(shape(element::KEY_BYTES, value_len, Kind::Element, false));
             }
         }
         live

@@ -119,6 +119,19 @@ impl Experiment {
         Experiment::search_in(file, map, synced, next, hit)
     }
 
+    /// As `search`, in a map with fixed lengths, whose keys have 8 bytes.
+    pub fn search_fixed(
+        what: &str,
+        (value_bytes, max_bytes): (u32, u64),
+        prepare: impl FnOnce(&Map),
+        next: impl FnMut(&Opened, u64) -> Operation,
+        hit: impl Fn(&Counters, &Counters) -> bool,
+    ) -> Experiment {
+        let file = MapFile::new(&format!("crash-{what}"));
+        let map = file.create_fixed(1, max_bytes, (8, value_bytes));
+        Experiment::search_in(file, map, prepare, next, hit)
+    }
+
     fn search_in(
         file: MapFile,
         map: Map,
@@ -251,7 +264,8 @@ impl Experiment {
 
     /// The map goes on: the same again, and something new.
     fn go_on(&self, fail: &dyn Fn(&str)) {
-        for operation in [&self.operation, &Operation::Put(b"one more".to_vec(), vec![1])] {
+        let one_more = Operation::Put(b"one more".to_vec(), vec![1; self.value_len(1)]);
+        for operation in [&self.operation, &one_more] {
             match operation.run(&self.map) {
                 Ok(_) | Err(OpError::NoSpace { .. }) => {}
                 Err(error) => fail(&format!("then {operation:?}: {error:?}")),
@@ -275,7 +289,7 @@ impl Experiment {
         let mut more = (1u64 << 32)..;
         for len in [FILL_BYTES, 0].repeat(SYNCS_OF_FILL) {
             for key in more.by_ref() {
-                if self.map.put(&key.to_le_bytes(), &vec![5; len]).is_err() {
+                if self.map.put(&key.to_le_bytes(), &vec![5; self.value_len(len)]).is_err() {
                     break;
                 }
             }
@@ -357,7 +371,12 @@ impl Experiment {
     /// What the records of such contents take.
     fn live(&self, contents: &Contents) -> Live {
         let timed = |key: &[u8]| self.map.time_left(key).is_ok_and(|left| left.flatten().is_some());
-        Live::of(contents, self.peek.header.durable, timed)
+        Live::of(contents, &self.peek.header, timed)
+    }
+
+    /// A length of a value that the map takes: this one, if it takes any.
+    fn value_len(&self, len: usize) -> usize {
+        self.peek.header.fixed.map_or(len, |fixed| fixed.value_bytes as usize)
     }
 
     /// As much fits into the map as where nobody died.

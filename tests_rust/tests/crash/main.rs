@@ -20,6 +20,7 @@ mod durable;
 mod eviction;
 mod experiment;
 mod expiry;
+mod fixed;
 mod freezing;
 mod full;
 mod index;

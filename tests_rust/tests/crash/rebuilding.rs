@@ -194,7 +194,11 @@ impl Scene for Damaged {
         assert_sound(&self.map);
         assert!(contents(&self.map) == self.after, "{step}: a key is lost");
         self.judge_list();
-        assert_eq!(Account::of(&self.peek).live, Live::of(&self.after, false, |_| false), "{step}");
+        assert_eq!(
+            Account::of(&self.peek).live,
+            Live::of(&self.after, &self.peek.header, |_| false),
+            "{step}"
+        );
         let committed_bytes = self.map.stats().committed_bytes;
         let real_bytes = self.file.real_bytes();
         assert_eq!(real_bytes, committed_bytes, "{step}");

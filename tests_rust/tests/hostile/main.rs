@@ -26,7 +26,10 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 const BATCH: u64 = 50;
 
 fn survive(what: &str, shards: u32, seed: u64) {
-    let scene = Scene::new(what, shards);
+    survive_in(&Scene::new(what, shards), what, seed);
+}
+
+fn survive_in(scene: &Scene, what: &str, seed: u64) {
     Rounds::from_env(seed, 500, BATCH).run(what, |random| {
         // The inherited handle takes a slot of its own before anything is damaged.
         scene.image.restore();
@@ -47,12 +50,25 @@ fn a_damaged_map_of_two_shards_is_survived_by_every_operation() {
 }
 
 #[test]
+fn a_damaged_map_with_fixed_lengths_is_survived_by_every_operation() {
+    survive_in(&Scene::fixed("hostile-fixed"), "hostile-fixed", 106);
+}
+
+#[test]
 fn a_damaged_map_is_sound_after_a_repair() {
-    // Goal: whatever is damaged, a repair that says it is done leaves nothing that the checker
-    // finds and nothing that an operation calls corrupt.
-    let scene = Scene::new("hostile-repair", 2);
+    repair_all(&Scene::new("hostile-repair", 2), "hostile-repair", 105);
+}
+
+#[test]
+fn a_damaged_map_with_fixed_lengths_is_sound_after_a_repair() {
+    repair_all(&Scene::fixed("hostile-repair-fixed"), "hostile-repair-fixed", 107);
+}
+
+/// Goal: whatever is damaged, a repair that says it is done leaves nothing that the checker finds and
+/// nothing that an operation calls corrupt.
+fn repair_all(scene: &Scene, what: &str, seed: u64) {
     let areas: Vec<Area> = AREAS.iter().copied().filter(|area| *area != Lock).collect();
-    Rounds::from_env(105, 500, BATCH).run("hostile-repair", |random| {
+    Rounds::from_env(seed, 500, BATCH).run(what, |random| {
         scene.image.restore();
         let _ = scene.writer.delete(b"not there");
         scene.restore_and_damage(random, &areas);

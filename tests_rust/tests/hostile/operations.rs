@@ -79,7 +79,8 @@ pub fn look_at_all(map: &Map, _: &mut Random) {
 
 pub fn put(map: &Map, random: &mut Random) {
     for _ in 0..30 {
-        let _ = map.put(&any_key(random), &[7; 300][..random.below(300) as usize]);
+        let len = if random.below(2) == 0 { FIXED_BYTES.into() } else { random.below(300) };
+        let _ = map.put(&any_key(random), &[7; 300][..len as usize]);
     }
 }
 

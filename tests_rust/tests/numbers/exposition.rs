@@ -156,6 +156,8 @@ fn fields(stats: &Stats) -> Vec<(&'static str, u64)> {
         ("evicted_keys", stats.evicted_keys),
         ("retries", stats.retries),
         ("created_ns", stats.created_ns),
+        ("fixed_key_bytes", stats.fixed_key_bytes),
+        ("fixed_value_bytes", stats.fixed_value_bytes),
     ];
     assert_eq!(debug.matches(": ").count(), fields.len(), "{debug}");
     fields
