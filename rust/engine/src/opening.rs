@@ -3,11 +3,11 @@
 
 use crate::age;
 use crate::growth;
+use crate::lock;
 use crate::map::Map;
 use crate::options::Options;
 use crate::place::Place;
 use crate::rebuild;
-use crate::shard;
 use shf_base::error::{OpError, OpenError};
 use shf_base::open::{self, Access, CreateOptions, Initial, MODE_DEFAULT, Opened};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -135,7 +135,7 @@ impl Map {
         if self.is_read_only() {
             return Err(OpenError::NeedsRecovery { path });
         }
-        let recovered = self.rebuild(shard::lock_and_reopen);
+        let recovered = self.rebuild(lock::lock_and_reopen);
         self.recovered = Some(recovered.map_err(|error| OpenError::Failed { path, error })?);
         Ok(self)
     }
