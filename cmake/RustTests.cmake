@@ -27,7 +27,8 @@ function(shf_add_cargo_test name)
   list(APPEND environment CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_CODEGEN_UNITS=4)
   if(arg_LABEL STREQUAL "loom")
     # What it explores is the same, and the engine is compiled in a fraction of the time.
-    list(APPEND environment CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16)
+    list(APPEND environment CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+         CARGO_PROFILE_RELEASE_DEBUG=0)
   endif()
   if(arg_LABEL STREQUAL "miri")
     # Ages are measured with the wall clock, which is outside of what Miri isolates.

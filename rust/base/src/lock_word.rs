@@ -48,12 +48,12 @@ pub(crate) fn note(notes: Half<'_>, note: u32, order: Ordering) {
 
 /// Frees a lock whose owner is known to be dead, marks what it protects as suspect, and wakes the
 /// waiters. Only for who holds the byte of `slot` without having locked anything as that slot yet.
-pub(crate) fn free_if_owned_by(slot: u32, lock: Half<'_>, suspect: Half<'_>) {
+pub(crate) fn free_if_owned_by(slot: u32, lock: Half<'_>, notes: Half<'_>) {
     let mut word = lock.load(Relaxed);
     while owner(word) == Some(slot) {
         // Before the word is freed: the next owner must see it, even if this process dies here.
-        note(suspect, SUSPECT, Relaxed);
-        // Release pairs with the acquire of the next owner, which then sees `suspect`.
+        note(notes, SUSPECT, Relaxed);
+        // Release pairs with the acquire of the next owner, which then sees the note.
         match lock.compare_exchange(word, FREE, AcqRel, Relaxed) {
             Ok(_) => return wake(lock, i32::MAX as u32),
             // Waiters may set their bit meanwhile; nobody else changes a dead owner's word.

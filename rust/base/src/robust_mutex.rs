@@ -40,7 +40,7 @@ const SPINS_MAX: u32 = 64;
 #[derive(Clone, Copy)]
 pub struct RobustMutex<'r> {
     lock: Half<'r>,
-    suspect: Half<'r>,
+    notes: Half<'r>,
 }
 
 /// The lock, held by this thread; dropping it unlocks.
@@ -54,8 +54,8 @@ pub struct Guard<'r> {
 impl<'r> RobustMutex<'r> {
     /// The mutex that lives in two half words, both zero in a new map.
     #[inline(always)]
-    pub fn new(lock: Half<'r>, suspect: Half<'r>) -> RobustMutex<'r> {
-        RobustMutex { lock, suspect }
+    pub fn new(lock: Half<'r>, notes: Half<'r>) -> RobustMutex<'r> {
+        RobustMutex { lock, notes }
     }
 
     /// Locks: waits for a living owner, takes over from a dead one. Not reentrant. `Busy` when the
@@ -160,7 +160,7 @@ impl<'r> RobustMutex<'r> {
         if self.lock.load(Relaxed) != word {
             return false;
         }
-        note(self.suspect, SUSPECT, Relaxed);
+        note(self.notes, SUSPECT, Relaxed);
         // Release: who sees the new owner in the word sees the suspicion. Acquire pairs with the
         // unlocker before the dead owner; what the dead one stored came to memory with its death.
         self.lock.compare_exchange(word, mine, AcqRel, Relaxed).is_ok()
@@ -182,39 +182,39 @@ impl<'r> Guard<'r> {
     /// Whether there is nothing to know, under this lock.
     #[inline(always)]
     pub fn has_no_notes(&self) -> bool {
-        self.mutex.suspect.load(Relaxed) == 0
+        self.mutex.notes.load(Relaxed) == 0
     }
 
     /// Whether an owner died or panicked since the last `clear_suspect`.
     #[inline(always)]
     pub fn suspect(&self) -> bool {
-        self.mutex.suspect.load(Relaxed) & SUSPECT != 0
+        self.mutex.notes.load(Relaxed) & SUSPECT != 0
     }
 
     /// Says that what the lock protects is about to be not whole.
     pub fn set_suspect(&self) {
         // Release: nothing of it comes before.
-        note(self.mutex.suspect, SUSPECT, Release);
+        note(self.mutex.notes, SUSPECT, Release);
     }
 
     /// Says that what the lock protects is whole again.
     pub fn clear_suspect(&self) {
         // Release: the repair comes first.
-        let notes = self.mutex.suspect.load(Relaxed);
-        self.mutex.suspect.store(notes & !SUSPECT, Release);
+        let notes = self.mutex.notes.load(Relaxed);
+        self.mutex.notes.store(notes & !SUSPECT, Release);
     }
 
     /// Whether somebody follows what changes under the lock (`change_log`).
     #[inline(always)]
     pub fn followed(&self) -> bool {
-        self.mutex.suspect.load(Relaxed) & FOLLOWED != 0
+        self.mutex.notes.load(Relaxed) & FOLLOWED != 0
     }
 
     /// Says whether somebody does.
     pub fn set_followed(&self, followed: bool) {
-        let notes = self.mutex.suspect.load(Relaxed) & !FOLLOWED;
+        let notes = self.mutex.notes.load(Relaxed) & !FOLLOWED;
         let note = if followed { FOLLOWED } else { 0 };
-        self.mutex.suspect.store(notes | note, Relaxed);
+        self.mutex.notes.store(notes | note, Relaxed);
     }
 }
 
@@ -222,7 +222,7 @@ impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if std::thread::panicking() && !self.panicking {
-            note(self.mutex.suspect, SUSPECT, Relaxed);
+            note(self.mutex.notes, SUSPECT, Relaxed);
         }
         if self.lasting {
             return;
@@ -250,10 +250,10 @@ mod model {
         let opened = Arc::new(heap(1, 256 << 10, 1 << 20));
         let count = |opened: &Opened| {
             let region = opened.storage.region();
-            let [lock, suspect] = [64, 68].map(|offset| region.half(8192 + offset).unwrap());
+            let [lock, notes] = [64, 68].map(|offset| region.half(8192 + offset).unwrap());
             let counter = region.word(8192).unwrap();
             let who = opened.presence.as_ref().unwrap();
-            let guard = RobustMutex::new(lock, suspect).lock(who, None).unwrap();
+            let guard = RobustMutex::new(lock, notes).lock(who, None).unwrap();
             counter.store(counter.load(Relaxed) + 1, Relaxed);
             drop(guard);
             counter.load(Relaxed)

@@ -18,9 +18,10 @@ use crate::group::SLOTS;
 use crate::growth::Memory;
 use crate::hash::Hash;
 use crate::locate;
+use crate::lock;
 use crate::read::{self, Seen};
 use crate::record::Record;
-use crate::shard::{self, Locked};
+use crate::shard::Locked;
 use crate::table::REACH;
 use crate::walk::Buckets;
 use hashbrown::HashSet;
@@ -117,7 +118,7 @@ pub(crate) fn forget(
     presence: &Presence,
     patience: Option<Duration>,
 ) -> Result<(), OpError> {
-    let locked = shard::lock(memory, presence, patience)?;
+    let locked = lock::lock(memory, presence, patience)?;
     locked.guard().set_followed(false);
     Ok(())
 }
@@ -278,7 +279,7 @@ impl<'m> Follower<'m> {
     }
 
     fn lock(&self) -> Result<Locked<'m>, OpError> {
-        shard::lock(self.memory, self.presence, self.patience)
+        lock::lock(self.memory, self.presence, self.patience)
     }
 }
 

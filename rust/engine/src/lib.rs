@@ -59,6 +59,7 @@ mod gaps;
 pub mod rebuild;
 pub mod repair;
 pub mod shard;
+pub mod lock;
 mod hand;
 mod expiry;
 mod eviction;

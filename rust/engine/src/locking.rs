@@ -4,8 +4,8 @@
 //! from any owner; repair finds what it always finds. All that the thread saves is taking and giving back
 //! a lock with each operation.
 
+use crate::lock;
 use crate::map::Map;
-use crate::shard;
 use shf_base::error::OpError;
 
 impl Map {
@@ -39,7 +39,7 @@ impl Map {
     pub(crate) fn give_locks_back(&self) {
         if let Some(presence) = &self.presence {
             presence.keep_locks(false);
-            self.places().for_each(|place| shard::mutex(place).give_back());
+            self.places().for_each(|place| lock::mutex(place).give_back());
         }
     }
 

@@ -5,10 +5,11 @@ use crate::directory;
 use crate::growth::Memory;
 use crate::hash::Hash;
 use crate::locate;
+use crate::lock;
 use crate::place::Place;
 use crate::read::{self, Seen};
 use crate::record::Record;
-use crate::shard::{self, Locked};
+use crate::shard::Locked;
 use crate::take::{Noticing, Take};
 use crate::usage::count_get;
 use crate::walk;
@@ -141,7 +142,7 @@ impl Map {
     /// Errors: `NoSpace` when the new index does not fit, and `OutOfMemory`; a shard whose index
     /// was given up by then answers the same until it is rebuilt. As `sync`.
     pub fn repair(&self) -> Result<Repaired, OpError> {
-        let repaired = self.rebuild(shard::lock_and_rebuild)?;
+        let repaired = self.rebuild(lock::lock_and_rebuild)?;
         if repaired.shards > 0 && self.facts.durable {
             // What had to be kept for a crash of the machine is not known any more.
             self.sync()?;
@@ -231,7 +232,7 @@ impl Map {
         let place = self.place(hash.shard_bits());
         let presence = self.presence.as_ref().filter(|presence| presence.has_slot());
         let Some(presence) = presence else { return };
-        if let Ok(Some(locked)) = shard::lock_at_rest(self.memory(place), presence)
+        if let Ok(Some(locked)) = lock::lock_at_rest(self.memory(place), presence)
             && let Ok(found) = locate::record(place, hash, is_it)
         {
             locked.note_use(&found);
@@ -277,7 +278,7 @@ impl Map {
     #[cold]
     pub(crate) fn try_lock<'m>(&'m self, place: Place<'m>) -> Result<Locked<'m>, OpError> {
         let presence = self.presence.as_ref().ok_or(OpError::Busy)?;
-        shard::try_lock(self.memory(place), presence)?.ok_or(OpError::Busy)
+        lock::try_lock(self.memory(place), presence)?.ok_or(OpError::Busy)
     }
 
     #[inline(always)]
@@ -311,7 +312,7 @@ impl Map {
 
     #[inline(always)]
     pub(crate) fn lock_place<'m>(&'m self, place: Place<'m>) -> Result<Locked<'m>, OpError> {
-        shard::lock(self.memory(place), self.writer()?, self.patience)
+        lock::lock(self.memory(place), self.writer()?, self.patience)
     }
 
     /// The place of a hash's shard. Starts to fetch its home bucket and the shard's header, before

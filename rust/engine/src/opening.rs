@@ -5,11 +5,11 @@ use crate::age;
 use crate::directory;
 use crate::growth;
 use crate::half_header;
+use crate::lock;
 use crate::map::{Map, NOT_QUICK};
 use crate::options::Options;
 use crate::place::Place;
 use crate::rebuild;
-use crate::shard;
 use shf_base::error::{OpError, OpenError};
 use shf_base::fixed_lengths::FixedLengths;
 use shf_base::open::{self, Access, CreateOptions, Initial, MODE_DEFAULT, Opened};
@@ -170,7 +170,7 @@ impl Map {
         if self.is_read_only() {
             return Err(OpenError::NeedsRecovery { path });
         }
-        let recovered = self.rebuild(shard::lock_and_reopen);
+        let recovered = self.rebuild(lock::lock_and_reopen);
         self.recovered = Some(recovered.map_err(|error| OpenError::Failed { path, error })?);
         Ok(self)
     }

@@ -14,7 +14,6 @@
 
 use crate::age::{Deadline, Now};
 use crate::arena;
-use crate::check::{self, Violation};
 use crate::compaction::{self, By};
 use crate::directory;
 use crate::growth::Memory;
@@ -31,20 +30,14 @@ use crate::number::Number;
 use crate::orphans;
 use crate::place::{Field, Place, pair};
 use crate::quarantine;
-use crate::rebuild;
 use crate::record::Record;
-use crate::repair;
 use crate::room::Room;
 use crate::shape::Shape;
 use crate::table::Table;
 use crate::uid::Uid;
-use shf_base::atomic::Ordering::Relaxed;
 use shf_base::error::OpError;
-use shf_base::format::NOTE_SUSPECT;
-use shf_base::robust_mutex::{Guard, RobustMutex};
-use shf_base::slot::Presence;
+use shf_base::robust_mutex::Guard;
 use std::cell::Cell;
-use std::time::Duration;
 
 /// What a put did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,104 +74,6 @@ pub struct Locked<'m> {
     guard: Guard<'m>,
 }
 
-/// Takes the lock of a shard, and repairs it when its last owner left work behind. `Busy` when a
-/// living owner keeps it for longer than `patience`.
-#[inline(always)]
-pub fn lock<'m>(
-    memory: Memory<'m>,
-    who: &'m Presence,
-    patience: Option<Duration>,
-) -> Result<Locked<'m>, OpError> {
-    settled(memory, guard(memory.place, who, patience)?)
-}
-
-/// Takes the lock only if it is free at once, or its owner is dead.
-pub fn try_lock<'m>(memory: Memory<'m>, who: &'m Presence) -> Result<Option<Locked<'m>>, OpError> {
-    let guard = match who.keeps_locks() {
-        true => Some(mutex(memory.place).kept()),
-        false => mutex(memory.place).try_lock(who)?,
-    };
-    guard.map(|guard| settled(memory, guard)).transpose()
-}
-
-/// Takes the lock only if it is free at once and its last owner left nothing to do.
-pub fn lock_at_rest<'m>(
-    memory: Memory<'m>,
-    who: &'m Presence,
-) -> Result<Option<Locked<'m>>, OpError> {
-    let place = memory.place;
-    let (lock, suspect) = place.lock_words();
-    let is_free = lock.load(Relaxed) == 0 || who.keeps_locks();
-    let is_whole = suspect.load(Relaxed) & NOTE_SUSPECT == 0 && place.load(Field::Pending) == 0;
-    if is_free && is_whole { try_lock(memory, who) } else { Ok(None) }
-}
-
-/// Takes the lock of a shard and, when anything is wrong with it, rebuilds it; what was lost, or
-/// `None` when it was sound.
-pub fn lock_and_rebuild(
-    memory: Memory<'_>,
-    who: &Presence,
-    patience: Option<Duration>,
-) -> Result<Option<Vec<Violation>>, OpError> {
-    let guard = guard(memory.place, who, patience)?;
-    let unfinished = rebuild::is_unfinished(memory.place);
-    if !unfinished && settle(memory, &guard).is_ok() && check::shard(memory.place).is_empty() {
-        return Ok(None);
-    }
-    rebuild::shard(memory, &guard).map(Some)
-}
-
-/// Takes the lock of a shard and, when it was left closed, rebuilds it; what was lost, or `None`
-/// when it was open.
-pub fn lock_and_reopen(
-    memory: Memory<'_>,
-    who: &Presence,
-    patience: Option<Duration>,
-) -> Result<Option<Vec<Violation>>, OpError> {
-    let guard = guard(memory.place, who, patience)?;
-    let closed = rebuild::is_unfinished(memory.place);
-    closed.then(|| rebuild::shard(memory, &guard)).transpose()
-}
-
-/// Takes the lock of a shard, unless this thread keeps it.
-#[inline(always)]
-fn guard<'m>(
-    place: Place<'m>,
-    who: &'m Presence,
-    patience: Option<Duration>,
-) -> Result<Guard<'m>, OpError> {
-    if who.keeps_locks() { Ok(mutex(place).kept()) } else { mutex(place).lock(who, patience) }
-}
-
-pub(crate) fn mutex(place: Place<'_>) -> RobustMutex<'_> {
-    let (lock, suspect) = place.lock_words();
-    RobustMutex::new(lock, suspect)
-}
-
-#[inline(always)]
-fn settled<'m>(memory: Memory<'m>, guard: Guard<'m>) -> Result<Locked<'m>, OpError> {
-    settle(memory, &guard)?;
-    Ok(Locked { memory, now: Now::default(), guard })
-}
-
-#[inline(always)]
-fn settle(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
-    if !guard.has_no_notes() || memory.place.load(Field::Pending) != 0 {
-        return settle_noted(memory, guard);
-    }
-    Ok(())
-}
-
-#[cold]
-#[inline(never)]
-fn settle_noted(memory: Memory<'_>, guard: &Guard<'_>) -> Result<(), OpError> {
-    if guard.suspect() || memory.place.load(Field::Pending) != 0 {
-        repair::repair(memory, guard)?;
-        check::after_repair(memory.place);
-    }
-    Ok(())
-}
-
 /// Says of the key in a slot that it is being used. The position's head may lack that bit from then
 /// on: `leave` clears all of the slot's byte, and `redirect` reads the head again.
 #[cold]
@@ -191,6 +86,12 @@ fn used(position: Position<'_>) {
 }
 
 impl<'m> Locked<'m> {
+    /// A shard whose lock is held, and which has been settled (`lock`).
+    #[inline(always)]
+    pub(crate) fn new(memory: Memory<'m>, guard: Guard<'m>) -> Locked<'m> {
+        Locked { memory, now: Now::default(), guard }
+    }
+
     /// The shard's place.
     pub fn place(&self) -> Place<'m> {
         self.memory.place

@@ -1,7 +1,7 @@
 //! The 32-bit slot of a bucket: the record's reference, how far from home it lies, hash bits.
 //!
 //! ```text
-//! bit 31             r+2       r        0        r = bits that a reference needs: 15 to 30
+//! bit 31             r+2       r        0        r = bits that a reference needs: 9 to 30
 //!     | cached bits  | distance | reference |
 //! ```
 //!

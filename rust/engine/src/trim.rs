@@ -6,12 +6,13 @@
 //! like that; there, other ways of giving back are at work (`holes`, `index_pages`).
 
 use crate::arena;
-use crate::growth::{self, Memory};
+use crate::growth::Memory;
 use crate::intent::Intent;
+use crate::lock;
 use crate::map::Map;
 use crate::place::{Field, pair};
 use crate::run::{self, Run};
-use crate::shard;
+use shf_base::atomic::Ordering::Relaxed;
 use shf_base::error::OpError;
 use shf_base::geometry::{PAGE_BYTES, PAGE_UNITS};
 
@@ -27,7 +28,7 @@ impl Map {
         let presence = self.writer()?;
         let mut pages = 0;
         for place in self.places() {
-            if let Some(locked) = shard::lock_at_rest(self.memory(place), presence)? {
+            if let Some(locked) = lock::lock_at_rest(self.memory(place), presence)? {
                 pages += trim(locked.memory)?;
             }
         }
@@ -43,7 +44,9 @@ fn trim(memory: Memory<'_>) -> Result<u64, OpError> {
     if counts.into_iter().any(|count| place.load(count) != 0) || !memory.storage.has_file() {
         return Ok(0);
     }
-    let before = growth::committed_bytes(place);
+    // Nobody else changes it under the lock, as they do those of other shards.
+    let ledger = || place.ledger(place.shard()).load(Relaxed);
+    let before = ledger();
     let mut intent = Intent::begin(place);
     let (top, index) = run::tops(&intent, place);
     if let Some((page, Run::Log { pages, live, used, kept })) = arena::head(&intent, place)
@@ -55,5 +58,5 @@ fn trim(memory: Memory<'_>) -> Result<u64, OpError> {
         intent.commit()?;
     }
     memory.lower_to_tops();
-    Ok(before.saturating_sub(growth::committed_bytes(place)) / PAGE_BYTES)
+    Ok(before.saturating_sub(ledger()))
 }

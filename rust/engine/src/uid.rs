@@ -86,8 +86,9 @@ impl Uid {
         Hash::of_parts(self.0 as u32, (self.0 >> SHARD_SHIFT) as u32)
     }
 
-    /// Whether a record of its shard is of the life that this names, and not an element of a list. Whoever reads without the lock
-    /// has loaded the root before, and it has to be the same afterwards.
+    /// Whether a record of its shard is of the life that this names, and not an element of a list.
+    /// Whoever reads without the lock has loaded the root before, and it has to be the same
+    /// afterwards.
     #[inline(always)]
     pub(crate) fn names(self, record: &Record<'_>, place: &Place<'_>) -> bool {
         self.names_quickly(record, place)
