@@ -8,7 +8,7 @@ use crate::locate;
 use crate::lock;
 use crate::place::Place;
 use crate::read::{self, Seen};
-use crate::record::Record;
+use crate::record::{OR_TIMED, PLAIN, Record, WITH_HALF};
 use crate::shard::Locked;
 use crate::take::{Noticing, Take};
 use crate::usage::count_get;
@@ -199,7 +199,25 @@ impl Map {
         let (place, depth_bits) = (self.place(hash.shard_bits()), self.depth_bits.load(Relaxed));
         // A plain record has a whole header, and the comparison has to be short.
         let is_it = |record: &Record<'_>| record.whole_key_is(key);
-        match read::at_home::<T, false>(&place, depth_bits, hash, is_it, &mut take, by) {
+        match read::at_home::<T, PLAIN>(&place, depth_bits, hash, is_it, &mut take, by) {
+            Some(answer) => Ok(answer),
+            None if self.facts.fixed.is_some() => self.seek_half(by, hash, key, take),
+            None => self.read_on(by, hash, |record| record.key_is(key), take),
+        }
+    }
+
+    /// As `seek`, where records may have half a header.
+    #[inline(never)]
+    fn seek_half<T: Take>(
+        &self,
+        by: impl Count,
+        hash: Hash,
+        key: &[u8],
+        mut take: T,
+    ) -> Result<Option<T::Answer>, OpError> {
+        let (place, bits) = (self.place(hash.shard_bits()), directory::DEPTH_BITS);
+        let is_it = |record: &Record<'_>| record.half_key_is(key);
+        match read::at_home::<T, WITH_HALF>(&place, bits, hash, is_it, &mut take, by) {
             Some(answer) => Ok(answer),
             None => self.read_on(by, hash, |record| record.key_is(key), take),
         }
@@ -249,9 +267,10 @@ impl Map {
     ) -> Result<Option<T::Answer>, OpError> {
         let place = self.place(hash.shard_bits());
         let has_aged = self.depth_bits.load(Relaxed) == NOT_QUICK;
-        if has_aged {
+        if has_aged && self.facts.fixed.is_none() {
             let bits = directory::DEPTH_BITS;
-            let look = read::at_home::<T, true>(&place, bits, hash, &is_it, &mut take, Uncounted);
+            let look =
+                read::at_home::<T, OR_TIMED>(&place, bits, hash, &is_it, &mut take, Uncounted);
             if let Some(answer) = look {
                 return Ok(answer);
             }

@@ -9,7 +9,7 @@ use crate::directory;
 use crate::kind::Kind;
 use crate::map::Map;
 use crate::read;
-use crate::record::Record;
+use crate::record::{PLAIN, Record};
 use crate::shard::Placed;
 use crate::short;
 use crate::sink::Sink;
@@ -130,7 +130,7 @@ impl Map {
         let place = self.place(hash.shard_bits());
         let is_it = |record: &Record<'_>| uid.names_quickly(record, &place);
         let depth_bits = self.depth_bits.load(Relaxed) | directory::DEPTH_BITS_OF_UIDS;
-        match read::at_home::<T, false>(&place, depth_bits, hash, is_it, &mut take, by) {
+        match read::at_home::<T, PLAIN>(&place, depth_bits, hash, is_it, &mut take, by) {
             Some(answer) => Ok(answer),
             None => self.read_uid_on(by, uid, take),
         }

@@ -32,13 +32,13 @@ impl Map {
         let allow = options.allow_any_file_system;
         let appearance = options.appearance();
         let opened = open::open_as(folder, name, Access::ReadWrite, allow, &appearance)?;
-        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
+        Map::new(opened, options).with_demanded_lengths(options)?.recovered_from_crash()
     }
 
     /// Opens the map or creates it; processes that race get the same one.
     pub fn open_or_create(folder: &Path, name: &str, options: &Options) -> Result<Map, OpenError> {
         let opened = open::open_or_create(folder, name, &creation(options)?)?;
-        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
+        Map::new(opened, options).with_demanded_lengths(options)?.recovered_from_crash()
     }
 
     /// Opens an existing map for reading; needs no write permission on the file.
@@ -46,7 +46,7 @@ impl Map {
         let allow = options.allow_any_file_system;
         let appearance = options.appearance();
         let opened = open::open_as(folder, name, Access::ReadOnly, allow, &appearance)?;
-        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
+        Map::new(opened, options).with_demanded_lengths(options)?.recovered_from_crash()
     }
 
     /// Makes a map whose file lies in memory, without a name, and goes with the last process that has
@@ -71,7 +71,7 @@ impl Map {
         let allow = options.allow_any_file_system;
         let appearance = options.appearance();
         let opened = open::open_descriptor(descriptor, access, allow, &appearance)?;
-        Map::new(opened, options).as_demanded(options)?.recovered_from_crash()
+        Map::new(opened, options).with_demanded_lengths(options)?.recovered_from_crash()
     }
 
     /// A duplicate of the descriptor that this handle has of the map's file, to be passed to another
@@ -144,7 +144,7 @@ impl Map {
     }
 
     /// The same map, if it has the lengths that its opener demands.
-    fn as_demanded(self, options: &Options) -> Result<Map, OpenError> {
+    fn with_demanded_lengths(self, options: &Options) -> Result<Map, OpenError> {
         let found = self.facts.fixed;
         if options.fixed.is_none_or(|demanded| Some(demanded) == found) {
             return Ok(self);

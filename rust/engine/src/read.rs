@@ -129,12 +129,12 @@ impl Copying<'_, '_, '_> {
 
 /// One look for a key, which `is_it` knows by its record, where nearly all are: in its home bucket,
 /// in the first slot with its tag, in a plain record. The validated answer, or `None`: let `get`
-/// see why. `depth_bits`: as in `directory::find_quickly`; `MORE`: as in `Record::plain_at`. An answer
+/// see why. `depth_bits`: as in `directory::find_quickly`; `WHICH`: as in `Record::plain_at`. An answer
 /// is counted by `by`.
 /// Kept apart, and small, because the processor fetches the memory of the next get while this one
 /// waits for its own only as far as it sees ahead (docs/decisions/0016-short-gets.md).
 #[inline(always)]
-pub fn at_home<T: Take, const MORE: bool>(
+pub fn at_home<T: Take, const WHICH: u8>(
     place: &Place<'_>,
     depth_bits: u64,
     hash: Hash,
@@ -149,7 +149,7 @@ pub fn at_home<T: Take, const MORE: bool>(
     if let Some(slot) = head.matching(hash.tag()).first() {
         let word = bucket.slot(slot);
         crash::looking();
-        let record = Record::plain_at::<MORE>(place, format.reference_at_home(word))?;
+        let record = Record::plain_at::<WHICH>(place, format.reference_at_home(word))?;
         let over = |deadline: Deadline| deadline.is_over(clock::wall_ms());
         if !is_it(&record) || record.deadline().is_some_and(over) {
             return None;

@@ -69,6 +69,13 @@ const _: () = assert!(PLAIN_BYTES_MAX <= class::SMALL_BYTES_MAX || cfg!(loom));
 /// Keys with their hash beside them are hashed in pieces of this size.
 const PIECE_BYTES: usize = 256;
 
+/// Plain records.
+pub const PLAIN: u8 = 0;
+/// These, and those that are plain but for a deadline.
+pub const OR_TIMED: u8 = 1;
+/// Records with half a header.
+pub const WITH_HALF: u8 = 2;
+
 /// What `Record::prefetch` fetches at most. Larger records are left to the processor, which sees by
 /// then that they are read from front to back.
 const PREFETCH_BYTES: usize = 128;
@@ -121,16 +128,22 @@ impl<'m> Record<'m> {
         Some(Record { shape, stamp, key_at: key_at as usize, reference, bytes })
     }
 
-    /// As `at`, of a plain record, or if `MORE` one that is plain but for a deadline or half a header;
-    /// `None` also when it is another one.
+    /// As `at`, of a plain record, `OR_TIMED` also of one that is plain but for a deadline, or
+    /// `WITH_HALF` of one with half a header; `None` also when it is another one.
     #[inline(always)]
-    pub fn plain_at<const MORE: bool>(place: &Place<'m>, reference: u32) -> Option<Record<'m>> {
+    pub fn plain_at<const WHICH: u8>(place: &Place<'m>, reference: u32) -> Option<Record<'m>> {
         let bytes = place.record_bytes(reference)?;
         let header = bytes.word(0).load(Relaxed);
-        if header & NOT_PLAIN & !if MORE { TIMED } else { 0 } != 0 {
-            return if MORE { Record::half_at(place, bytes, header, reference) } else { None };
+        if WHICH == WITH_HALF {
+            return Record::half_at(place, bytes, header, reference);
         }
-        Record::plain::<MORE>(bytes, header, reference)
+        if header & NOT_PLAIN & !if WHICH == OR_TIMED { TIMED } else { 0 } != 0 {
+            return None;
+        }
+        match WHICH {
+            OR_TIMED => Record::plain::<true>(bytes, header, reference),
+            _ => Record::plain::<false>(bytes, header, reference),
+        }
     }
 
     #[inline(always)]
@@ -252,6 +265,13 @@ impl<'m> Record<'m> {
             return self.shape.key_len == key.len() as u64 && half_header::key_is(self.bytes, key);
         }
         self.whole_key_is(key)
+    }
+
+    /// As `key_is`, of a record with half a header.
+    #[inline(always)]
+    pub(crate) fn half_key_is(self, key: &[u8]) -> bool {
+        debug_assert!(self.shape.half);
+        self.shape.key_len == key.len() as u64 && self.bytes.equals_behind_half(key)
     }
 
     /// As `key_is`, of a record that has not got half a header.

@@ -1,6 +1,6 @@
 //! Fixed lengths in files: opening, processes, memory, snapshots.
 
-use super::{LENGTHS, contents, key, lengths, wrong};
+use super::{LENGTHS, contents, key, lengths, token, wrong};
 use shf_base::grace;
 use shf_engine::{FixedLengths, Map, OpError, OpenError, Options, Status, Value};
 use shf_tests::board::Board;
@@ -169,7 +169,11 @@ fn a_map_is_frozen_copied_and_restored_with_and_without_its_lengths() {
             map.put(&key(number, of.0), &random.bytes(of.1 as usize)).unwrap();
         }
         let expected = contents(&map);
-        let uid = map.uid(&key(5, of.0)).unwrap().unwrap();
+        let names = |map: &Map| -> Vec<_> {
+            let name = |key| (map.uid(key).unwrap(), token(map, key));
+            expected.keys().map(|key| name(key)).collect()
+        };
+        let named = names(&map);
         let copy = beside(&file, "copy");
         let frozen = map.snapshot(copy.folder(), copy.name()).unwrap();
         assert_eq!(frozen.keys, expected.len() as u64, "{of:?}");
@@ -178,9 +182,9 @@ fn a_map_is_frozen_copied_and_restored_with_and_without_its_lengths() {
             assert_eq!(frozen.verify(), Ok(vec![]));
             assert!(contents(frozen) == expected, "{of:?}");
             assert_eq!(frozen.stats().fixed_key_bytes, u64::from(of.0));
-            let mut found = Vec::new();
-            assert!(frozen.get_uid_to(uid, &mut found).unwrap().is_some());
-            assert_eq!(frozen.put(&key(5, of.0), &found).err(), Some(OpError::ReadOnly));
+            assert!(names(frozen) == named, "{of:?}");
+            let (key, value) = expected.iter().next().unwrap();
+            assert_eq!(frozen.put(key, value).err(), Some(OpError::ReadOnly));
         }
         let restore = |into: &MapFile, fixed| {
             let from = (copy.folder(), copy.name());
