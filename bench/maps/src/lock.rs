@@ -24,6 +24,7 @@ pub fn measure(folder: &Path) -> Result<f64, String> {
         evict: false,
         temporary: false,
         initial: None,
+        fixed: None,
         appearance: Appearance::default(),
     };
     let opened = create(folder, &name, &options).map_err(|error| error.to_string())?;

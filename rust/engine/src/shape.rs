@@ -27,6 +27,9 @@ pub(crate) const HASHED_KEY_BYTES: u64 = 256;
 pub const PAYLOAD_BYTES_MAX: u64 = 1 << 32;
 
 /// The shape of a record: all that its size follows from.
+// In this order, since the compiler would copy seal and deadline by one load behind two stores of
+// half its size, which processors wait for: additions took a sixth longer.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Bytes of the key.
@@ -37,10 +40,10 @@ pub struct Shape {
     pub kind: Kind,
     /// Whether the record has a seal.
     pub sealed: bool,
-    /// Whether the record has a deadline.
-    pub timed: bool,
     /// Whether it has half a header (`half_header`): bytes, with neither seal nor deadline.
     pub half: bool,
+    /// Whether the record has a deadline.
+    pub timed: bool,
 }
 
 /// Where the word of the deadline lies, of a record that has one, counted from the header.
