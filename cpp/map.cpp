@@ -324,7 +324,8 @@ Result<bool> Map::Delete(std::string_view key) const {
 Result<int64_t> Map::Add(std::string_view key, int64_t delta) const {
   if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
-  const bridge::Outcome outcome = handle_->add(View(key), delta);
+  if (key.data() == nullptr) key = "";
+  const bridge::Outcome outcome = handle_->add(Data(key), key.size(), delta);
   return Answer(outcome, static_cast<int64_t>(outcome.value));
 }
 

@@ -122,7 +122,7 @@ fn sums_are_exact_however_many_threads_there_were() {
 }
 
 #[test]
-fn others_see_all_but_the_last_15_writes_of_a_kind_and_all_that_is_published() {
+fn others_see_all_but_the_last_63_writes_of_a_kind_and_all_that_is_published() {
     let _watchdog = Watchdog::new("published counts");
     let file = MapFile::new("published");
     let map = file.create(1);
@@ -130,7 +130,7 @@ fn others_see_all_but_the_last_15_writes_of_a_kind_and_all_that_is_published() {
     let child = process::spawn(|| {
         process::end_with_parent();
         let own = file.open();
-        for _ in 0..31 {
+        for _ in 0..127 {
             own.put(b"key", b"value").unwrap();
             own.get_into(b"key", &mut [0; 9]).unwrap();
         }
@@ -143,11 +143,11 @@ fn others_see_all_but_the_last_15_writes_of_a_kind_and_all_that_is_published() {
     });
     board.wait(0);
     let seen = published_by(&map, child as u32);
-    assert_eq!((seen.puts, seen.hits), (16, 15), "with the 16th put, what was there by then");
+    assert_eq!((seen.puts, seen.hits), (64, 63), "with the 64th put, what was there by then");
     board.set(1, 1);
     board.wait(2);
     let seen = published_by(&map, child as u32);
-    assert_eq!((seen.puts, seen.hits), (31, 31));
+    assert_eq!((seen.puts, seen.hits), (127, 127));
     process::signal(child, libc::SIGKILL);
     process::wait(child);
 }

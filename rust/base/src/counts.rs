@@ -2,8 +2,8 @@
 //!
 //! Each thread counts in private memory, in its own stripe (`stripes`): a get stores nothing that
 //! anybody else loads. What it has counted is published to the record of the process's slot by
-//! every 16th of its writes of a kind, and for all threads on request. So others see of each thread
-//! up to 15 writes of each kind too few, and gets only up to that moment.
+//! every 64th of its writes of a kind, and for all threads on request. So others see of each thread
+//! up to 63 writes of each kind too few, and gets only up to that moment.
 
 use crate::stripes::{Block, Mine, Stripe};
 use std::sync::atomic::AtomicU64;
@@ -76,7 +76,7 @@ impl From<[u64; COUNTERS]> for Counts {
 }
 
 /// Writes of a kind from one publication to the next (`Usage::publish_own`).
-pub const WRITES_PUBLISHED: u64 = 16;
+pub const WRITES_PUBLISHED: u64 = 64;
 
 /// Where the counters begin in a stripe; the first number is the gate's (`gate`).
 const FIRST: usize = 1;

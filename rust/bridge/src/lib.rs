@@ -317,7 +317,10 @@ mod ffi {
         /// `flag`: was there.
         fn erase(self: &Map, key: &[u8]) -> Outcome;
         /// `value`: the sum, two's complement.
-        fn add(self: &Map, key: &[u8], delta: i64) -> Outcome;
+        ///
+        /// # Safety
+        /// The pointer is good for its number of bytes, and not null.
+        unsafe fn add(self: &Map, key: *const u8, key_bytes: usize, delta: i64) -> Outcome;
         /// As `add`, of an unsigned integer.
         fn add_unsigned(self: &Map, key: &[u8], delta: i64) -> Outcome;
         /// As `add`, of a double. `value`: the bits of the sum.

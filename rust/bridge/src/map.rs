@@ -173,8 +173,13 @@ impl Map {
         })
     }
 
+    /// # Safety
+    /// The pointer is good for its number of bytes, and not null.
+    #[allow(unsafe_code)]
     #[inline]
-    pub fn add(&self, key: &[u8], delta: i64) -> Outcome {
+    pub unsafe fn add(&self, key: *const u8, key_bytes: usize, delta: i64) -> Outcome {
+        // SAFETY: by the contract.
+        let key = unsafe { slice::from_raw_parts(key, key_bytes) };
         guard(|| {
             let engine = self.engine()?;
             let sum: i64 = engine.by(engine.lane()).add_number(key, delta)?;
