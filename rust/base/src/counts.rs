@@ -16,8 +16,8 @@ pub const COUNTERS: usize = 8;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Gets that found their key: lookups without the lock, by key or UID, of a value, a type, an
-    /// age or a length, each key of a batch and each range of a list for itself. Also where what was found could not be
-    /// given, being too long or of another type.
+    /// age or a length, each key of a batch and each range of a list for itself. Also where what was
+    /// found could not be given, being too long or of another type.
     pub hits: u64,
     /// Gets that did not: there was no such key, or it had expired.
     pub misses: u64,
