@@ -75,8 +75,9 @@ bool Call(const shf::Map& map, uint64_t what, const std::string& key) {
       }));
     case 15: {
       shf::Entries entries = map.Walk();
-      size_t count = 0;
-      for (const shf::Entry& entry : entries) count += entry.key.size();
+      for (const shf::Entry& entry : entries) {
+        if (entry.key.size() >= 64) return false;
+      }
       return entries.status().ok() || entries.status().status() == Status::kNotAttached;
     }
     case 16:

@@ -49,6 +49,24 @@ fn spawn_for(seconds: u32, work: impl FnOnce() -> bool) -> i32 {
     }
 }
 
+/// Runs `work` in a thread of its own and waits for it. The thread is one of the C library: the
+/// standard library takes a lock of its own for each that it starts, which another thread of the
+/// parent may have held when this child was forked.
+pub fn run_in_thread(mut work: impl FnMut() + Send) {
+    extern "C" fn start(work: *mut libc::c_void) -> *mut libc::c_void {
+        // SAFETY: what is below, which outlives this thread and is used by it alone.
+        unsafe { (*work.cast::<&mut dyn FnMut()>())() };
+        std::ptr::null_mut()
+    }
+    let mut work: &mut dyn FnMut() = &mut work;
+    // SAFETY: plain calls; `work` outlives the thread.
+    unsafe {
+        let (mut thread, work) = (std::mem::zeroed(), (&raw mut work).cast());
+        assert_eq!(libc::pthread_create(&mut thread, std::ptr::null(), start, work), 0);
+        assert_eq!(libc::pthread_join(thread, std::ptr::null_mut()), 0);
+    }
+}
+
 /// Has the kernel end this child when its parent ends, however that happens.
 pub fn end_with_parent() {
     // SAFETY: plain system call on this child.

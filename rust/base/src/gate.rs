@@ -117,15 +117,15 @@ impl<T: Counted> Gate<T> {
     /// for a thread's first time, and for threads that have no stripe.
     #[inline(always)]
     pub fn enter(&self) -> Option<Inside<'_, T>> {
-        // Acquire pairs with `open`: the room is set up.
-        // SAFETY: null, or a block, which is never freed.
+        // SAFETY: null, or a block, which is never freed and was set up before the gate led to it.
         let room: &'static Block = unsafe { self.room.load(Acquire).as_ref()? };
         let Some(stripe) = room.own() else { return self.enter_slowly() };
         come_in(stripe);
         // With the barrier of `close`: either this thread sees that the gate leads elsewhere, or who
-        // closes it sees that this thread is inside.
+        // closes it sees that this thread is inside. Acquire, since it may have been opened anew
+        // meanwhile, with another value in the same room.
         compiler_fence(SeqCst);
-        if self.room.load(Relaxed) != ptr::from_ref(room).cast_mut() {
+        if self.room.load(Acquire) != ptr::from_ref(room).cast_mut() {
             leave(stripe);
             return self.enter_slowly();
         }
@@ -154,8 +154,9 @@ impl<T: Counted> Gate<T> {
             };
             // Pairs with the one in `barrier`.
             fence(SeqCst);
+            let led_here = self.room.load(Acquire) == ptr::from_ref(room).cast_mut();
             let inside = Self::inside(room, stripe);
-            if self.room.load(Relaxed) == ptr::from_ref(room).cast_mut() {
+            if led_here {
                 return Some(inside);
             }
             // Another room meanwhile, or none. Dropping `inside` takes the addition back.

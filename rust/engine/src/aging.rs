@@ -79,7 +79,7 @@ impl Map {
         sink: &mut impl Sink,
     ) -> Result<Option<usize>, OpError> {
         let copied = self.touched(key, age, |record| {
-            record.shape.kind.expect_value()?;
+            record.shape.traits.kind().expect_value()?;
             let len = record.shape.value_len as usize;
             record.copy_value(sink::room_for(sink, len)?);
             Ok(len)
@@ -199,13 +199,13 @@ impl Map {
         record: Record<'m>,
         deadline: Option<Deadline>,
     ) -> Result<(), OpError> {
-        if record.shape.timed {
+        if record.shape.traits.timed() {
             locked.announce(|| hash);
             record.set_deadline(deadline.unwrap_or(Deadline::NEVER));
         } else if deadline.is_some() {
             let value = record.stored_value(0)?;
-            let item = self.item(hash, record.shape.kind, key, &value, deadline)?;
-            match record.shape.kind {
+            let item = self.item(hash, record.shape.traits.kind(), key, &value, deadline)?;
+            match record.shape.traits.kind() {
                 Kind::List => locked.put_list_again(item)?,
                 _ => drop(locked.put(item)?),
             }

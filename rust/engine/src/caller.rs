@@ -6,7 +6,7 @@ use crate::arena;
 use crate::hash::Hash;
 use crate::item::Item;
 use crate::kind::Kind;
-use crate::locate::Located;
+use crate::locate::{self, Located};
 use crate::map::Map;
 use crate::number::Number;
 use crate::shape::Shape;
@@ -158,8 +158,10 @@ impl<C: Count> Caller<'_, C> {
     #[inline(always)]
     pub fn delete(self, key: &[u8]) -> Result<bool, OpError> {
         let (map, hash) = (self.map, self.map.hash(key));
-        let locked = map.lock_place(map.fetch_bucket(hash))?;
-        let found = locked.find(hash, key)?;
+        let place = map.fetch_bucket(hash);
+        let locked = map.lock_place(place)?;
+        // As in `add_once`.
+        let found = locate::key(place, hash, key)?;
         map.count_delete(self.by, locked.delete(hash, found))
     }
 
@@ -215,8 +217,10 @@ impl Map {
     /// Adds with what the key's own shard can do to make room.
     #[inline(always)]
     fn add_once<N: Number>(&self, hash: Hash, key: &[u8], delta: N::Delta) -> Result<N, OpError> {
-        let locked = self.lock_place(self.fetch_bucket(hash))?;
-        let found = locked.find(hash, key)?;
+        let place = self.fetch_bucket(hash);
+        let locked = self.lock_place(place)?;
+        // Not of `locked`, which was stored just now, in smaller parts than it would be loaded in.
+        let found = locate::key(place, hash, key)?;
         locked.note_use(&found);
         match found {
             Located::Found(_, _, record) if !locked.has_expired(&record) => {

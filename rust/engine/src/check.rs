@@ -215,7 +215,7 @@ impl<'m> Walk<'m> {
         let Some(record) = Record::at(&place, reference) else {
             return self.report(offset, format!("slot without a record at unit {reference}"));
         };
-        self.timed += u64::from(record.shape.timed);
+        self.timed += u64::from(record.shape.traits.timed());
         if !record.is_live() {
             self.report(offset, format!("unit {reference}: its record is not live"));
         }
@@ -229,7 +229,8 @@ impl<'m> Walk<'m> {
         if !self.references.insert(reference) {
             self.report(offset, format!("unit {reference} has two slots"));
         }
-        let hashed = if record.shape.sealed { record.shape.bytes() } else { record.shape.key_len };
+        let hashed =
+            if record.shape.traits.sealed() { record.shape.bytes() } else { record.shape.key_len };
         let Some(left) = self.bytes_left.checked_sub(hashed) else {
             return self.report(offset, "records that overlap");
         };
@@ -238,7 +239,7 @@ impl<'m> Walk<'m> {
         if hash != record.hash_of_key(place.secret()) {
             self.report(place.unit_offset(reference), "the key's hash in the record is another's");
         }
-        if record.shape.sealed && !record.is_whole(place) {
+        if record.shape.traits.sealed() && !record.is_whole(place) {
             self.report(place.unit_offset(reference), "the record is not what its checksum says");
         }
         let distance = format.distance(word);
@@ -251,7 +252,7 @@ impl<'m> Walk<'m> {
         if !right {
             self.report(offset, "not where its key's hash belongs");
         }
-        if record.shape.kind == Kind::List {
+        if record.shape.traits.kind() == Kind::List {
             let uid = place.uid(hash, record.stamp).bits();
             if self.lists.insert(uid, (record.list(), 0)).is_some() {
                 self.report(offset, "two lists with one UID");

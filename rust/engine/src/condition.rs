@@ -28,12 +28,14 @@ impl Condition<'_> {
             (Condition::Absent, record) => record.is_none(),
             (Condition::Present, record) => record.is_some(),
             (Condition::Value(expected), Some(record)) => {
-                record.shape.kind.expect_value()?;
+                record.shape.traits.kind().expect_value()?;
                 record.value_is(expected)
             }
             (Condition::Value(_), None) => false,
             // Nobody has the token of a list.
-            (Condition::Token(_), Some(record)) if record.shape.kind == Kind::List => false,
+            (Condition::Token(_), Some(record)) if record.shape.traits.kind() == Kind::List => {
+                false
+            }
             (Condition::Token(token), Some(record)) => token.is_of(record, secret),
             (Condition::Token(token), None) => token == Token::ABSENT,
         })

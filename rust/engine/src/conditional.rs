@@ -104,7 +104,7 @@ impl Map {
         let taken = self.lock_place(self.fetch_bucket(hash)).and_then(|locked| {
             let found = locked.find(hash, key)?;
             let Some(record) = locked.living(&found) else { return Ok(None) };
-            record.shape.kind.expect_value()?;
+            record.shape.traits.kind().expect_value()?;
             let len = record.shape.value_len as usize;
             record.copy_value(sink::room_for(sink, len)?);
             locked.delete(hash, found)?;
@@ -136,12 +136,12 @@ impl Map {
             None => locked.deadline(self.age_ms(Age::Default)?),
         };
         if let Some(record) = record {
-            kind = record.shape.kind;
+            kind = record.shape.traits.kind();
             if kind != Kind::Text || str::from_utf8(suffix).is_err() {
                 kind.expect(Kind::Bytes)?;
             }
             let bytes = record.shape.value_len.saturating_add(suffix.len() as u64);
-            Shape::fitting(&self.facts, key.len(), bytes, kind, record.shape.timed)?;
+            Shape::fitting(&self.facts, key.len(), bytes, kind, record.shape.traits.timed())?;
             value = record.stored_value(suffix.len())?;
             value.extend_from_slice(suffix);
         }

@@ -6,7 +6,6 @@ use crate::class;
 use crate::half_header;
 use crate::hash::Hash;
 use crate::item::Item;
-use crate::kind::Kind;
 use crate::place::{Field, Place};
 use crate::record::{LENGTH_MASK, Record};
 use crate::seal::{self, SEAL_BYTES, State, Words};
@@ -14,6 +13,7 @@ use crate::shape::{
     DEADLINE_BYTES, HALF_HEADER_BYTES, HASH_BYTES, HEADER_BYTES, LENGTHS_BYTES, Shape,
 };
 use crate::stamp::Stamp;
+use crate::traits::Traits;
 use crate::uses::Uses;
 use shf_base::atomic::Bytes;
 use shf_base::atomic::Ordering::{Relaxed, Release};
@@ -33,11 +33,10 @@ impl<'m> Record<'m> {
             let offset = place.unit_offset(reference);
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
-        let other = shape.kind.is_in_place() || shape.is_large() || shape.has_hash();
-        if other || shape.sealed || shape.timed || shape.half {
-            Record::write_other(*place, bytes, reference, &item.clone());
-        } else {
+        if shape.traits.are_plain() && !shape.is_large() && !shape.has_hash() {
             bytes.store_parts([&shape.header()[0].to_ne_bytes(), item.key, item.value]);
+        } else {
+            Record::write_other(*place, bytes, reference, &item.clone());
         }
         Ok(())
     }
@@ -46,30 +45,29 @@ impl<'m> Record<'m> {
     #[inline(never)]
     fn write_other(place: Place<'_>, bytes: Bytes<'_>, reference: u32, item: &Item<'_>) {
         let shape = item.shape;
-        if shape.half {
+        if shape.traits.half() {
             let half = half_header::half(Stamp::default(), false);
             let (word, key, value) = half_header::first_word(half, item.key, item.value);
             return bytes.store_parts([&word, key, value]);
         }
         let above = match () {
-            () if shape.sealed => Above::Key(item.hash),
+            () if shape.traits.sealed() => Above::Key(item.hash),
             () if place.evicts() => Above::Uses(Uses::begin(place.load(Field::Turns))),
             () => Above::Nothing,
         };
         let checksum = || {
-            let covered = if shape.kind.is_in_place() { &[] } else { item.value };
+            let covered = if shape.traits.kind().is_in_place() { &[] } else { item.value };
             let content = |seed| Hash::of(covered, seed).0;
             seal::checksum(shape.seal_front(place, reference), item.hash.0, content)
         };
-        let seal = shape.sealed.then(|| (shape.words(reference), checksum()));
+        let seal = shape.traits.sealed().then(|| (shape.words(reference), checksum()));
         write_long(bytes, seal, above, item);
     }
 
     /// Makes a block that nothing refers to look like a retired record of its class: one store.
     pub fn write_free(place: Place<'_>, reference: u32, class: usize) {
         let value_len = u64::from(class::units(class)) * UNIT_BYTES - HEADER_BYTES;
-        let (kind, sealed, timed) = (Kind::Bytes, false, false);
-        let shape = Shape { key_len: 0, value_len, kind, sealed, timed, half: false };
+        let shape = Shape { key_len: 0, value_len, traits: Traits::PLAIN };
         if let Some(room) = place.record_bytes(reference) {
             room.word(0).store(shape.header()[0], Release);
         }
@@ -99,12 +97,12 @@ impl<'m> Record<'m> {
         };
         target.word(0).store(self.header(Stamp::default(), false), Relaxed);
         let mut copied = 1;
-        if self.shape.sealed {
+        if self.shape.traits.sealed() {
             let words = self.shape.words(reference);
             target.word(words.state).store(State::Written.encode(0), Relaxed);
             target.word(words.checksum).store(self.checksum(place, reference), Relaxed);
             copied = 3;
-            if self.shape.kind.is_in_place() {
+            if self.shape.traits.kind().is_in_place() {
                 target.word(words.number).store(self.number(), Relaxed);
                 copied = 4;
             }
@@ -121,7 +119,7 @@ impl<'m> Record<'m> {
 fn write_long(bytes: Bytes<'_>, seal: Option<(Words, u64)>, above: Above, item: &Item<'_>) {
     let header = item.shape.header()[0];
     let front = Front::new(header, item, seal, above);
-    let rest = if item.shape.kind.is_in_place() { &[] } else { item.value };
+    let rest = if item.shape.traits.kind().is_in_place() { &[] } else { item.value };
     bytes.store_parts([front.bytes(), item.key, rest]);
 }
 
@@ -138,7 +136,7 @@ impl Front {
     /// Of a record with such a header word, or half of one, and the lengths of an item's shape.
     pub fn new(header: u64, item: &Item<'_>, seal: Option<(Words, u64)>, above: Above) -> Front {
         let Item { hash, shape, deadline, value, .. } = *item;
-        if shape.half {
+        if shape.traits.half() {
             let (mut bytes, len) = ([0; FRONT_WORDS * 8], HALF_HEADER_BYTES as usize);
             bytes[..len].copy_from_slice(&header.to_le_bytes()[..len]);
             return Front { bytes, len };
@@ -150,12 +148,12 @@ impl Front {
             (words[at.state], words[at.checksum]) = (State::Written.encode(0), checksum);
             len += 2;
         }
-        let number = if shape.kind.is_in_place() { value.try_into().ok() } else { None };
+        let number = if shape.traits.kind().is_in_place() { value.try_into().ok() } else { None };
         if let Some(number) = number {
             words[seal.map_or(1, |(at, _)| at.number)] = u64::from_le_bytes(number);
             len += 1;
         }
-        if shape.timed {
+        if shape.traits.timed() {
             words[len] = deadline.word(above);
             len += 1;
         }

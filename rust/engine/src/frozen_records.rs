@@ -17,6 +17,7 @@ use crate::item::Item;
 use crate::kind::Kind;
 use crate::record::Record;
 use crate::shape::Shape;
+use crate::traits::Traits;
 use hashbrown::HashTable;
 use shf_base::error::{OpError, OpenError};
 use shf_base::frozen::FrozenFile;
@@ -67,8 +68,12 @@ impl<'f> FrozenRecords<'f> {
     pub fn append(&mut self, hash: Hash, record: &Record<'_>) -> Result<Entry, OpError> {
         let deadline = record.deadline().filter(|deadline| *deadline != Deadline::NEVER);
         let old = record.shape;
-        let shape = Shape { sealed: false, timed: deadline.is_some(), ..old };
-        let number = if shape.kind.is_in_place() { record.number() } else { 0 };
+        let traits = match old.traits.half() {
+            true => old.traits,
+            false => Traits::new(old.traits.kind(), false, deadline.is_some()),
+        };
+        let shape = Shape { traits, ..old };
+        let number = if shape.traits.kind().is_in_place() { record.number() } else { 0 };
         let (deadline, value) = (deadline.unwrap_or(Deadline::NEVER), number.to_le_bytes());
         let item = Item { hash, shape, deadline, key: &[], value: &value };
         let header = shape.live_header(record.stamp_now());
@@ -88,11 +93,12 @@ impl<'f> FrozenRecords<'f> {
         front_room.copy_from_slice(front.bytes());
         let (key, room) = room.split_at_mut(shape.key_len as usize);
         record.copy_key(key);
-        if !shape.kind.is_in_place() {
+        if !shape.traits.kind().is_in_place() {
             record.copy_value(&mut room[..shape.value_len as usize]);
         }
-        let (reference, element) = ((start / UNIT_BYTES) as u32, shape.kind == Kind::Element);
-        Ok(Entry { hash, reference, timed: shape.timed, element })
+        let (reference, element) =
+            ((start / UNIT_BYTES) as u32, shape.traits.kind() == Kind::Element);
+        Ok(Entry { hash, reference, timed: shape.traits.timed(), element })
     }
 
     /// Makes room for so many more that count, and some.

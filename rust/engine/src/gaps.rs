@@ -77,7 +77,7 @@ pub fn narrow(place: Place<'_>, references: &[u32]) -> Result<(), OpError> {
     let mut lists = Vec::new();
     for (&reference, order) in references.iter().zip(0u32..) {
         let record = Record::at(&place, reference);
-        if let Some(record) = record.filter(|record| record.shape.kind == Kind::List) {
+        if let Some(record) = record.filter(|record| record.shape.traits.kind() == Kind::List) {
             let uid = place.uid(record.hash(place.secret()), record.stamp).bits();
             push(&mut lists, (uid, order, reference))?;
         }
@@ -137,7 +137,7 @@ pub fn close(
     let mut lost = Vec::new();
     for &reference in references {
         let Some(record) = Record::at(&place, reference) else { continue };
-        if record.shape.kind != Kind::List || !record.is_live() {
+        if record.shape.traits.kind() != Kind::List || !record.is_live() {
             continue;
         }
         let hash = record.hash(place.secret());
@@ -215,7 +215,7 @@ fn erase(place: Place<'_>, reference: u32) -> Result<(), OpError> {
     let found = locate::reference(place, record.hash(place.secret()), reference)?;
     let Some((position, _)) = found else { return Ok(()) };
     let mut intent = Intent::begin(place);
-    link::leave(&mut intent, position, record.shape.timed);
+    link::leave(&mut intent, position, record.shape.traits.timed());
     if record.is_element() {
         orphans::count_element_gone(&mut intent);
     }

@@ -42,6 +42,12 @@ impl Kind {
         Kind::ALL.get(number as usize).copied()
     }
 
+    /// The type whose number is in the lowest three bits.
+    #[inline(always)]
+    pub(crate) fn of_bits(bits: u64) -> Kind {
+        Kind::ALL[(bits & 7) as usize]
+    }
+
     /// Whether a value is a number.
     #[inline(always)]
     pub fn is_number(self) -> bool {

@@ -18,6 +18,7 @@ pub mod place;
 pub mod seal;
 pub mod key;
 pub mod kind;
+pub mod traits;
 pub mod number;
 pub mod list;
 pub mod element;

@@ -9,8 +9,9 @@ use crate::place::{Field, Place};
 use crate::quarantine;
 use crate::record::{LIVE, Record};
 use crate::seal::{self, State, Words};
-use crate::shape::{SEALED, Shape};
+use crate::shape::Shape;
 use crate::stamp::Stamp;
+use crate::traits::SEALED;
 use shf_base::atomic::Ordering::{Relaxed, Release};
 use shf_base::geometry::UNIT_BYTES;
 
@@ -18,7 +19,7 @@ impl Shape {
     /// The header of a live record with a stamp; half of one where it has no more.
     #[inline(always)]
     pub(crate) fn live_header(self, stamp: Stamp) -> u64 {
-        match self.half {
+        match self.traits.half() {
             true => half_header::half(stamp, true),
             false => self.header()[0] | stamp.bits() | LIVE,
         }
@@ -34,7 +35,7 @@ impl<'m> Record<'m> {
     /// Whether the record is sealed, and what was sealed here.
     pub fn is_whole(self, place: Place<'m>) -> bool {
         let checksum = || self.bytes.word(self.words().checksum).load(Relaxed);
-        self.shape.sealed
+        self.shape.traits.sealed()
             && checksum() == self.checksum(place, self.reference())
             && self.has_own_deadline(place)
     }
@@ -42,7 +43,7 @@ impl<'m> Record<'m> {
     /// Whether the deadline of a sealed record is one that was given to its key.
     fn has_own_deadline(self, place: Place<'m>) -> bool {
         let word = || self.deadline_word().load(Relaxed);
-        !self.shape.timed
+        !self.shape.traits.timed()
             || word() == Deadline::of_word(word()).word(Above::Key(self.sealed_hash(place)))
     }
 
@@ -71,7 +72,7 @@ impl<'m> Record<'m> {
     /// The checksum that the record's seal has at a place.
     pub(crate) fn checksum(self, place: Place<'m>, reference: u32) -> u64 {
         let hash = self.sealed_hash(place);
-        let covered = !self.shape.kind.is_in_place();
+        let covered = !self.shape.traits.kind().is_in_place();
         let len = if covered { self.shape.value_len as usize } else { 0 };
         let content = |seed| self.hash_bytes(seed, self.value_at(), len).0;
         seal::checksum(self.shape.seal_front(place, reference), hash.0, content)
@@ -107,7 +108,7 @@ impl<'m> Record<'m> {
             intent.set(offset, self.header(self.stamp, true));
         }
         let says_so = || matches!(self.state(), State::Live { .. }) && self.has_front(place);
-        if self.shape.sealed && !says_so() {
+        if self.shape.traits.sealed() && !says_so() {
             let state = self.words().state as u64 * UNIT_BYTES;
             let tag = self.tag(place, self.shape.seal_front(place, self.reference()));
             intent.set(offset + state, State::Live { born: 0 }.encode(tag));
@@ -118,7 +119,7 @@ impl<'m> Record<'m> {
     /// it back.
     #[inline(always)]
     pub(crate) fn header(self, stamp: Stamp, live: bool) -> u64 {
-        if self.shape.half {
+        if self.shape.traits.half() {
             let word = self.bytes.word(0).load(Relaxed);
             return half_header::with_half(word, half_header::half(stamp, live));
         }
@@ -127,7 +128,7 @@ impl<'m> Record<'m> {
 
     /// Whether a slot refers to the record.
     pub fn is_live(self) -> bool {
-        let live = if self.shape.half { half_header::LIVE } else { LIVE };
+        let live = if self.shape.traits.half() { half_header::LIVE } else { LIVE };
         self.bytes.word(0).load(Relaxed) & live != 0
     }
 
@@ -145,8 +146,8 @@ impl<'m> Record<'m> {
         let offset = place.unit_offset(reference);
         let header = shape.live_header(stamp);
         let whole = || half_header::at(place, reference, header);
-        intent.set(offset, if shape.half { whole() } else { header });
-        if shape.sealed {
+        intent.set(offset, if shape.traits.half() { whole() } else { header });
+        if shape.traits.sealed() {
             let born = intent.field(Field::Born).wrapping_add(1);
             intent.set_field(Field::Born, born);
             let state = shape.words(reference).state as u64 * UNIT_BYTES;
@@ -161,7 +162,7 @@ impl<'m> Record<'m> {
     pub fn retire(self, intent: &mut Intent<'_>, place: Place<'_>, reference: u32) -> bool {
         let offset = place.unit_offset(reference);
         intent.set(offset, self.header(self.stamp, false));
-        if !self.shape.sealed {
+        if !self.shape.traits.sealed() {
             return false;
         }
         let at = self.words().state;

@@ -76,7 +76,7 @@ impl<'m> Locked<'m> {
         let Some(mut record) = self.living(&found) else {
             return self.begin_list(key, value, shape);
         };
-        record.shape.kind.expect(Kind::List)?;
+        record.shape.traits.kind().expect(Kind::List)?;
         if self.is_of_last_sync(record) {
             let again = Item { shape: record.shape, ..key }.until(record.deadline());
             if let Attempt::NoSlot(hash) = self.attempt_list(again, record.list())? {
@@ -107,7 +107,7 @@ impl<'m> Locked<'m> {
     pub(crate) fn put_list_again(&self, key: Item<'_>) -> Result<(), OpError> {
         compaction::step(self.memory, By::Put, key.hash);
         let mut attempt = || match self.living(&self.find(key.hash, key.key)?) {
-            Some(record) if record.shape.kind == Kind::List => {
+            Some(record) if record.shape.traits.kind() == Kind::List => {
                 self.attempt_list(key, record.list())
             }
             _ => Ok(Attempt::Done(())),
@@ -206,7 +206,7 @@ impl<'m> Locked<'m> {
         let found = self.find(hash, key)?;
         self.note_use(&found);
         let Some(record) = self.living(&found) else { return Ok(None) };
-        record.shape.kind.expect(Kind::List)?;
+        record.shape.traits.kind().expect(Kind::List)?;
         let Some((index, shorter)) = record.list().with_one_less(end) else {
             return Err(self.misshapen(record, "list without elements"));
         };
@@ -252,7 +252,7 @@ impl<'m> Locked<'m> {
     /// bring it back.
     fn is_of_last_sync(&self, record: Record<'m>) -> bool {
         let place = self.memory.place;
-        record.shape.sealed
+        record.shape.traits.sealed()
             && match record.state() {
                 State::Live { born } => quarantine::epoch_of_retirement(place, born) != 0,
                 _ => false,

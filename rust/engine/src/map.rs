@@ -277,7 +277,7 @@ impl Map {
         }
         let mut found = None;
         let mut keep = |seen: &Seen<'_, '_>, record: &Record<'_>| {
-            if record.shape.timed && !has_aged {
+            if record.shape.traits.timed() && !has_aged {
                 self.depth_bits.store(NOT_QUICK, Relaxed);
             }
             found = take.take(seen, record);

@@ -44,7 +44,7 @@ pub fn list_of<'m>(
     let Some(key) = record.element_key() else { return Ok(None) };
     Ok(match locate::uid(place, Uid::from_bits(key.list))? {
         Located::Found(position, _, list)
-            if list.shape.kind == Kind::List && list.list().covers(key.index) =>
+            if list.shape.traits.kind() == Kind::List && list.list().covers(key.index) =>
         {
             Some((position, list))
         }
@@ -78,7 +78,7 @@ pub fn count_element_gone(intent: &mut Intent<'_>) {
 #[cold]
 #[inline(never)]
 pub fn count_deleted(intent: &mut Intent<'_>, record: Record<'_>) {
-    match record.shape.kind {
+    match record.shape.traits.kind() {
         Kind::List => raise(intent, record.list().count),
         Kind::Element => {
             lower(intent);
@@ -94,7 +94,7 @@ pub fn count_deleted(intent: &mut Intent<'_>, record: Record<'_>) {
 #[cold]
 #[inline(never)]
 pub fn count_put(intent: &mut Intent<'_>, kind: Kind, lost: Option<Record<'_>>, lives_on: bool) {
-    let lost = lost.filter(|record| record.shape.kind == Kind::List);
+    let lost = lost.filter(|record| record.shape.traits.kind() == Kind::List);
     if lives_on && lost.is_some() && kind == Kind::List {
         return;
     }

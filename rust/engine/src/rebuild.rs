@@ -299,7 +299,7 @@ fn link_record(memory: Memory<'_>, reference: u32) -> Result<Option<Violation>, 
     let what = match found {
         Ok(Some(position)) => {
             record.revive(&mut intent, place);
-            link::enter(&mut intent, place, position, hash, reference, record.shape.timed);
+            link::enter(&mut intent, place, position, hash, reference, record.shape.traits.timed());
             if record.is_element() {
                 intent.change_field(Field::Elements, |elements| elements.wrapping_add(1));
             }

@@ -41,10 +41,11 @@ use crate::list::List;
 use crate::place::Place;
 use crate::seal::{self, SEAL_BYTES, State, Words};
 use crate::shape::{
-    DEADLINE_BYTES, HASH_BYTES, HASHED_KEY_BYTES, HEADER_BYTES, KIND_SHIFT, LARGE, LENGTH_BITS,
-    LENGTHS_BYTES, PAYLOAD_BYTES_MAX, SEALED, Shape, TIMED, deadline_word,
+    DEADLINE_BYTES, HASH_BYTES, HASHED_KEY_BYTES, HEADER_BYTES, LARGE, LENGTH_BITS, LENGTHS_BYTES,
+    PAYLOAD_BYTES_MAX, Shape,
 };
 use crate::stamp::Stamp;
+use crate::traits::{self, SEALED, TIMED, Traits};
 use crate::uses::Uses;
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::atomic::{Bytes, Word};
@@ -52,7 +53,6 @@ use shf_base::error::OpError;
 use shf_base::geometry::UNIT_BYTES;
 
 pub(crate) const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
-const KIND_MASK: u64 = 15;
 pub(crate) const LIVE: u64 = 1 << 32;
 /// Keys of at most this length are hashed in registers.
 const SHORT_KEY_BYTES: usize = 32;
@@ -60,7 +60,7 @@ const SHORT_KEY_BYTES: usize = 32;
 const PLAIN_VALUE_BYTES: u64 = 8 << 10;
 /// The bits of a header that are zero in plain records: of type bytes, with a short key, and so
 /// much shorter than large ones that no length needs a look.
-const NOT_PLAIN: u64 = (!0 << KIND_SHIFT) & !(LIVE | SEALED | Stamp::MASK)
+const NOT_PLAIN: u64 = (!0 << (2 * LENGTH_BITS)) & !(LIVE | SEALED | Stamp::MASK)
     | LENGTH_MASK & !(HASHED_KEY_BYTES - 1)
     | (LENGTH_MASK & !(PLAIN_VALUE_BYTES - 1)) << LENGTH_BITS;
 const PLAIN_BYTES_MAX: u64 =
@@ -116,14 +116,14 @@ impl<'m> Record<'m> {
     /// (docs/decisions/0021-stamps.md).
     #[inline(always)]
     fn number_at(bytes: Bytes<'m>, header: u64, reference: u32) -> Option<Record<'m>> {
-        let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK).filter(|kind| kind.is_number())?;
         let (key_len, value_len) = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
-        let (sealed, timed) = (header & SEALED != 0, header & TIMED != 0);
-        let shape = Shape { key_len, value_len, kind, sealed, timed, half: false };
-        let key_at = shape.front_bytes() + 8;
-        if value_len != 8 || header & NOT_PLAIN & !(KIND_MASK << KIND_SHIFT | TIMED) != 0 {
+        let traits = Traits::of_header(header);
+        let other = header & NOT_PLAIN & !Traits::IN_HEADER != 0 || !traits.kind().is_number();
+        if value_len != 8 || other {
             return None;
         }
+        let shape = Shape { key_len, value_len, traits };
+        let key_at = shape.front_bytes() + 8;
         let (stamp, bytes) = (Stamp::of_header(header), bytes.part(0, key_at + key_len)?);
         Some(Record { shape, stamp, key_at: key_at as usize, reference, bytes })
     }
@@ -154,8 +154,8 @@ impl<'m> Record<'m> {
     ) -> Option<Record<'m>> {
         let key_len = header & (HASHED_KEY_BYTES - 1);
         let value_len = header >> LENGTH_BITS & (PLAIN_VALUE_BYTES - 1);
-        let (sealed, timed) = (header & SEALED != 0, TIMED_TOO && header & TIMED != 0);
-        let shape = Shape { key_len, value_len, kind: Kind::Bytes, sealed, timed, half: false };
+        let said = if TIMED_TOO { SEALED | TIMED } else { SEALED };
+        let shape = Shape { key_len, value_len, traits: Traits::of_header(header & said) };
         let key_at = shape.front_bytes();
         let (stamp, bytes) =
             (Stamp::of_header(header), bytes.part(0, key_at + key_len + value_len)?);
@@ -175,8 +175,7 @@ impl<'m> Record<'m> {
             return None;
         }
         let (key_len, value_len) = (fixed.key_bytes.into(), fixed.value_bytes.into());
-        let (kind, sealed, timed) = (Kind::Bytes, false, false);
-        let shape = Shape { key_len, value_len, kind, sealed, timed, half: true };
+        let shape = Shape { key_len, value_len, traits: Traits::HALF };
         let key_at = shape.front_bytes() as usize;
         // As long as a word at least, whatever a forged one is of.
         let bytes = bytes.part(0, (key_at as u64 + fixed.bytes()).max(HEADER_BYTES))?;
@@ -209,10 +208,13 @@ impl<'m> Record<'m> {
         if half_header::is_one(header) {
             return Record::half_at(place, bytes, header, reference).map(|_| (Kind::Bytes, None));
         }
-        let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK)?;
-        let word = deadline_word(header & SEALED != 0, kind);
-        let timed = header & TIMED != 0 && bytes.len() > word * 8;
-        Some((kind, timed.then(|| bytes.word(word))))
+        if header & traits::NO_TYPE != 0 {
+            return None;
+        }
+        let traits = Traits::of_header(header);
+        let word = traits.deadline_word();
+        let timed = traits.timed() && bytes.len() > word * 8;
+        Some((traits.kind(), timed.then(|| bytes.word(word))))
     }
 
     /// A value with a type, a large record, or one with a deadline, a long key or half a header.
@@ -225,15 +227,13 @@ impl<'m> Record<'m> {
         if half_header::is_one(header) {
             return Record::half_at(place, bytes, header, reference);
         }
-        let (sealed, timed) = (header & SEALED != 0, header & TIMED != 0);
-        let (kind, half) = (Kind::Bytes, false);
-        let front_bytes =
-            Shape { key_len: 0, value_len: 0, kind, sealed, timed, half }.front_bytes();
-        let (stamp, large) = (Stamp::of_header(header), header & LARGE != 0);
-        let header = header & !(LIVE | SEALED | TIMED | Stamp::MASK);
-        let kind = Kind::of(header >> KIND_SHIFT & KIND_MASK)?;
+        let (traits, stamp) = (Traits::of_header(header), Stamp::of_header(header));
+        let (kind, large) = (traits.kind(), header & LARGE != 0);
+        let front_bytes = Shape { key_len: 0, value_len: 0, traits }.front_bytes();
         let lengths = (header & LENGTH_MASK, header >> LENGTH_BITS & LENGTH_MASK);
-        let ((key_len, value_len), key_at) = match header >> (KIND_SHIFT + 4) << (KIND_SHIFT + 4) {
+        let rest = header & (!0 << (2 * LENGTH_BITS));
+        let ((key_len, value_len), key_at) = match rest & !(Traits::IN_HEADER | LIVE | Stamp::MASK)
+        {
             0 if kind.is_in_place() => (lengths, front_bytes + 8),
             0 => (lengths, front_bytes),
             LARGE if lengths == (0, 0) && bytes.len() as u64 >= front_bytes + LENGTHS_BYTES => {
@@ -247,11 +247,11 @@ impl<'m> Record<'m> {
         if key_len.max(value_len) > PAYLOAD_BYTES_MAX
             || !kind.takes(value_len)
             || large && kind.is_in_place()
-            || is_element && (key_len != element::KEY_BYTES as u64 || timed)
+            || is_element && (key_len != element::KEY_BYTES as u64 || traits.timed())
         {
             return None;
         }
-        let shape = Shape { key_len, value_len, kind, sealed, timed, half };
+        let shape = Shape { key_len, value_len, traits };
         let key_at = key_at + u64::from(shape.has_hash()) * HASH_BYTES;
         let bytes = bytes.part(0, shape.bytes())?;
         let record = Record { shape, stamp, key_at: key_at as usize, reference, bytes };
@@ -261,7 +261,7 @@ impl<'m> Record<'m> {
     /// Whether the record is that of a key, and the key is `key`.
     #[inline(always)]
     pub fn key_is(self, key: &[u8]) -> bool {
-        if self.shape.half {
+        if self.shape.traits.half() {
             return self.shape.key_len == key.len() as u64 && half_header::key_is(self.bytes, key);
         }
         self.whole_key_is(key)
@@ -270,14 +270,14 @@ impl<'m> Record<'m> {
     /// As `key_is`, of a record with half a header.
     #[inline(always)]
     pub(crate) fn half_key_is(self, key: &[u8]) -> bool {
-        debug_assert!(self.shape.half);
+        debug_assert!(self.shape.traits.half());
         self.shape.key_len == key.len() as u64 && self.bytes.equals_behind_half(key)
     }
 
     /// As `key_is`, of a record that has not got half a header.
     #[inline(always)]
     pub(crate) fn whole_key_is(self, key: &[u8]) -> bool {
-        debug_assert!(!self.shape.half);
+        debug_assert!(!self.shape.traits.half());
         self.shape.key_len == key.len() as u64
             && !self.is_element()
             && self.bytes.equals(self.key_at / 8, key)
@@ -293,7 +293,7 @@ impl<'m> Record<'m> {
     /// Whether the record is an element of a list, and not one of a key.
     #[inline(always)]
     pub fn is_element(self) -> bool {
-        self.shape.kind == Kind::Element
+        self.shape.traits.kind() == Kind::Element
     }
 
     /// Whether the record is the element with this key.
@@ -329,7 +329,7 @@ impl<'m> Record<'m> {
     #[inline(always)]
     pub fn hash(self, secret: u64) -> Hash {
         let len = self.shape.key_len as usize;
-        if len > SHORT_KEY_BYTES || self.is_element() || self.shape.half {
+        if len > SHORT_KEY_BYTES || self.is_element() || self.shape.traits.half() {
             return self.hash_of_other(secret);
         }
         let mut key = [0; SHORT_KEY_BYTES];
@@ -383,7 +383,7 @@ impl<'m> Record<'m> {
     /// release of `change_number`). Of a list, it is the length.
     #[inline(always)]
     pub fn copy_value(self, into: &mut [u8]) {
-        if self.shape.kind.is_in_place() {
+        if self.shape.traits.kind().is_in_place() {
             into.copy_from_slice(&self.value_in_place());
         } else {
             self.bytes.copy_out(self.value_at(), into);
@@ -397,7 +397,7 @@ impl<'m> Record<'m> {
         let reserved = value.try_reserve_exact(bytes);
         reserved.map_err(|_| OpError::OutOfMemory { bytes: bytes as u64 })?;
         value.resize(len, 0);
-        if self.shape.kind.is_in_place() {
+        if self.shape.traits.kind().is_in_place() {
             value.copy_from_slice(&self.number().to_le_bytes());
         } else {
             self.bytes.copy_out(self.value_at(), &mut value);
@@ -410,7 +410,7 @@ impl<'m> Record<'m> {
         if self.shape.value_len != expected.len() as u64 {
             return false;
         }
-        if self.shape.kind.is_in_place() {
+        if self.shape.traits.kind().is_in_place() {
             return self.value_in_place() == expected;
         }
         self.bytes_are(self.value_at(), expected)
@@ -429,7 +429,7 @@ impl<'m> Record<'m> {
 
     /// The hash of the value's bytes.
     pub fn hash_of_value(self, secret: u64) -> Hash {
-        if self.shape.kind.is_in_place() {
+        if self.shape.traits.kind().is_in_place() {
             return Hash::of(&self.value_in_place(), secret);
         }
         self.hash_bytes(secret, self.value_at(), self.shape.value_len as usize)
@@ -445,7 +445,7 @@ impl<'m> Record<'m> {
     #[inline(always)]
     fn value_in_place(self) -> [u8; 8] {
         let word = self.number();
-        let value = match self.shape.kind {
+        let value = match self.shape.traits.kind() {
             Kind::List => List::of_word(word).count.into(),
             _ => word,
         };
@@ -455,14 +455,14 @@ impl<'m> Record<'m> {
     /// The list that the record is.
     #[inline(always)]
     pub fn list(self) -> List {
-        debug_assert!(self.shape.kind == Kind::List);
+        debug_assert!(self.shape.traits.kind() == Kind::List);
         List::of_word(self.number())
     }
 
     /// Will change the list, and then the stamp, for the reason that `change_number` has. The
     /// caller holds the lock.
     pub fn set_list(self, intent: &mut Intent<'_>, place: Place<'_>, list: List) {
-        debug_assert!(self.shape.kind == Kind::List);
+        debug_assert!(self.shape.traits.kind() == Kind::List);
         let offset = place.unit_offset(self.reference);
         intent.set(offset + self.number_word() as u64 * UNIT_BYTES, list.word());
         intent.set(offset, self.shape.header()[0] | self.stamp.next().bits() | LIVE);
@@ -470,7 +470,7 @@ impl<'m> Record<'m> {
 
     /// Changes the list at once, and the stamp not, for who rebuilds the index.
     pub fn mend_list(self, list: List) {
-        debug_assert!(self.shape.kind == Kind::List);
+        debug_assert!(self.shape.traits.kind() == Kind::List);
         self.bytes.word(self.number_word()).store(list.word(), Release);
     }
 
@@ -484,7 +484,7 @@ impl<'m> Record<'m> {
         let mut word = self.bytes.word(at).load(Relaxed).to_ne_bytes();
         word[..4].copy_from_slice(&key.bytes()[8..]);
         intent.set(offset + at as u64 * UNIT_BYTES, u64::from_ne_bytes(word));
-        if self.shape.sealed {
+        if self.shape.traits.sealed() {
             let (words, hash) = (self.words(), key.hash(place.secret()));
             let front = self.shape.seal_front(place, self.reference);
             let content = |seed| self.hash_bytes(seed, self.value_at(), self.value_len()).0;
@@ -511,12 +511,12 @@ impl<'m> Record<'m> {
     #[inline(always)]
     pub fn stamp_now(self) -> Stamp {
         let header = self.bytes.word(0).load(Acquire);
-        if self.shape.half { Stamp::of_half(header) } else { Stamp::of_header(header) }
+        if self.shape.traits.half() { Stamp::of_half(header) } else { Stamp::of_header(header) }
     }
 
     #[inline(always)]
     pub(crate) fn number_word(self) -> usize {
-        if self.shape.sealed { self.words().number } else { 1 }
+        if self.shape.traits.sealed() { self.words().number } else { 1 }
     }
 
     #[inline(always)]
@@ -527,12 +527,12 @@ impl<'m> Record<'m> {
     /// When its key expires; `None`: it has no deadline, and cannot be given one in place.
     #[inline(always)]
     pub fn deadline(self) -> Option<Deadline> {
-        self.shape.timed.then(|| Deadline::of_word(self.deadline_word().load(Acquire)))
+        self.shape.traits.timed().then(|| Deadline::of_word(self.deadline_word().load(Acquire)))
     }
 
     /// Changes the deadline of a record that has one, at once. The caller holds the lock.
     pub fn set_deadline(self, deadline: Deadline) {
-        debug_assert!(self.shape.timed);
+        debug_assert!(self.shape.traits.timed());
         let word = self.deadline_word();
         word.store(deadline.in_word(word.load(Relaxed)), Release);
     }
@@ -541,7 +541,7 @@ impl<'m> Record<'m> {
     /// published yet, or the caller holds the lock.
     pub fn inherit_uses(place: &Place<'m>, reference: u32, old: Record<'m>) {
         if let Some((_, Some(new))) = Record::glance(place, reference)
-            && old.shape.timed
+            && old.shape.traits.timed()
         {
             let uses = Uses::of_word(old.deadline_word().load(Relaxed));
             new.store(uses.in_word(new.load(Relaxed)), Release);
@@ -560,7 +560,7 @@ impl<'m> Record<'m> {
     /// holds the lock.
     #[inline(always)]
     pub fn change_number<E>(self, change: impl FnOnce(u64) -> Result<u64, E>) -> Result<(), E> {
-        debug_assert!(self.shape.kind.is_number());
+        debug_assert!(self.shape.traits.kind().is_number());
         let (header, number) = (self.bytes.word(0), self.bytes.word(self.number_word()));
         number.store(change(number.load(Relaxed))?, Release);
         let unstamped = header.load(Relaxed) & !Stamp::MASK;

@@ -133,7 +133,7 @@ impl<'m> Salvage<'m> {
         self.may_hash(record.shape.key_len)
             && self.has_our_key(record)
             && record.shape.is_possible(self.place.facts())
-            && (!record.shape.sealed || self.is_whole(record))
+            && (!record.shape.traits.sealed() || self.is_whole(record))
     }
 
     fn has_our_key(&self, record: Record<'m>) -> bool {
@@ -294,7 +294,7 @@ impl<'m> Salvage<'m> {
     fn lose_large(&mut self, page: u32) {
         let (place, reference) = (self.place, self.place.page_unit(page));
         let torn = |record: &Record<'m>| {
-            let large = record.shape.is_large() && record.shape.sealed && record.is_live();
+            let large = record.shape.is_large() && record.shape.traits.sealed() && record.is_live();
             large && record.has_front(place) && !self.is_whole(*record)
         };
         if let Some(record) = Record::at(&place, reference).filter(torn) {

@@ -250,7 +250,7 @@ fn copy_table<'s>(
             let uid = place.uid(record.hash(place.secret()), record.stamp);
             let bytes = size_of::<Pair<'_>>() as u64;
             pairs.try_reserve(1).map_err(|_| OpError::OutOfMemory { bytes })?;
-            pairs.push(Pair { key, value, kind: record.shape.kind, uid });
+            pairs.push(Pair { key, value, kind: record.shape.traits.kind(), uid });
         }
     }
     Ok(())

@@ -88,7 +88,7 @@ pub fn search(memory: Memory<'_>, durable: u64) -> Result<Salvage<'_>, OpError> 
 /// says.
 fn seen_since<'m>(place: Place<'m>, at: u32, durable: u64) -> Option<(Record<'m>, State)> {
     let record = Record::at(&place, at)?;
-    if !record.shape.sealed || !record.has_front(place) {
+    if !record.shape.traits.sealed() || !record.has_front(place) {
         return None;
     }
     let page_start = (at - place.page_unit(0)).is_multiple_of(PAGE_UNITS as u32);

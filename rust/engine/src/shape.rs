@@ -5,16 +5,14 @@ use crate::half_header;
 use crate::kind::Kind;
 use crate::place::Place;
 use crate::seal::{self, SEAL_BYTES, Words};
+use crate::traits::Traits;
 use shf_base::error::OpError;
 use shf_base::fixed_lengths::FixedLengths;
 use shf_base::format::FileHeader;
 use shf_base::geometry::{EVICTING_FRACTION, PAGE_BYTES};
 
 pub(crate) const LENGTH_BITS: u32 = 14;
-pub(crate) const KIND_SHIFT: u32 = 28;
 pub(crate) const LARGE: u64 = 1 << 33;
-pub(crate) const TIMED: u64 = 1 << 34;
-pub(crate) const SEALED: u64 = 1 << 35;
 pub(crate) const HEADER_BYTES: u64 = 8;
 pub(crate) const HALF_HEADER_BYTES: u64 = 4;
 /// What a large record has in addition: the words of its lengths.
@@ -27,29 +25,14 @@ pub(crate) const HASHED_KEY_BYTES: u64 = 256;
 pub const PAYLOAD_BYTES_MAX: u64 = 1 << 32;
 
 /// The shape of a record: all that its size follows from.
-// In this order, since the compiler would copy seal and deadline by one load behind two stores of
-// half its size, which processors wait for: additions took a sixth longer.
-#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Bytes of the key.
     pub key_len: u64,
     /// Bytes of the value.
     pub value_len: u64,
-    /// Type of the value.
-    pub kind: Kind,
-    /// Whether the record has a seal.
-    pub sealed: bool,
-    /// Whether it has half a header (`half_header`): bytes, with neither seal nor deadline.
-    pub half: bool,
-    /// Whether the record has a deadline.
-    pub timed: bool,
-}
-
-/// Where the word of the deadline lies, of a record that has one, counted from the header.
-#[inline(always)]
-pub(crate) fn deadline_word(sealed: bool, kind: Kind) -> usize {
-    1 + 2 * usize::from(sealed) + usize::from(kind.is_in_place())
+    /// All else that its header says.
+    pub traits: Traits,
 }
 
 impl Shape {
@@ -88,8 +71,8 @@ impl Shape {
             let option = "max_bytes: a map that evicts takes an eighth of it";
             return Err(OpError::TooLarge { needed_bytes, limit_bytes, option });
         }
-        let (sealed, half) = (facts.durable, false);
-        let shape = Shape { key_len, value_len, kind, sealed, timed, half };
+        let traits = Traits::new(kind, facts.durable, timed);
+        let shape = Shape { key_len, value_len, traits };
         // The last page is the least that the index takes.
         let pages = facts.geometry.pages().saturating_sub(2);
         let limit_bytes = (pages * PAGE_BYTES).min(facts.max_bytes);
@@ -110,8 +93,8 @@ impl Shape {
     /// The shape that all records have of a map with fixed lengths.
     pub(crate) fn fixed(fixed: FixedLengths) -> Shape {
         let (key_len, value_len) = (fixed.key_bytes.into(), fixed.value_bytes.into());
-        let (kind, half) = (Kind::Bytes, half_header::saves(fixed));
-        Shape { key_len, value_len, kind, sealed: false, timed: false, half }
+        let traits = if half_header::saves(fixed) { Traits::HALF } else { Traits::PLAIN };
+        Shape { key_len, value_len, traits }
     }
 
     /// As `fitting`, in a map with fixed lengths.
@@ -134,13 +117,13 @@ impl Shape {
         if timed {
             return Err(OpError::NoAges);
         }
-        let whole = Shape::fitting_whole(facts, key_len, value_len, kind, timed)?;
-        Ok(Shape { half: half_header::saves(fixed), ..whole })
+        Shape::fitting_whole(facts, key_len, value_len, kind, timed)?;
+        Ok(Shape::fixed(fixed))
     }
 
     /// Whether records of a map can have this shape.
     pub(crate) fn is_possible(self, facts: &FileHeader) -> bool {
-        let seals = self.sealed == facts.durable;
+        let seals = self.traits.sealed() == facts.durable;
         facts.fixed.map_or(seals, |fixed| self == Shape::fixed(fixed))
     }
 
@@ -161,15 +144,15 @@ impl Shape {
     /// Bytes of header, seal and deadline.
     #[inline(always)]
     pub(crate) fn front_bytes(self) -> u64 {
-        HEADER_BYTES - u64::from(self.half) * HALF_HEADER_BYTES
-            + u64::from(self.sealed) * SEAL_BYTES
-            + u64::from(self.timed) * DEADLINE_BYTES
+        HEADER_BYTES - u64::from(self.traits.half()) * HALF_HEADER_BYTES
+            + u64::from(self.traits.sealed()) * SEAL_BYTES
+            + u64::from(self.traits.timed()) * DEADLINE_BYTES
     }
 
     /// Where the word of the deadline lies, of a record that has one, counted from the header.
     #[inline(always)]
     pub(crate) fn deadline_word(self) -> usize {
-        deadline_word(self.sealed, self.kind)
+        self.traits.deadline_word()
     }
 
     /// Whether the key's hash lies before the key.
@@ -193,25 +176,23 @@ impl Shape {
     /// Where the words of such a record's seal lie.
     #[inline(always)]
     pub(crate) fn words(self, reference: u32) -> Words {
-        Words::of(reference, self.kind.is_in_place())
+        Words::of(reference, self.traits.kind().is_in_place())
     }
 
     /// The front that the checksum of such a record has at a place.
     pub(crate) fn seal_front(self, place: Place<'_>, reference: u32) -> u64 {
-        let kind = self.kind as u64 | u64::from(self.timed) << 8;
+        let kind = self.traits.kind() as u64 | u64::from(self.traits.timed()) << 8;
         let facts = [self.key_len, self.value_len, kind, reference.into()];
         seal::front(facts, place.secret())
     }
 
     /// The words of a whole header that is not live and has no stamp, as many as there are.
     pub(crate) fn header(self) -> [u64; 3] {
-        let flag = |set, bit| if set { bit } else { 0 };
-        let kind =
-            (self.kind as u64) << KIND_SHIFT | flag(self.sealed, SEALED) | flag(self.timed, TIMED);
+        let traits = self.traits.in_header();
         if self.is_large() {
-            [kind | LARGE, self.key_len, self.value_len]
+            [traits | LARGE, self.key_len, self.value_len]
         } else {
-            [kind | self.key_len | self.value_len << LENGTH_BITS, 0, 0]
+            [traits | self.key_len | self.value_len << LENGTH_BITS, 0, 0]
         }
     }
 }

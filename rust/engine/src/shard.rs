@@ -195,7 +195,7 @@ impl<'m> Locked<'m> {
         record: Record<'m>,
         delta: N::Delta,
     ) -> Result<N, OpError> {
-        record.shape.kind.expect(N::KIND)?;
+        record.shape.traits.kind().expect(N::KIND)?;
         self.announce(move || hash);
         let mut sum = N::ZERO;
         record.change_number(|number| {
@@ -371,9 +371,9 @@ impl<'m> Locked<'m> {
                 };
                 Record::publish(&mut intent, place, reference, shape, stamp, || hash);
                 link::redirect(&mut intent, place, position, word, reference);
-                link::count_timed(&mut intent, old.shape.timed, shape.timed);
-                if old.shape.kind == Kind::List || shape.kind == Kind::List {
-                    orphans::count_put(&mut intent, shape.kind, Some(old), !expired);
+                link::count_timed(&mut intent, old.shape.traits.timed(), shape.traits.timed());
+                if old.shape.traits.kind() == Kind::List || shape.traits.kind() == Kind::List {
+                    orphans::count_put(&mut intent, shape.traits.kind(), Some(old), !expired);
                 }
                 if expired {
                     intent.change_field(Field::Keys, |keys| keys.wrapping_add(pair(0, 1)));
@@ -386,10 +386,10 @@ impl<'m> Locked<'m> {
             Located::Free(position) => {
                 let stamp = if taken.get() { locate::free_stamp(place, hash, born)? } else { born };
                 Record::publish(&mut intent, place, reference, shape, stamp, || hash);
-                link::enter(&mut intent, place, position, hash, reference, shape.timed);
+                link::enter(&mut intent, place, position, hash, reference, shape.traits.timed());
                 directory::count_birth(&mut intent, place, born, stamp);
-                if shape.kind == Kind::List {
-                    orphans::count_put(&mut intent, shape.kind, None, false);
+                if shape.traits.kind() == Kind::List {
+                    orphans::count_put(&mut intent, shape.traits.kind(), None, false);
                 }
                 (stamp, false)
             }
@@ -411,16 +411,16 @@ impl<'m> Locked<'m> {
         let place = self.memory.place;
         self.announce(move || old.hash(place.secret()));
         let mut intent = Intent::begin(place);
-        link::leave(&mut intent, position, old.shape.timed);
+        link::leave(&mut intent, position, old.shape.traits.timed());
         if self.has_expired(&old) {
             intent.change_field(Field::Expired, |expired| expired.wrapping_add(1));
-        } else if why == Erased::Evicted && old.shape.kind != Kind::Element {
+        } else if why == Erased::Evicted && old.shape.traits.kind() != Kind::Element {
             intent.change_field(Field::Evicted, |evicted| evicted.wrapping_add(1));
         }
         if why != Erased::Evicted && place.evicts() {
             intent.set_field(Field::Credit, 0);
         }
-        if matches!(old.shape.kind, Kind::List | Kind::Element) {
+        if matches!(old.shape.traits.kind(), Kind::List | Kind::Element) {
             orphans::count_deleted(&mut intent, old);
         }
         arena::retire(&mut intent, place, place.slot_format().reference(word), old)?;

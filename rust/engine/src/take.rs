@@ -28,7 +28,7 @@ impl<S: Sink> Take for ToSink<'_, S> {
 
     #[inline(always)]
     fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
-        if let Err(error) = record.shape.kind.expect_value() {
+        if let Err(error) = record.shape.traits.kind().expect_value() {
             return seen.unchanged().then_some(Err(error));
         }
         copy_value(self.0, seen, record)
@@ -134,7 +134,7 @@ impl Take for ListOf {
     fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
         // In this order: what the list is said to be is at least as new as the stamp.
         let stamp = record.stamp_now();
-        let list = record.shape.kind.expect(Kind::List).map(|()| (record.list(), stamp));
+        let list = record.shape.traits.kind().expect(Kind::List).map(|()| (record.list(), stamp));
         seen.unchanged().then_some(list)
     }
 }
@@ -173,7 +173,7 @@ impl<T: Take> Take for WithKind<T> {
 
     #[inline(always)]
     fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
-        self.0.take(seen, record).map(|answer| (answer, record.shape.kind))
+        self.0.take(seen, record).map(|answer| (answer, record.shape.traits.kind()))
     }
 }
 

@@ -1,0 +1,84 @@
+//! What a record's header says beside its lengths and its stamp (`record`): the type of the value,
+//! and whether there are a seal and a deadline; and whether it is half a header.
+//!
+//! In one word, in the bits of headers: it is masked out of one and put into one as it is. A word for
+//! each of them would be copied by loads that are wider than the stores before them, which processors
+//! wait for; additions took a sixth longer with it.
+
+use crate::kind::Kind;
+
+const KIND_SHIFT: u32 = 28;
+const KIND: u64 = 7 << KIND_SHIFT;
+pub(crate) const TIMED: u64 = 1 << 34;
+pub(crate) const SEALED: u64 = 1 << 35;
+/// In no header: the lowest bit, which is of a length there.
+const HALF: u64 = 1;
+/// In a header that says no type: a gap's, or half a header.
+pub(crate) const NO_TYPE: u64 = 1 << 31;
+
+/// Type, seal, deadline and half a header, of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traits(u64);
+
+impl Traits {
+    /// Bytes with neither seal nor deadline.
+    pub(crate) const PLAIN: Traits = Traits(0);
+    /// Those of a record with half a header (`half_header`): bytes, with neither seal nor deadline.
+    pub(crate) const HALF: Traits = Traits(HALF);
+    /// The bits of a whole header that they are.
+    pub(crate) const IN_HEADER: u64 = KIND | TIMED | SEALED;
+
+    #[inline(always)]
+    pub(crate) fn new(kind: Kind, sealed: bool, timed: bool) -> Traits {
+        let flag = |set, bit| if set { bit } else { 0 };
+        Traits((kind as u64) << KIND_SHIFT | flag(sealed, SEALED) | flag(timed, TIMED))
+    }
+
+    /// What a whole header says.
+    #[inline(always)]
+    pub(crate) fn of_header(header: u64) -> Traits {
+        Traits(header & Traits::IN_HEADER)
+    }
+
+    /// What a whole header has of them.
+    #[inline(always)]
+    pub(crate) fn in_header(self) -> u64 {
+        self.0 & Traits::IN_HEADER
+    }
+
+    /// Whether they are those of bytes with neither seal nor deadline, and with a whole header.
+    #[inline(always)]
+    pub(crate) fn are_plain(self) -> bool {
+        self == Traits::PLAIN
+    }
+
+    /// The type of the value.
+    #[inline(always)]
+    pub(crate) fn kind(self) -> Kind {
+        Kind::of_bits(self.0 >> KIND_SHIFT)
+    }
+
+    /// Whether the record has a seal.
+    #[inline(always)]
+    pub(crate) fn sealed(self) -> bool {
+        self.0 & SEALED != 0
+    }
+
+    /// Whether the record has a deadline.
+    #[inline(always)]
+    pub(crate) fn timed(self) -> bool {
+        self.0 & TIMED != 0
+    }
+
+    /// Where the word of the deadline lies, of a record that has one, counted from the header.
+    #[inline(always)]
+    pub(crate) fn deadline_word(self) -> usize {
+        1 + 2 * usize::from(self.sealed()) + usize::from(self.kind().is_in_place())
+    }
+
+    /// Whether the record has half a header.
+    #[inline(always)]
+    pub(crate) fn half(self) -> bool {
+        self.0 & HALF != 0
+    }
+}
