@@ -206,7 +206,8 @@ class Map {
                                           const Options& options = Options());
   /// Opens an existing map for reading and writing. Errors: kInvalidName, kNotFound,
   /// kPermissionDenied, kIncompatible, kUnsupportedFileSystem, kNoSpace, kOutOfMemory (of the
-  /// address space), kTooManyProcesses (1024 write already), kAlreadyLed (Options::role), kSystem.
+  /// address space), kTooManyProcesses (1024 write already), kBusy (somebody is freezing it),
+  /// kAlreadyLed (Options::role), kSystem.
   [[nodiscard]] static Result<Map> Open(std::string_view folder, std::string_view name,
                                         const Options& options = Options());
   /// Opens the map, or creates it; processes that race get the same one. Errors: as those two.
@@ -645,12 +646,12 @@ class Map {
   /// Puts a frozen map of the same contents in the place of the map's file, as small as it can be;
   /// this handle is one for reading it afterwards. Verify() holds it against its checksum. Who has
   /// the old one open for reading keeps it; who wants to open it for writing meanwhile is told
-  /// kTooManyProcesses. A temporary map becomes one that stays. May not overlap with other use of
-  /// this object. Errors: kBusy (another handle has the map open for writing); kNotFound (its file
-  /// has no name, as that of an anonymous map, of which Snapshot() makes a frozen one); as
-  /// Snapshot(). Then the map is as it was and this handle writes to it, unless this handle is
-  /// read_only(): then the map is frozen, and either could not be opened anew, so that this handle
-  /// reads the old file, or a crash of the machine may bring that one back.
+  /// kBusy. A temporary map becomes one that stays. May not overlap with other use of this object.
+  /// Errors: kBusy (another handle has the map open for writing); kNotFound (its file has no name,
+  /// as that of an anonymous map, of which Snapshot() makes a frozen one); as Snapshot(). Then the
+  /// map is as it was and this handle writes to it, unless this handle is read_only(): then the map
+  /// is frozen, and either could not be opened anew, so that this handle reads the old file, or a
+  /// crash of the machine may bring that one back.
   [[nodiscard]] Result<void> Freeze();
 
  private:

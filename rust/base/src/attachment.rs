@@ -55,6 +55,8 @@ pub(crate) struct Attachment {
 /// Why no slot could be taken.
 pub(crate) enum TakeError {
     Full,
+    /// Somebody has all slots, to freeze the map.
+    BeingFrozen,
     /// A frozen map has taken the place of the file.
     Replaced,
     System {
@@ -97,7 +99,11 @@ impl Attachment {
         lock_attach_byte(own)?;
         let slot = self.settle_identity(own).and_then(|()| first_free_slot(own));
         ByteRange::ATTACH.unlock(own);
-        slot?.ok_or(TakeError::Full)
+        if let Some(slot) = slot? {
+            return Ok(slot);
+        }
+        let one = ByteRange::ALL_SLOTS.held_as_one(own).map_err(failed("fcntl(F_OFD_GETLK)"))?;
+        Err(if one { TakeError::BeingFrozen } else { TakeError::Full })
     }
 
     /// Resets all locks if they stem from another boot or another file. Somebody attached proves

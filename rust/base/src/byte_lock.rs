@@ -94,6 +94,13 @@ impl ByteRange {
         Ok(self.first_held(file)?.is_some())
     }
 
+    /// Whether one other open file holds all of the range, and has locked it at once. A descriptor for
+    /// reading will do.
+    pub(crate) fn held_as_one(self, file: impl AsFd) -> io::Result<bool> {
+        let found = self.first_held(file)?;
+        Ok(found.is_some_and(|found| (found.start, found.len) == (self.start, self.len)))
+    }
+
     /// Which bytes of the range other open files hold, counted from its start, in order. A descriptor
     /// for reading will do. A system call for each lock, and one for each gap between them: the
     /// kernel names any one, not the first.

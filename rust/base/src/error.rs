@@ -158,6 +158,12 @@ pub enum OpenError {
         /// The map's file.
         path: PathBuf,
     },
+    /// The map is just being frozen: soon it is, and can be opened for reading, or it is not and can
+    /// be opened again.
+    BeingFrozen {
+        /// The map's file.
+        path: PathBuf,
+    },
     /// The map is not frozen, which is needed here.
     NotFrozen {
         /// The map's file.
@@ -324,7 +330,7 @@ impl OpenError {
             OpenError::NeedsRecovery { .. } => Status::NeedsRecovery,
             OpenError::Frozen { .. } => Status::ReadOnly,
             OpenError::NotFrozen { .. } => Status::Incompatible,
-            OpenError::InUse { .. } => Status::Busy,
+            OpenError::InUse { .. } | OpenError::BeingFrozen { .. } => Status::Busy,
             OpenError::Failed { error, .. } => error.status(),
             OpenError::ProcMissing { .. } | OpenError::System { .. } => Status::System,
         }
@@ -414,6 +420,9 @@ impl fmt::Display for OpenError {
                 "{}: the map is frozen: expected to be opened for reading, found for writing",
                 path.display()
             ),
+            OpenError::BeingFrozen { path } => {
+                write!(f, "{}: expected a map that changes, found one being frozen", path.display())
+            }
             OpenError::NotFrozen { path } => {
                 write!(f, "{}: expected a frozen map, found one that can change", path.display())
             }

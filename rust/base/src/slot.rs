@@ -89,6 +89,9 @@ impl Presence {
                 Ok(Presence::new(region, geometry, Some(attachment), tally, state))
             }
             Err(TakeError::Full) => Err(OpenError::TooManyProcesses { slots: SLOTS }),
+            Err(TakeError::BeingFrozen) => {
+                Err(OpenError::BeingFrozen { path: attachment.file.path().into() })
+            }
             Err(TakeError::Replaced) => {
                 Err(OpenError::Frozen { path: attachment.file.path().into() })
             }
@@ -263,6 +266,7 @@ impl Presence {
         let role = Role::of(state.role.load(Relaxed).into()).of_child();
         let mut state = State::take(attachment, role).map_err(|error| match error {
             TakeError::Full => OpError::TooManyProcesses { slots: SLOTS },
+            TakeError::BeingFrozen => OpError::Busy,
             TakeError::Replaced => OpError::ReadOnly,
             TakeError::System { call, errno } => OpError::System { call, errno },
             TakeError::Failed(error) => error,

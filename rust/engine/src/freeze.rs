@@ -68,8 +68,8 @@ impl Map {
     /// Freezes the map: in place of its file there is a frozen map of the same contents, as small as
     /// it can be, and this handle is one for reading it. Nobody can write to it any more, and any
     /// number of processes can read it, also from a read-only file system. Who has the map open for
-    /// reading keeps the old one; who wants to open it for writing meanwhile is told
-    /// `TooManyProcesses`. A temporary map becomes one that stays.
+    /// reading keeps the old one; who wants to open it for writing meanwhile is told `BeingFrozen`. A
+    /// temporary map becomes one that stays.
     ///
     /// Errors: `InUse` when anybody else has the map open for writing; `NotFound` when the file has no
     /// name any more, or never had one, as that of an anonymous map, of which `snapshot` makes a frozen

@@ -170,7 +170,7 @@ fn who_attaches_while_a_map_is_frozen_gets_no_handle_that_writes_behind_it() {
         assert_eq!(file.open_read_only().contains(b"key"), Ok(true), "step {n}");
         let options = Options { patience: Some(SHORT), ..Options::default() };
         match Map::open(file.folder(), file.name(), &options) {
-            Err(OpenError::TooManyProcesses { .. } | OpenError::Frozen { .. }) => refused += 1,
+            Err(OpenError::BeingFrozen { .. } | OpenError::Frozen { .. }) => refused += 1,
             Err(error) => panic!("step {n}: {error}"),
             Ok(map) => {
                 opened += 1;

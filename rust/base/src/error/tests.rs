@@ -60,6 +60,7 @@ fn every_error_of_opening_has_its_stable_code_and_tells_its_facts() {
         (OpenError::Frozen { path: path() }, 13, &["/folder/map.shf", "frozen", "writing"]),
         (OpenError::NotFrozen { path: path() }, 9, &["/folder/map.shf", "frozen", "change"]),
         (OpenError::InUse { path: path() }, 11, &["/folder/map.shf", "no other handle"]),
+        (OpenError::BeingFrozen { path: path() }, 11, &["/folder/map.shf", "being frozen"]),
         (
             OpenError::System { path: path(), call: "fstat", errno: libc::EIO },
             19,

@@ -178,15 +178,20 @@ fn forks_beside_threads_that_attach_keep_no_slot_alive() {
 }
 
 #[test]
-fn all_slots_taken_is_an_error() {
+fn all_slots_taken_is_an_error_that_says_whether_one_process_has_them() {
     let name = Name::new();
     let opened = name.create();
-    let all = stranger(&opened);
+    let (all, one) = (stranger(&opened), stranger(&opened));
+    let path = opened.storage.path().to_path_buf();
     drop(opened);
-    assert!(ByteRange::ALL_SLOTS.try_lock(&all).unwrap());
     let open =
         || crate::open::open(name.folder(), name.name(), crate::open::Access::ReadWrite, false);
+    assert!(ByteRange::ALL_SLOTS.try_lock(&all).unwrap());
+    assert_eq!(open().err(), Some(OpenError::BeingFrozen { path }));
+    ByteRange::slot(7).unlock(&all);
+    assert!(ByteRange::slot(7).try_lock(&one).unwrap());
     assert_eq!(open().err(), Some(OpenError::TooManyProcesses { slots: SLOTS }));
+    ByteRange::slot(7).unlock(&one);
     // Not by closing it: a child of another test may have inherited the descriptor.
     ByteRange::ALL_SLOTS.unlock(&all);
     assert!(open().is_ok());
