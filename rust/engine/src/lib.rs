@@ -28,6 +28,7 @@ mod half_header;
 mod uses;
 mod item;
 pub mod record;
+mod decode;
 pub mod uid;
 pub mod token;
 pub mod condition;

@@ -1,6 +1,7 @@
 //! A map: its file, its shards, and the operations on keys.
 
 use crate::check::{self, Violation};
+use crate::decode::{OR_TIMED, PLAIN, WITH_HALF};
 use crate::directory;
 use crate::growth::Memory;
 use crate::hash::Hash;
@@ -8,7 +9,7 @@ use crate::locate;
 use crate::lock;
 use crate::place::Place;
 use crate::read::{self, Seen};
-use crate::record::{OR_TIMED, PLAIN, Record, WITH_HALF};
+use crate::record::Record;
 use crate::shard::Locked;
 use crate::take::{Noticing, Take};
 use crate::usage::count_get;

@@ -5,11 +5,12 @@
 
 use crate::age::Age;
 use crate::caller::copied;
+use crate::decode::PLAIN;
 use crate::directory;
 use crate::kind::Kind;
 use crate::map::Map;
 use crate::read;
-use crate::record::{PLAIN, Record};
+use crate::record::Record;
 use crate::shard::Placed;
 use crate::short;
 use crate::sink::Sink;

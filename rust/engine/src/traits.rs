@@ -1,9 +1,8 @@
 //! What a record's header says beside its lengths and its stamp (`record`): the type of the value,
 //! and whether there are a seal and a deadline; and whether it is half a header.
 //!
-//! In one word, in the bits of headers: it is masked out of one and put into one as it is. A word for
-//! each of them would be copied by loads that are wider than the stores before them, which processors
-//! wait for; additions took a sixth longer with it.
+//! In one word, in the bits of headers: it is masked out of one and put into one as it is. Separate
+//! bytes would be stored one by one and copied by loads of several, which processors wait for.
 
 use crate::kind::Kind;
 
