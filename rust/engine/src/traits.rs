@@ -81,3 +81,31 @@ impl Traits {
         self.0 & HALF != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{LENGTH_MASK, LIVE};
+    use crate::shape::{LARGE, LENGTH_BITS};
+    use crate::stamp::Stamp;
+
+    #[test]
+    fn a_header_says_the_traits_that_went_into_it_whatever_else_it_says() {
+        let others = LENGTH_MASK | LENGTH_MASK << LENGTH_BITS | LIVE | LARGE | Stamp::MASK;
+        for (number, sealed, timed) in
+            (0..8).flat_map(|n| [(n, false, false), (n, true, false), (n, false, true)])
+        {
+            let traits = Traits::new(Kind::of_bits(number), sealed, timed);
+            assert_eq!(traits.in_header() & others, 0);
+            let found = Traits::of_header(traits.in_header() | others);
+            assert_eq!((found, found.half()), (traits, false));
+            assert_eq!(
+                (found.kind() as u64, found.sealed(), found.timed()),
+                (number, sealed, timed)
+            );
+            assert_eq!(found.are_plain(), number == 0 && !sealed && !timed);
+        }
+        assert!(Traits::HALF.half() && !Traits::HALF.are_plain());
+        assert_eq!((Traits::HALF.in_header(), Traits::HALF.kind()), (0, Kind::Bytes));
+    }
+}
