@@ -12,7 +12,7 @@ namespace {
 
 using support::Scratch;
 
-constexpr uint32_t kKeys = 250000;
+constexpr uint32_t kKeys = 250000 / support::kSlowdown;
 
 void MakeHashOf(SharedHashFile* shf, const uint32_t& number) {
   shf->MakeHash(reinterpret_cast<const char*>(&number), sizeof number);

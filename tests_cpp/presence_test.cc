@@ -141,4 +141,15 @@ TEST(Presence, AWatchEndsWithTheMapThatMadeIt) {
   EXPECT_EQ(watch.Poll().status(), Status::kNotAttached);  // NOLINT: moved from
 }
 
+TEST(Presence, AWatchDoesNotKeepItsMapFromBeingFrozenAndEndsWithThat) {
+  const Scratch scratch;
+  shf::Map map = scratch.Create();
+  shf::Watch watch = map.WatchProcesses();
+  EXPECT_EQ(watch.Poll()->size(), 1u);
+  const shf::Result<void> frozen = map.Freeze();
+  ASSERT_TRUE(frozen.ok()) << frozen.text();
+  EXPECT_TRUE(map.frozen());
+  EXPECT_EQ(watch.Poll().status(), Status::kNotAttached);
+}
+
 }  // namespace

@@ -4,7 +4,7 @@
 #include <grp.h>
 
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <string>
 
 #include "SharedHashFile.hpp"
@@ -129,8 +129,9 @@ TEST(ReadOnly, ReadingChangesNoByteOfTheFile) {
     for (uint64_t i = 0; i < 1000; ++i) ASSERT_TRUE(map.Put(support::Bytes(i), "value").ok());
   }
   const auto contents = [&] {
-    std::ifstream file(scratch.path(), std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(file), {});
+    std::ostringstream bytes;
+    bytes << std::ifstream(scratch.path(), std::ios::binary).rdbuf();
+    return bytes.str();
   };
   const std::string before = contents();
   struct stat status_before {};

@@ -68,7 +68,8 @@ struct Event {
 /// Looks at a map again and again. Movable, not copyable.
 ///
 /// Threads: one at a time may use an object; any number of objects may watch one map. It does not
-/// keep the map attached: when the Map that made it is detached, Poll() answers kNotAttached.
+/// keep the map attached: when the Map that made it is detached, or was to be frozen, Poll()
+/// answers kNotAttached.
 class Watch {
  public:
   /// Takes over what another object watches, which watches nothing afterwards.

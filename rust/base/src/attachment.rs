@@ -97,13 +97,9 @@ impl Attachment {
     /// reset that is going on.
     fn settle_identity_and_take_slot(&self, own: &OwnDescriptor) -> Result<u32, TakeError> {
         lock_attach_byte(own)?;
-        let slot = self.settle_identity(own).and_then(|()| first_free_slot(own));
+        let slot = self.settle_identity(own).and_then(|()| free_slot_or_freezer(own));
         ByteRange::ATTACH.unlock(own);
-        if let Some(slot) = slot? {
-            return Ok(slot);
-        }
-        let one = ByteRange::ALL_SLOTS.held_as_one(own).map_err(failed("fcntl(F_OFD_GETLK)"))?;
-        Err(if one { TakeError::BeingFrozen } else { TakeError::Full })
+        slot
     }
 
     /// Resets all locks if they stem from another boot or another file. Somebody attached proves
@@ -191,6 +187,21 @@ fn lock_attach_byte(own: &OwnDescriptor) -> Result<(), TakeError> {
         thread::sleep(ATTACH_PAUSE);
     }
     Ok(())
+}
+
+/// As `first_free_slot`, where they may all have been taken by somebody who freezes the map.
+fn free_slot_or_freezer(own: &OwnDescriptor) -> Result<u32, TakeError> {
+    let is_held = || ByteRange::FREEZER.held_elsewhere(own).map_err(failed("fcntl(F_OFD_GETLK)"));
+    // Twice, since he may have been done in between.
+    for _ in 0..2 {
+        if let Some(slot) = first_free_slot(own)? {
+            return Ok(slot);
+        }
+        if is_held()? {
+            return Err(TakeError::BeingFrozen);
+        }
+    }
+    Err(TakeError::Full)
 }
 
 /// Locks the first free byte. Those whose records share a page come one after the other, so that few

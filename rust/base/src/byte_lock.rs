@@ -68,6 +68,10 @@ impl ByteRange {
     pub(crate) const DRAFT: ByteRange =
         ByteRange { start: SLOTS_OFFSET + SLOTS as i64 + 4, len: 1 };
 
+    /// The byte that who freezes the map holds for longer than the bytes of all slots.
+    pub(crate) const FREEZER: ByteRange =
+        ByteRange { start: SLOTS_OFFSET + SLOTS as i64 + 5, len: 1 };
+
     /// Locks for writing without waiting; false when another open file holds some of it. Locks
     /// held through the same open file do not conflict.
     pub(crate) fn try_lock(self, file: impl AsFd) -> io::Result<bool> {
@@ -92,13 +96,6 @@ impl ByteRange {
     /// Whether any other open file holds a lock in the range. A descriptor for reading will do.
     pub(crate) fn held_elsewhere(self, file: impl AsFd) -> io::Result<bool> {
         Ok(self.first_held(file)?.is_some())
-    }
-
-    /// Whether one other open file holds all of the range, and has locked it at once. A descriptor for
-    /// reading will do.
-    pub(crate) fn held_as_one(self, file: impl AsFd) -> io::Result<bool> {
-        let found = self.first_held(file)?;
-        Ok(found.is_some_and(|found| (found.start, found.len) == (self.start, self.len)))
     }
 
     /// Which bytes of the range other open files hold, counted from its start, in order. A descriptor

@@ -3,9 +3,11 @@
 //! Each thread counts in private memory, in its own stripe (`stripes`): a get stores nothing that
 //! anybody else loads. What it has counted is published to the record of the process's slot by
 //! every 64th of its writes of a kind, and for all threads on request. So others see of each thread
-//! up to 63 writes of each kind too few, and gets only up to that moment.
+//! up to 63 writes of each kind too few, and gets only up to that moment; of threads without a stripe
+//! of their own that write at the same moments, now and then of 64 more.
 
-use crate::stripes::{Block, Mine, Stripe};
+use crate::fork;
+use crate::stripes::{Block, Mine, NUMBERS, Stripe};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -82,6 +84,7 @@ pub const WRITES_PUBLISHED: u64 = 64;
 const FIRST: usize = 1;
 /// Where the numbers begin that say how far each is published.
 const PUBLISHED: usize = 16;
+const _: () = assert!(FIRST + COUNTERS <= PUBLISHED && PUBLISHED + COUNTERS <= NUMBERS);
 
 /// The counts of one handle in this process. A forked child begins with zeros.
 pub struct Usage(Tally);
@@ -194,13 +197,16 @@ impl Count for Uncounted {
 pub(crate) struct Guest {
     pub stripe: Stripe,
     pub room: &'static Block,
+    /// Of the process that he came in (`fork`).
+    pub generation: u64,
     before: [u64; COUNTERS],
 }
 
 impl Guest {
     pub fn of(room: &'static Block) -> Box<Guest> {
         let counted = |counter| number(room.shared(), counter).load(Relaxed);
-        let guest = Guest { stripe: Stripe::new(), room, before: std::array::from_fn(counted) };
+        let (stripe, generation) = (Stripe::new(), fork::generation());
+        let guest = Guest { stripe, room, generation, before: std::array::from_fn(counted) };
         for (counter, counted) in guest.before.into_iter().enumerate() {
             number(&guest.stripe, counter).store(counted, Relaxed);
         }

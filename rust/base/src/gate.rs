@@ -20,6 +20,7 @@
 
 use crate::cancellation::Uncancellable;
 use crate::counts::{Counted, Guest, Lane};
+use crate::fork;
 use crate::stripes::{Block, Mine, Stripe};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -89,7 +90,8 @@ pub enum Taken<T> {
 pub struct Visit<'g, T> {
     value: *const T,
     gate: PhantomData<&'g T>,
-    frame: Box<Frame>,
+    /// From `Box::into_raw`; others of this thread's visits may point to it.
+    frame: *mut Frame,
 }
 
 /// A visit, in a list of those of its thread.
@@ -121,7 +123,7 @@ impl<T: Counted> Gate<T> {
         let room: &'static Block = unsafe { self.room.load(Acquire).as_ref()? };
         let Some(stripe) = room.own() else { return self.enter_slowly() };
         come_in(stripe);
-        // With the barrier of `close`: either this thread sees that the gate leads elsewhere, or who
+        // With the barrier of `vacate`: either this thread sees that the gate leads elsewhere, or who
         // closes it sees that this thread is inside. Acquire, since it may have been opened anew
         // meanwhile, with another value in the same room.
         compiler_fence(SeqCst);
@@ -129,7 +131,7 @@ impl<T: Counted> Gate<T> {
             leave(stripe);
             return self.enter_slowly();
         }
-        Some(Self::inside(room, stripe))
+        Some(Self::inside(stripe, stripe))
     }
 
     /// As `enter`, with no stripe of one's own yet, or ever, or after others opened and closed the gate
@@ -155,7 +157,7 @@ impl<T: Counted> Gate<T> {
             // Pairs with the one in `barrier`.
             fence(SeqCst);
             let led_here = self.room.load(Acquire) == ptr::from_ref(room).cast_mut();
-            let inside = Self::inside(room, stripe);
+            let inside = Self::inside(room.shared(), stripe);
             if led_here {
                 return Some(inside);
             }
@@ -169,8 +171,9 @@ impl<T: Counted> Gate<T> {
         let room = inside.usage().block();
         // Whoever waits until nobody is inside sees this afterwards.
         room.visits().fetch_add(1, Relaxed);
-        let frame = Box::new(Frame { room, closed: Cell::new(0), outer: VISITS.get() });
-        VISITS.set(&*frame);
+        let frame = Frame { room, closed: Cell::new(0), outer: VISITS.get() };
+        let frame = Box::into_raw(Box::new(frame));
+        VISITS.set(frame);
         Some(Visit { value: inside.value, gate: PhantomData, frame })
     }
 
@@ -187,7 +190,7 @@ impl<T: Counted> Gate<T> {
     /// Has the gate lead to `value`. Closes it first, if it is open.
     pub fn open(&self, value: Arc<T>) {
         let room = value.usage().block();
-        room.value().store(Arc::into_raw(value).cast_mut().cast(), Relaxed);
+        room.set_value(Arc::into_raw(value).cast_mut().cast());
         // Release pairs with the acquire of who enters.
         self.replace(ptr::from_ref(room).cast_mut());
     }
@@ -228,9 +231,8 @@ impl<T> Gate<T> {
     }
 
     #[inline(always)]
-    fn inside<'g>(room: &'static Block, stripe: *const Stripe) -> Inside<'g, T> {
-        let value = room.value().load(Relaxed).cast::<T>();
-        Inside { value, gate: PhantomData, stripe, _thread: PhantomData }
+    fn inside<'g>(of_room: &Stripe, stripe: *const Stripe) -> Inside<'g, T> {
+        Inside { value: of_room.value().cast(), gate: PhantomData, stripe, _thread: PhantomData }
     }
 }
 
@@ -255,7 +257,7 @@ impl<T> Deref for Inside<'_, T> {
     #[inline(always)]
     fn deref(&self) -> &T {
         // SAFETY: the gate led to the room once this thread was inside, or nobody was given this; so
-        // it is the room's value, which `clear` keeps as long as somebody is inside.
+        // it is the room's value, which `vacate` keeps as long as somebody is inside.
         unsafe { &*self.value }
     }
 }
@@ -278,11 +280,13 @@ impl<T> Deref for Visit<'_, T> {
 
 impl<T> Drop for Visit<'_, T> {
     fn drop(&mut self) {
-        VISITS.set(self.frame.outer);
+        // SAFETY: from `visit`; visits of a thread end in the reverse order of their beginnings.
+        let frame = unsafe { Box::from_raw(self.frame) };
+        VISITS.set(frame.outer);
         // Release pairs with the acquire in `vacate`.
-        self.frame.room.visits().fetch_sub(1, Release);
-        for _ in 0..self.frame.closed.get() {
-            drop(vacate::<T>(self.frame.room));
+        frame.room.visits().fetch_sub(1, Release);
+        for _ in 0..frame.closed.get() {
+            drop(vacate::<T>(frame.room));
         }
     }
 }
@@ -311,8 +315,11 @@ fn leave_slowly(stripe: *const Stripe, left: u64) {
     if left == GUEST - 1 {
         // SAFETY: a guest, from `Box::into_raw`, who leaves once.
         let guest = unsafe { Box::from_raw(stripe.cast_mut().cast::<Guest>()) };
-        guest.hand_over();
-        guest.room.shared().number(INSIDE).fetch_sub(1, Release);
+        // In a child that was forked meanwhile nobody is inside, and nothing was counted.
+        if guest.generation == fork::generation() {
+            guest.hand_over();
+            guest.room.shared().number(INSIDE).fetch_sub(1, Release);
+        }
     } else {
         // Somebody forked in the middle of a call, in a signal handler, and the child goes on with it.
         // SAFETY: a stripe.
@@ -341,7 +348,7 @@ fn vacate<T>(room: &'static Block) -> Option<Arc<T>> {
     }
     // SAFETY: what `open` had from `Arc::into_raw`, once for each gate; who came through this one is
     // not inside any more.
-    Some(unsafe { Arc::from_raw(room.value().load(Relaxed).cast::<T>()) })
+    Some(unsafe { Arc::from_raw(room.shared().value().cast::<T>()) })
 }
 
 /// The visits of this thread to a room, innermost first.
@@ -375,6 +382,7 @@ fn settle_order() {
 /// After it, what other threads did before they last saw a gate lead elsewhere is seen; false: that
 /// cannot be had.
 fn barrier() -> bool {
+    settle_order();
     fence(SeqCst);
     if ORDER.load(Relaxed) != BY_KERNEL {
         return true;
@@ -394,120 +402,4 @@ fn membarrier(command: libc::c_int) -> bool {
 }
 
 #[cfg(all(test, not(any(loom, miri))))]
-mod tests {
-    use super::*;
-    use crate::counts::Usage;
-    use std::sync::atomic::{AtomicBool, AtomicU64};
-
-    /// Says when it is dropped.
-    struct Value(&'static AtomicBool, Usage);
-
-    impl Counted for Value {
-        fn usage(&self) -> &Usage {
-            &self.1
-        }
-    }
-
-    impl Drop for Value {
-        fn drop(&mut self) {
-            assert!(!self.0.swap(true, SeqCst), "dropped twice");
-        }
-    }
-
-    fn value() -> (Arc<Value>, &'static AtomicBool) {
-        let dropped = Box::leak(Box::new(AtomicBool::new(false)));
-        (Arc::new(Value(dropped, Usage::new())), dropped)
-    }
-
-    #[test]
-    fn nobody_is_inside_when_a_gate_has_closed_however_often_it_opens_again() {
-        // Goal: no use after it is taken away, and no thread that is shut out for ever. Method: more
-        // threads than stripes enter all the time, and look whether the value is still there.
-        let (gate, over) = (Gate::<Value>::default(), AtomicBool::new(false));
-        let (entered, failed) = (AtomicU64::new(0), AtomicBool::new(false));
-        thread::scope(|scope| {
-            for _ in 0..80 {
-                scope.spawn(|| {
-                    while !over.load(Relaxed) {
-                        for _ in 0..20 {
-                            let Some(inside) = gate.enter() else { break };
-                            let dropped = inside.0;
-                            entered.fetch_add(1, Relaxed);
-                            thread::yield_now();
-                            failed.fetch_or(dropped.load(Relaxed), Relaxed);
-                        }
-                    }
-                });
-            }
-            for round in 0..60 {
-                let (value, dropped) = value();
-                gate.open(value);
-                let before = entered.load(Relaxed);
-                while entered.load(Relaxed) == before {
-                    thread::yield_now();
-                }
-                match round % 3 {
-                    // Opening it again closes it.
-                    0 => gate.open(self::value().0),
-                    _ => gate.close(),
-                }
-                assert!(dropped.load(SeqCst), "the value is gone when the gate has closed");
-            }
-            over.store(true, Relaxed);
-        });
-        gate.close();
-        assert!(gate.enter().is_none());
-        assert!(!failed.load(Relaxed), "it was gone while somebody was inside");
-    }
-
-    #[test]
-    fn a_gate_that_is_closed_from_inside_keeps_its_value_until_the_outermost_visit_ends() {
-        let gate = Gate::default();
-        let (first, dropped) = value();
-        gate.open(first);
-        let outer = gate.visit().unwrap();
-        let inner = gate.visit().unwrap();
-        gate.close();
-        assert!(gate.enter().is_none());
-        drop(inner);
-        assert!(!dropped.load(SeqCst) && !outer.0.load(SeqCst));
-        // Another one, opened and closed meanwhile, has nothing to do with it.
-        let (second, second_dropped) = value();
-        gate.open(second);
-        gate.close();
-        assert!(second_dropped.load(SeqCst) && !dropped.load(SeqCst));
-        drop(outer);
-        assert!(dropped.load(SeqCst));
-    }
-
-    #[test]
-    fn two_threads_that_close_a_gate_from_inside_do_not_wait_for_each_other() {
-        let (gate, barrier) = (Gate::default(), std::sync::Barrier::new(2));
-        let (value, dropped) = value();
-        gate.open(value);
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    let visit = gate.visit().unwrap();
-                    barrier.wait();
-                    gate.close();
-                    barrier.wait();
-                    drop(visit);
-                });
-            }
-        });
-        assert!(dropped.load(SeqCst));
-    }
-
-    #[test]
-    fn what_was_shared_outlives_the_gate() {
-        let gate = Gate::default();
-        let (value, dropped) = value();
-        gate.open(value);
-        let shared = gate.share().unwrap();
-        drop(gate);
-        assert!(!dropped.load(SeqCst));
-        drop(shared);
-        assert!(dropped.load(SeqCst));
-    }
-}
+mod tests;

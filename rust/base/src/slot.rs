@@ -239,10 +239,14 @@ impl Presence {
             call,
             errno: error.raw_os_error().unwrap_or(libc::EIO),
         };
+        if !ByteRange::FREEZER.try_lock(own).map_err(failed)? {
+            return Ok(None);
+        }
+        let alone = Alone(state);
         // This one's own byte is no obstacle.
         let locked = ByteRange::ALL_SLOTS.try_lock(own).map_err(failed)?;
         state.alone.store(locked, Relaxed);
-        Ok(locked.then_some(Alone(state)))
+        Ok(locked.then_some(alone))
     }
 
     #[inline(always)]
@@ -387,11 +391,12 @@ impl Drop for State {
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
         let Alone(state) = self;
-        state.alone.store(false, Relaxed);
+        let had_all = state.alone.swap(false, Relaxed);
         if let Some(own) = state.descriptor.as_ref().filter(|own| own.usable()) {
-            for beside in ByteRange::slots_beside(state.slot) {
-                beside.unlock(own);
+            if had_all {
+                ByteRange::slots_beside(state.slot).for_each(|beside| beside.unlock(own));
             }
+            ByteRange::FREEZER.unlock(own);
         }
     }
 }

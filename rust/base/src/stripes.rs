@@ -20,12 +20,13 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
 
 /// Stripes that threads have for themselves.
 pub(crate) const STRIPES: usize = 64;
-/// Numbers of a stripe. What each call changes lies in the first half, a pair of cache lines, which
+/// Numbers of a stripe. What each call uses lies in the first half, a pair of cache lines, which
 /// processors fetch as one.
-pub(crate) const NUMBERS: usize = 32;
+pub(crate) const NUMBERS: usize = 31;
 
 /// Bytes of a stripe, and of those that threads have.
 const STRIPE_BYTES: usize = size_of::<Stripe>();
+const _: () = assert!(STRIPE_BYTES == 2 * 128);
 const OWN_BYTES: usize = STRIPES * STRIPE_BYTES;
 /// The stripe of a thread that has not asked for one, or got none.
 const UNCLAIMED: usize = usize::MAX;
@@ -45,9 +46,13 @@ thread_local! {
 /// Gives the stripe of a thread back when it ends.
 struct GiveBack;
 
-/// The numbers of one thread.
+/// The part of a block that one thread has.
 #[repr(C, align(128))]
-pub(crate) struct Stripe([AtomicU64; NUMBERS]);
+pub(crate) struct Stripe {
+    /// Where gates lead whose calls are counted here (`gate`): the same in all stripes of a block.
+    value: AtomicPtr<()>,
+    numbers: [AtomicU64; NUMBERS],
+}
 
 /// The numbers of all threads.
 #[repr(C)]
@@ -55,8 +60,6 @@ pub(crate) struct Block {
     own: [Stripe; STRIPES],
     shared: Stripe,
     is_taken: AtomicBool,
-    /// Where gates lead whose calls are counted here (`gate`).
-    value: AtomicPtr<()>,
     /// How many visits to it there are at the moment.
     visits: AtomicU64,
     next: AtomicPtr<Block>,
@@ -73,12 +76,19 @@ pub(crate) enum Mine {
 impl Stripe {
     /// One whose numbers are all 0.
     pub const fn new() -> Stripe {
-        Stripe([const { AtomicU64::new(0) }; NUMBERS])
+        let numbers = [const { AtomicU64::new(0) }; NUMBERS];
+        Stripe { value: AtomicPtr::new(ptr::null_mut()), numbers }
     }
 
     #[inline(always)]
     pub fn number(&self, at: usize) -> &AtomicU64 {
-        &self.0[at]
+        &self.numbers[at]
+    }
+
+    /// Where gates lead whose calls are counted here.
+    #[inline(always)]
+    pub fn value(&self) -> *mut () {
+        self.value.load(Relaxed)
     }
 }
 
@@ -106,10 +116,11 @@ impl Block {
         &self.shared
     }
 
-    /// Where gates lead whose calls are counted here.
-    #[inline(always)]
-    pub fn value(&self) -> &AtomicPtr<()> {
-        &self.value
+    /// Says where gates lead whose calls are counted here.
+    pub fn set_value(&self, value: *mut ()) {
+        // Another gate may lead here, whose threads use these lines.
+        let others = self.stripes().filter(|stripe| stripe.value() != value);
+        others.for_each(|stripe| stripe.value.store(value, Relaxed));
     }
 
     /// How many visits to it there are at the moment.
@@ -140,7 +151,6 @@ impl Block {
             own: [const { Stripe::new() }; STRIPES],
             shared: Stripe::new(),
             is_taken: AtomicBool::new(true),
-            value: AtomicPtr::new(ptr::null_mut()),
             visits: AtomicU64::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
         }));
@@ -194,7 +204,7 @@ pub(crate) fn in_child(visits: impl Fn(&Block) -> u64) {
     CLAIMED.store(mine.map_or(0, |stripe| 1 << stripe), SeqCst);
     for block in blocks() {
         for stripe in block.stripes() {
-            stripe.0.iter().for_each(|number| number.store(0, Relaxed));
+            stripe.numbers.iter().for_each(|number| number.store(0, Relaxed));
         }
         block.visits.store(visits(block), Relaxed);
     }

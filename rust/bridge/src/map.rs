@@ -283,24 +283,30 @@ impl Map {
         }
     }
 
-    /// Lets `act` have the map for itself, while this handle is not attached. `Busy`: another has a
-    /// share of it, as a walk has, or this thread is in a walk of the handle.
+    /// Lets `act` have the map for itself, while this handle is not attached. Whoever watches the map
+    /// has lost it afterwards. `Busy`: another has a share of it, as a walk has, or this thread is in a
+    /// walk of the handle.
     pub(crate) fn alone<R, E: Into<Failure>>(
         &self,
         act: impl FnOnce(&mut EngineMap) -> Result<R, E>,
     ) -> Result<R, Failure> {
         self.give_locks_back();
-        let mut engine = match self.gate.take() {
+        let engine = match self.gate.take() {
             Taken::Value(engine) => engine,
             Taken::Inside => return Err(OpError::Busy.into()),
             Taken::Closed => return Err(Failure::NotAttached),
         };
-        let acted = match Arc::get_mut(&mut engine) {
-            Some(engine) => act(engine).map_err(E::into),
-            None => Err(OpError::Busy.into()),
-        };
-        self.gate.open(engine);
-        acted
+        match Arc::try_unwrap(engine) {
+            Ok(mut engine) => {
+                let acted = act(&mut engine);
+                self.gate.open(Arc::new(engine));
+                acted.map_err(E::into)
+            }
+            Err(shared) => {
+                self.gate.open(shared);
+                Err(OpError::Busy.into())
+            }
+        }
     }
 
     fn attach(&self, opener: Opener, folder: &[u8], name: &[u8], options: &Options<'_>) -> Outcome {

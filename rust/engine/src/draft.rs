@@ -13,14 +13,14 @@ use crate::shape::{
     DEADLINE_BYTES, HALF_HEADER_BYTES, HASH_BYTES, HEADER_BYTES, LENGTHS_BYTES, Shape,
 };
 use crate::stamp::Stamp;
-use crate::traits::Traits;
+use crate::traits::{NO_TYPE, Traits};
 use crate::uses::Uses;
 use shf_base::atomic::Bytes;
 use shf_base::atomic::Ordering::{Relaxed, Release};
 use shf_base::error::OpError;
 use shf_base::geometry::UNIT_BYTES;
 
-const GAP: u64 = 1 << 31;
+const GAP: u64 = NO_TYPE;
 
 impl<'m> Record<'m> {
     /// Writes a record, not live, into memory that is allocated and not published; `publish` is
@@ -33,7 +33,7 @@ impl<'m> Record<'m> {
             let offset = place.unit_offset(reference);
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
-        if shape.traits.are_plain() && !shape.is_large() && !shape.has_hash() {
+        if shape.traits.are_short() && !shape.is_large() && !shape.has_hash() {
             bytes.store_parts([&shape.header()[0].to_ne_bytes(), item.key, item.value]);
         } else {
             Record::write_other(*place, bytes, reference, &item.clone());

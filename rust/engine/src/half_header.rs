@@ -22,12 +22,14 @@ use crate::class;
 use crate::place::Place;
 use crate::shape::{HALF_HEADER_BYTES, HASHED_KEY_BYTES, HEADER_BYTES};
 use crate::stamp::Stamp;
+use crate::traits::NO_TYPE;
 use shf_base::atomic::Bytes;
 use shf_base::atomic::Ordering::Relaxed;
 use shf_base::fixed_lengths::FixedLengths;
 
 /// What tells half a header from a whole one, and from a gap.
 const MARK: u64 = 7 << 29;
+const _: () = assert!(MARK & NO_TYPE != 0);
 /// Whether a slot refers to the record.
 pub(crate) const LIVE: u64 = 1 << 28;
 /// The bits that key and value begin in.

@@ -45,10 +45,10 @@ impl Traits {
         self.0 & Traits::IN_HEADER
     }
 
-    /// Whether they are those of bytes with neither seal nor deadline, and with a whole header.
+    /// Whether nothing follows from them but a whole header, as small records have it, before the key.
     #[inline(always)]
-    pub(crate) fn are_plain(self) -> bool {
-        self == Traits::PLAIN
+    pub(crate) fn are_short(self) -> bool {
+        self.0 & (SEALED | TIMED | HALF) == 0 && !self.kind().is_in_place()
     }
 
     /// The type of the value.
@@ -92,8 +92,8 @@ mod tests {
     #[test]
     fn a_header_says_the_traits_that_went_into_it_whatever_else_it_says() {
         let others = LENGTH_MASK | LENGTH_MASK << LENGTH_BITS | LIVE | LARGE | Stamp::MASK;
-        for (number, sealed, timed) in
-            (0..8).flat_map(|n| [(n, false, false), (n, true, false), (n, false, true)])
+        for (number, sealed, timed) in (0..8)
+            .flat_map(|n| [(n, false, false), (n, true, false), (n, false, true), (n, true, true)])
         {
             let traits = Traits::new(Kind::of_bits(number), sealed, timed);
             assert_eq!(traits.in_header() & others, 0);
@@ -103,9 +103,9 @@ mod tests {
                 (found.kind() as u64, found.sealed(), found.timed()),
                 (number, sealed, timed)
             );
-            assert_eq!(found.are_plain(), number == 0 && !sealed && !timed);
+            assert_eq!(found.are_short(), !found.kind().is_in_place() && !sealed && !timed);
         }
-        assert!(Traits::HALF.half() && !Traits::HALF.are_plain());
+        assert!(Traits::HALF.half() && !Traits::HALF.are_short());
         assert_eq!((Traits::HALF.in_header(), Traits::HALF.kind()), (0, Kind::Bytes));
     }
 }

@@ -178,20 +178,19 @@ fn forks_beside_threads_that_attach_keep_no_slot_alive() {
 }
 
 #[test]
-fn all_slots_taken_is_an_error_that_says_whether_one_process_has_them() {
+fn all_slots_taken_is_an_error_that_says_whether_it_is_for_freezing() {
     let name = Name::new();
     let opened = name.create();
-    let (all, one) = (stranger(&opened), stranger(&opened));
+    let all = stranger(&opened);
     let path = opened.storage.path().to_path_buf();
     drop(opened);
     let open =
         || crate::open::open(name.folder(), name.name(), crate::open::Access::ReadWrite, false);
     assert!(ByteRange::ALL_SLOTS.try_lock(&all).unwrap());
-    assert_eq!(open().err(), Some(OpenError::BeingFrozen { path }));
-    ByteRange::slot(7).unlock(&all);
-    assert!(ByteRange::slot(7).try_lock(&one).unwrap());
     assert_eq!(open().err(), Some(OpenError::TooManyProcesses { slots: SLOTS }));
-    ByteRange::slot(7).unlock(&one);
+    assert!(ByteRange::FREEZER.try_lock(&all).unwrap());
+    assert_eq!(open().err(), Some(OpenError::BeingFrozen { path }));
+    ByteRange::FREEZER.unlock(&all);
     // Not by closing it: a child of another test may have inherited the descriptor.
     ByteRange::ALL_SLOTS.unlock(&all);
     assert!(open().is_ok());
