@@ -1,5 +1,5 @@
-# Toolchain file: builds for 64-bit ARM on another machine, with Debian's cross compiler. The commands
-# are in docs/platforms.md.
+# Toolchain file: builds for 64-bit ARM on another machine, with Debian's cross compiler. The
+# commands are in docs/platforms.md.
 #
 # Programs then run under qemu, which ctest and GoogleTest's discovery use by themselves.
 set(CMAKE_SYSTEM_NAME Linux)

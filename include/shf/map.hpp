@@ -268,7 +268,8 @@ class Map {
   /// other threads on this object have ended: then the map is closed, its slot and its memory are
   /// given back, except as long as something that Walk() gave exists. Calls that begin later answer
   /// kNotAttached. In a function that a call on this object calls, it only says so, and the map is
-  /// closed when that call, or the outermost of several, ends.
+  /// closed when that call, or the outermost of several, ends; two threads that detach in this way
+  /// each the map that the other one is in wait for each other.
   void Detach() noexcept;
 
   /// Inserts the key or replaces its value, and its age with the map's. Errors: kNoSpace (the key

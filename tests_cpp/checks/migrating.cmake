@@ -1,5 +1,5 @@
-# Demands that every piece of code in the last column of the tables of PAGE, which is ours, occurs in
-# SUITE, which compiles it. Comments do not count.
+# Demands that every piece of code in the last column of the tables of PAGE, which is ours, occurs
+# in SUITE, which compiles it. Comments do not count.
 file(READ "${SUITE}" suite)
 string(REGEX REPLACE "//[^\n]*" "" suite "${suite}")
 file(STRINGS "${PAGE}" rows REGEX "^\\|.*\\|$")

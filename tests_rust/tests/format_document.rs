@@ -123,8 +123,8 @@ fn the_words_of_the_header_are_the_documents() {
 
 #[test]
 fn fixed_lengths_and_half_a_header_are_where_the_document_says() {
-    // Goal: the words of the header, and the bits of a record. Method: the headers of a map and of a
-    // frozen one; a record as it lies in a map.
+    // Goal: the words of the header, and the bits of a record. Method: the headers of a map and of
+    // a frozen one; a record as it lies in a map.
     let fixed = FixedLengths { key_bytes: 8, value_bytes: 4 };
     let word = |header: FileHeader, offset: usize| {
         u64::from_le_bytes(header.encode()[offset..offset + 8].try_into().unwrap())

@@ -162,7 +162,8 @@ fn fill(map: &Map, small_keys: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
     expected
 }
 
-/// Fills a map with fixed lengths: new keys, so many that a table splits, and replaced and deleted ones.
+/// Fills a map with fixed lengths: new keys, so many that a table splits, and replaced and deleted
+/// ones.
 fn fill_fixed(map: &Map) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut expected = BTreeMap::new();
     let in_first_shard = |key: &[u8; 8]| Hash::of(key, HEAP_SECRET).shard(SHARDS) == 0;

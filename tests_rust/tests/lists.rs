@@ -223,8 +223,8 @@ impl Pair {
 
 #[test]
 fn lists_do_what_plain_ones_do() {
-    // Goal: every operation, in any order, with values of all sizes, on keys that are lists at times
-    // and at others not. Method: random operations on a map and on a plain one.
+    // Goal: every operation, in any order, with values of all sizes, on keys that are lists at
+    // times and at others not. Method: random operations on a map and on a plain one.
     for (_file, map) in maps("lists-model") {
         let mut pair = Pair { map, model: HashMap::new(), random: Random::from_env(31) };
         for step in 0..20_000 {
@@ -435,8 +435,8 @@ fn uids_lead_to_lists_as_to_other_keys() {
 
 #[test]
 fn what_a_list_leaves_behind_goes_with_the_puts_that_follow() {
-    // Goal: the elements of a list that is gone go, without anyone asking for it, whatever ended it;
-    // and their memory is used again. Method: each way to end one, then puts and deletes.
+    // Goal: the elements of a list that is gone go, without anyone asking for it, whatever ended
+    // it; and their memory is used again. Method: each way to end one, then puts and deletes.
     type End = (&'static str, fn(&Map));
     let ends: [End; 5] = [
         ("delete", |map| assert_eq!(map.delete(b"list"), Ok(true))),

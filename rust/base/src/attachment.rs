@@ -1,5 +1,5 @@
-//! Taking a slot (`slot`): locks of another boot are reset, the first free byte is locked, what the last
-//! owner left locked is freed, and the slot's record says who this is.
+//! Taking a slot (`slot`): locks of another boot are reset, the first free byte is locked, what the
+//! last owner left locked is freed, and the slot's record says who this is.
 //!
 //! 1. Where the file is not the one that the locks were last valid for (another boot, a copy), and
 //!    nobody is attached: all locks are reset, all shards marked suspect, those of a durable map
@@ -9,11 +9,11 @@
 //! 4. the page of the slot's record is made real, if it is not, and the record says who this is
 //!    (`slot_record`); then the byte that says so is locked.
 //!
-//! Who holds the byte of a slot is alone in the last two steps. The first locks all bytes of slots as
-//! one, so nobody attaches meanwhile; and since a lock that somebody holds then proves that nothing
-//! is to be reset, who would reset holds the attach byte until it has a slot. Where the identity is
-//! right, which is nearly always, nobody needs that byte: a process that was stopped with it keeps
-//! only those waiting who would reset as well.
+//! Who holds the byte of a slot is alone in the last two steps. The first locks all bytes of slots
+//! as one, so nobody attaches meanwhile; and since a lock that somebody holds then proves that
+//! nothing is to be reset, who would reset holds the attach byte until it has a slot. Where the
+//! identity is right, which is nearly always, nobody needs that byte: a process that was stopped
+//! with it keeps only those waiting who would reset as well.
 
 use crate::appearance;
 use crate::atomic::Half;
@@ -66,8 +66,8 @@ pub(crate) enum TakeError {
     Failed(OpError),
 }
 
-/// Says that a frozen map has the name of the file that a region maps: nobody takes a slot any more.
-/// Who dies before this leaves the old file to those who have opened it already.
+/// Says that a frozen map has the name of the file that a region maps: nobody takes a slot any
+/// more. Who dies before this leaves the old file to those who have opened it already.
 pub fn replaced(region: &Region) {
     if let Some(word) = region.word(REPLACED_OFFSET) {
         word.store(1, Release);
@@ -204,8 +204,8 @@ fn free_slot_or_freezer(own: &OwnDescriptor) -> Result<u32, TakeError> {
     Err(TakeError::Full)
 }
 
-/// Locks the first free byte. Those whose records share a page come one after the other, so that few
-/// pages have to be real; among them, a process begins at a place of its own.
+/// Locks the first free byte. Those whose records share a page come one after the other, so that
+/// few pages have to be real; among them, a process begins at a place of its own.
 fn first_free_slot(own: &OwnDescriptor) -> Result<Option<u32>, TakeError> {
     let start = std::process::id() % SLOTS_NEAR;
     for first in (0..SLOTS).step_by(SLOTS_NEAR as usize) {

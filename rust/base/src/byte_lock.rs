@@ -64,7 +64,8 @@ impl ByteRange {
     pub(crate) const ALL_RECORDS: ByteRange =
         ByteRange { start: RECORDS_OFFSET, len: SLOTS as i64 };
 
-    /// The byte that who makes a file holds while it may have a name of its own that is to go again.
+    /// The byte that who makes a file holds while it may have a name of its own that is to go
+    /// again.
     pub(crate) const DRAFT: ByteRange =
         ByteRange { start: SLOTS_OFFSET + SLOTS as i64 + 4, len: 1 };
 
@@ -98,9 +99,9 @@ impl ByteRange {
         Ok(self.first_held(file)?.is_some())
     }
 
-    /// Which bytes of the range other open files hold, counted from its start, in order. A descriptor
-    /// for reading will do. A system call for each lock, and one for each gap between them: the
-    /// kernel names any one, not the first.
+    /// Which bytes of the range other open files hold, counted from its start, in order. A
+    /// descriptor for reading will do. A system call for each lock, and one for each gap between
+    /// them: the kernel names any one, not the first.
     pub(crate) fn holders(self, file: impl AsFd) -> io::Result<Vec<u32>> {
         let (mut held, mut unknown) = (Vec::new(), vec![self]);
         while let Some(range) = unknown.pop() {

@@ -1,8 +1,8 @@
 //! The change log: which keys of a shard change while somebody copies it.
 //!
-//! Who copies a shard sets the note `FOLLOWED` at its lock. From then on, whoever changes a key under
-//! that lock enters the key's hash here, before the change. A hash too many costs a look; so a
-//! writer that dies in between does no harm.
+//! Who copies a shard sets the note `FOLLOWED` at its lock. From then on, whoever changes a key
+//! under that lock enters the key's hash here, before the change. A hash too many costs a look; so
+//! a writer that dies in between does no harm.
 //!
 //! ```text
 //! header page, bytes   1216       1224    1228
@@ -11,14 +11,14 @@
 //! ```
 //!
 //! There is one log, and one shard is followed at a time: `mutex` is held by who follows. So the
-//! shard's lock protects ring and count as well. The ring's pages are made real before the first note
-//! is set, and given back after the last one is gone.
+//! shard's lock protects ring and count as well. The ring's pages are made real before the first
+//! note is set, and given back after the last one is gone.
 //!
 //! If the follower dies, its note stays, and entries are made that nobody reads. One writer in
-//! `LOOKS_APART` asks the kernel whether it lives (`is_followed`), and takes the note away. A follower
-//! that comes meanwhile sets notes under the lock of the shard only, which that writer holds; so the
-//! note that it takes away is none of a living one's. The ring's pages stay until the next follower is
-//! done.
+//! `LOOKS_APART` asks the kernel whether it lives (`is_followed`), and takes the note away. A
+//! follower that comes meanwhile sets notes under the lock of the shard only, which that writer
+//! holds; so the note that it takes away is none of a living one's. The ring's pages stay until the
+//! next follower is done.
 
 use crate::atomic::Ordering::{Acquire, Relaxed};
 use crate::atomic::{Half, Word};
@@ -84,8 +84,9 @@ impl<'r> ChangeLog<'r> {
         self.count().load(Relaxed)
     }
 
-    /// Whether somebody follows a shard, as far as can be told. The caller holds the lock of one that has
-    /// the note. Asks only now and then, before what `LOOKS_APART` says; else takes it for granted.
+    /// Whether somebody follows a shard, as far as can be told. The caller holds the lock of one
+    /// that has the note. Asks only now and then, before what `LOOKS_APART` says; else takes it for
+    /// granted.
     pub fn is_followed(self, storage: &Storage) -> bool {
         if !self.written().is_multiple_of(LOOKS_APART) {
             return true;

@@ -3,8 +3,8 @@
 //! Each thread counts in private memory, in its own stripe (`stripes`): a get stores nothing that
 //! anybody else loads. What it has counted is published to the record of the process's slot by
 //! every 64th of its writes of a kind, and for all threads on request. So others see of each thread
-//! up to 63 writes of each kind too few, and gets only up to that moment; of threads without a stripe
-//! of their own that write at the same moments, now and then of 64 more.
+//! up to 63 writes of each kind too few, and gets only up to that moment; of threads without a
+//! stripe of their own that write at the same moments, now and then of 64 more.
 
 use crate::fork;
 use crate::stripes::{Block, Mine, NUMBERS, Stripe};
@@ -18,8 +18,8 @@ pub const COUNTERS: usize = 8;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Gets that found their key: lookups without the lock, by key or UID, of a value, a type, an
-    /// age or a length, each key of a batch and each range of a list for itself. Also where what was
-    /// found could not be given, being too long or of another type.
+    /// age or a length, each key of a batch and each range of a list for itself. Also where what
+    /// was found could not be given, being too long or of another type.
     pub hits: u64,
     /// Gets that did not: there was no such key, or it had expired.
     pub misses: u64,
@@ -191,8 +191,8 @@ impl Count for Uncounted {
     }
 }
 
-/// Somebody who has no stripe in a block, and what he counts meanwhile: on from what those have counted
-/// who are in the same case, so that he publishes as often.
+/// Somebody who has no stripe in a block, and what he counts meanwhile: on from what those have
+/// counted who are in the same case, so that he publishes as often.
 #[repr(C)]
 pub(crate) struct Guest {
     pub stripe: Stripe,

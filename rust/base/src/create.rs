@@ -2,8 +2,8 @@
 //! nobody ever sees half a map. A process that dies on the way leaves nothing behind or, where the
 //! file system has no files without a name, one called `.shf-*.tmp`.
 //!
-//! The file of an anonymous map lies in memory and never gets a name. It is sealed in its length, so
-//! that nobody who is given a descriptor can cut it short under the others.
+//! The file of an anonymous map lies in memory and never gets a name. It is sealed in its length,
+//! so that nobody who is given a descriptor can cut it short under the others.
 
 use crate::appearance::Appearance;
 use crate::attach::{Opened, check_proc, ensure_front};
@@ -167,8 +167,8 @@ fn link(draft: &Draft<'_>, place: &Place) -> Result<(), OpenError> {
     Err(OpenError::AlreadyExists { path: place.path.clone() })
 }
 
-/// Creates a map whose file has no name and goes with the last process that has it, and opens it for
-/// writing. Others get it by inheritance or by a descriptor.
+/// Creates a map whose file has no name and goes with the last process that has it, and opens it
+/// for writing. Others get it by inheritance or by a descriptor.
 pub fn create_anonymous(options: &CreateOptions) -> Result<Opened, OpenError> {
     let _uncancellable = Uncancellable::new();
     options.check()?;

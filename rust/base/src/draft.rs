@@ -1,10 +1,11 @@
-//! The file of a map that is being made: one without a name until it is complete, or in memory only.
+//! The file of a map that is being made: one without a name until it is complete, or in memory
+//! only.
 //!
-//! Where it has to have a name before it gets its own, that is a random one, `.shf-*.tmp`. Who dies then
-//! leaves it behind. So who makes a file under such a name holds the *draft byte* of the file, and who
-//! comes next to use such a name, or to write a frozen map into the folder, deletes those that nobody
-//! holds (`remove_left`). A name that means a map already, because somebody died between giving it
-//! the one and taking away the other, is one of them.
+//! Where it has to have a name before it gets its own, that is a random one, `.shf-*.tmp`. Who dies
+//! then leaves it behind. So who makes a file under such a name holds the *draft byte* of the file,
+//! and who comes next to use such a name, or to write a frozen map into the folder, deletes those
+//! that nobody holds (`remove_left`). A name that means a map already, because somebody died
+//! between giving it the one and taking away the other, is one of them.
 
 use crate::byte_lock::ByteRange;
 use crate::crash;
@@ -140,8 +141,8 @@ pub(crate) fn remove_left(place: &Place) {
     }
 }
 
-/// Deletes a file with such a name, if it is one and nobody is making it. The name is never given to
-/// another one.
+/// Deletes a file with such a name, if it is one and nobody is making it. The name is never given
+/// to another one.
 fn remove_if_left(place: &Place, name: &CStr) -> io::Result<()> {
     let guards = OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = openat(&place.folder, name, OFlags::RDWR | guards, Mode::empty())?;

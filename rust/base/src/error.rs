@@ -158,8 +158,8 @@ pub enum OpenError {
         /// The map's file.
         path: PathBuf,
     },
-    /// The map is just being frozen: soon it is, and can be opened for reading, or it is not and can
-    /// be opened again.
+    /// The map is just being frozen: soon it is, and can be opened for reading, or it is not and
+    /// can be opened again.
     BeingFrozen {
         /// The map's file.
         path: PathBuf,

@@ -16,10 +16,10 @@
 //!                                                        1280 replaced           (mutable)
 //! ```
 //!
-//! Fixed lengths: those of all keys and values, if they are fixed. Reservation: what the map has from
-//! creation on. A frozen map has no slots and reserves nothing: it has the bits of the shard in UIDs at
-//! 96 and its fixed lengths at 112. Only a frozen one has the word at 104, the checksum of all bytes
-//! behind the header page.
+//! Fixed lengths: those of all keys and values, if they are fixed. Reservation: what the map has
+//! from creation on. A frozen map has no slots and reserves nothing: it has the bits of the shard
+//! in UIDs at 96 and its fixed lengths at 112. Only a frozen one has the word at 104, the checksum
+//! of all bytes behind the header page.
 
 use crate::atomic::Ordering::Relaxed;
 use crate::fixed_lengths::FixedLengths;

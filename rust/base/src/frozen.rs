@@ -1,5 +1,5 @@
-//! Writes and verifies the files of frozen maps: made without a name, written from front to back and
-//! header last, then put into place, so that nobody ever sees half of one.
+//! Writes and verifies the files of frozen maps: made without a name, written from front to back
+//! and header last, then put into place, so that nobody ever sees half of one.
 //!
 //! They are written with ordinary calls, so a full disk is an error, and any file system will do.
 
@@ -54,8 +54,8 @@ pub struct Named<A> {
 
 /// Writes the frozen map `name` into `folder`, which must exist. `fill` writes all that lies behind
 /// the header page and returns the header, whose checksum is not known yet, with an answer of its
-/// own. Another frozen map is replaced at once, by name: who has that open keeps it. `of` is the map
-/// that it is made from, whose permissions it gets.
+/// own. Another frozen map is replaced at once, by name: who has that open keeps it. `of` is the
+/// map that it is made from, whose permissions it gets.
 ///
 /// Errors: `AlreadyExists` when something else has the name; those of `fill`; as `create`. Then the
 /// name means what it did.
@@ -79,9 +79,9 @@ pub fn write<A>(
     Ok(Named { answer, lasting: place.flush_folder() })
 }
 
-/// Gives a finished file its name. What has it is looked at and replaced in one step, as far as others
-/// take names away under a lock (`unlinking`): they do not where they may not write to the file, or
-/// where the file system has no locks, which a map that others write to never is on.
+/// Gives a finished file its name. What has it is looked at and replaced in one step, as far as
+/// others take names away under a lock (`unlinking`): they do not where they may not write to the
+/// file, or where the file system has no locks, which a map that others write to never is on.
 fn give_name(
     draft: &mut Draft<'_>,
     place: &Place,
@@ -194,8 +194,8 @@ impl FrozenFile<'_> {
         fsync(self.file).map_err(|errno| self.place.error("fsync", errno))
     }
 
-    /// Gives the file the permissions of a map's, and as far as this process may its owner and group.
-    /// Without its group, that has no rights.
+    /// Gives the file the permissions of a map's, and as far as this process may its owner and
+    /// group. Without its group, that has no rights.
     fn take_permissions(&self, of: &Storage) -> Result<(), OpenError> {
         let Some(Stat { st_mode, st_uid, st_gid, .. }) = of.file_status() else { return Ok(()) };
         let mut mode = Mode::from_raw_mode(st_mode) & Mode::from_raw_mode(0o777);
@@ -217,8 +217,8 @@ impl FrozenFile<'_> {
     }
 }
 
-/// The checksum of a frozen map's file as it is now: XXH3-64 of all behind the header page. Reads the
-/// file, not the mapping.
+/// The checksum of a frozen map's file as it is now: XXH3-64 of all behind the header page. Reads
+/// the file, not the mapping.
 ///
 /// Errors: `Truncated`, `System`.
 pub fn checksum_now(storage: &Storage) -> Result<u64, OpError> {

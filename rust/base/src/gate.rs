@@ -7,15 +7,16 @@
 //! numbers. So of the two one sees the other, and those who enter need no fence. Where the kernel
 //! has no such call, no thread has numbers of its own, and those who enter execute one.
 //!
-//! What is behind a gate counts its uses (`counts`), and the numbers of those who are inside lie beside
-//! its counters, in the same block: that is its *room*. So whoever is inside knows where to count. Rooms
-//! are never freed, only used again: somebody who was about to enter one that is closed meanwhile adds
-//! himself there, sees that the gate leads elsewhere, and takes that back. Two gates may lead to one
-//! room; who closes one of them waits for those inside through the other as well.
+//! What is behind a gate counts its uses (`counts`), and the numbers of those who are inside lie
+//! beside its counters, in the same block: that is its *room*. So whoever is inside knows where to
+//! count. Rooms are never freed, only used again: somebody who was about to enter one that is
+//! closed meanwhile adds himself there, sees that the gate leads elsewhere, and takes that back.
+//! Two gates may lead to one room; who closes one of them waits for those inside through the other
+//! as well.
 //!
 //! A thread may close the gate from inside, in a function that a *visit* calls. Visits are counted
-//! apart, by the room: a thread that closes a gate cannot wait for itself, so if it visits, the room is
-//! cleared when the outermost of its visits there ends.
+//! apart, by the room: a thread that closes a gate cannot wait for itself, so if it visits, the
+//! room is cleared when the outermost of its visits there ends.
 #![allow(unsafe_code)]
 
 use crate::cancellation::Uncancellable;
@@ -66,14 +67,14 @@ pub struct Inside<'g, T> {
     /// Good if the gate led to the room once this thread had entered it.
     value: *const T,
     gate: PhantomData<&'g T>,
-    /// The thread's own, or that of a `Guest`. Nothing else is kept for the way out, which short calls
-    /// would feel.
+    /// The thread's own, or that of a `Guest`. Nothing else is kept for the way out, which short
+    /// calls would feel.
     stripe: *const Stripe,
     _thread: PhantomData<*const ()>,
 }
 
-/// The number of a guest who is inside: somebody without a stripe in the room. What he takes from it at
-/// the end leaves it negative, which those of stripes never are.
+/// The number of a guest who is inside: somebody without a stripe in the room. What he takes from
+/// it at the end leaves it negative, which those of stripes never are.
 const GUEST: u64 = (1 << 63) + 1;
 
 /// What a gate gave up.
@@ -123,9 +124,9 @@ impl<T: Counted> Gate<T> {
         let room: &'static Block = unsafe { self.room.load(Acquire).as_ref()? };
         let Some(stripe) = room.own() else { return self.enter_slowly() };
         come_in(stripe);
-        // With the barrier of `vacate`: either this thread sees that the gate leads elsewhere, or who
-        // closes it sees that this thread is inside. Acquire, since it may have been opened anew
-        // meanwhile, with another value in the same room.
+        // With the barrier of `vacate`: either this thread sees that the gate leads elsewhere, or
+        // who closes it sees that this thread is inside. Acquire, since it may have been opened
+        // anew meanwhile, with another value in the same room.
         compiler_fence(SeqCst);
         if self.room.load(Acquire) != ptr::from_ref(room).cast_mut() {
             leave(stripe);
@@ -134,8 +135,8 @@ impl<T: Counted> Gate<T> {
         Some(Self::inside(stripe, stripe))
     }
 
-    /// As `enter`, with no stripe of one's own yet, or ever, or after others opened and closed the gate
-    /// meanwhile.
+    /// As `enter`, with no stripe of one's own yet, or ever, or after others opened and closed the
+    /// gate meanwhile.
     #[cold]
     #[inline(never)]
     fn enter_slowly(&self) -> Option<Inside<'_, T>> {
@@ -180,7 +181,8 @@ impl<T: Counted> Gate<T> {
     /// The value, which lives on for the caller when the gate is closed.
     pub fn share(&self) -> Option<Arc<T>> {
         let inside = self.enter()?;
-        // SAFETY: the room has one count of it, from `Arc::into_raw`, as long as somebody is inside.
+        // SAFETY: the room has one count of it, from `Arc::into_raw`, as long as somebody is
+        // inside.
         unsafe {
             Arc::increment_strong_count(inside.value);
             Some(Arc::from_raw(inside.value))
@@ -197,8 +199,8 @@ impl<T: Counted> Gate<T> {
 }
 
 impl<T> Gate<T> {
-    /// Closes the gate, waits until all others who are inside have left, and lets go of the value. A
-    /// thread that is inside itself does not wait: the end of its outermost visit does that.
+    /// Closes the gate, waits until all others who are inside have left, and lets go of the value.
+    /// A thread that is inside itself does not wait: the end of its outermost visit does that.
     pub fn close(&self) {
         self.replace(ptr::null_mut());
     }
@@ -256,8 +258,8 @@ impl<T> Deref for Inside<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: the gate led to the room once this thread was inside, or nobody was given this; so
-        // it is the room's value, which `vacate` keeps as long as somebody is inside.
+        // SAFETY: the gate led to the room once this thread was inside, or nobody was given this;
+        // so it is the room's value, which `vacate` keeps as long as somebody is inside.
         unsafe { &*self.value }
     }
 }
@@ -321,14 +323,15 @@ fn leave_slowly(stripe: *const Stripe, left: u64) {
             guest.room.shared().number(INSIDE).fetch_sub(1, Release);
         }
     } else {
-        // Somebody forked in the middle of a call, in a signal handler, and the child goes on with it.
-        // SAFETY: a stripe.
+        // Somebody forked in the middle of a call, in a signal handler, and the child goes on with
+        // it. SAFETY: a stripe.
         unsafe { &*stripe }.number(INSIDE).store(0, Release);
     }
 }
 
-/// Of somebody who closed a gate that led to a room: waits until nobody is inside, and gives the value
-/// that the gate had. `None`: somebody may be inside whom nothing tells of, so it stays for ever.
+/// Of somebody who closed a gate that led to a room: waits until nobody is inside, and gives the
+/// value that the gate had. `None`: somebody may be inside whom nothing tells of, so it stays for
+/// ever.
 fn vacate<T>(room: &'static Block) -> Option<Arc<T>> {
     let _uncancellable = Uncancellable::new();
     if !barrier() {
@@ -346,8 +349,8 @@ fn vacate<T>(room: &'static Block) -> Option<Arc<T>> {
             }
         }
     }
-    // SAFETY: what `open` had from `Arc::into_raw`, once for each gate; who came through this one is
-    // not inside any more.
+    // SAFETY: what `open` had from `Arc::into_raw`, once for each gate; who came through this one
+    // is not inside any more.
     Some(unsafe { Arc::from_raw(room.shared().value().cast::<T>()) })
 }
 

@@ -18,8 +18,8 @@
 //! so a window holds at most 8 GiB; the two remaining bits of an index slot say how far from its
 //! home bucket the key lies, and what the window does not need of the 30 bits caches hash bits.
 //!
-//! A frozen map, which nobody writes to, has neither slot records nor change log, no descriptors and
-//! chunks, no gaps, and windows of any number of pages.
+//! A frozen map, which nobody writes to, has neither slot records nor change log, no descriptors
+//! and chunks, no gaps, and windows of any number of pages.
 
 /// Bytes of a page, the unit in which memory is made real.
 pub const PAGE_BYTES: u64 = 4096;
@@ -124,8 +124,8 @@ impl Geometry {
         Ok(layout.of(shards, window_bytes, shards.ilog2()))
     }
 
-    /// The geometry of a frozen map: as of another one, but for windows of any number of pages up to
-    /// 8 GiB, and UIDs that have `uid_shard_bits` of the shard, those of the map that it was.
+    /// The geometry of a frozen map: as of another one, but for windows of any number of pages up
+    /// to 8 GiB, and UIDs that have `uid_shard_bits` of the shard, those of the map that it was.
     pub fn frozen(
         shards: u32,
         window_bytes: u64,
@@ -190,8 +190,8 @@ impl Geometry {
         self.shards
     }
 
-    /// Bits that UIDs have of the shard, 0 to 12: as many as its number needs, in a frozen map those
-    /// of the map that it was.
+    /// Bits that UIDs have of the shard, 0 to 12: as many as its number needs, in a frozen map
+    /// those of the map that it was.
     #[inline(always)]
     pub fn uid_shard_bits(&self) -> u32 {
         self.uid_shard_bits

@@ -55,8 +55,8 @@ pub fn open_or_create(
     result
 }
 
-/// Removes the map's file. Processes that have the map open keep it until they close it. A temporary
-/// map whose creator is gone is `NotFound`, and its name goes all the same.
+/// Removes the map's file. Processes that have the map open keep it until they close it. A
+/// temporary map whose creator is gone is `NotFound`, and its name goes all the same.
 pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
     let _uncancellable = Uncancellable::new();
     let place = Place::new(folder, name)?;

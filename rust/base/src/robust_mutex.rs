@@ -82,8 +82,8 @@ impl<'r> RobustMutex<'r> {
         Ok(locked.then(|| Guard::new(self)))
     }
 
-    /// A guard of a lock that this process keeps (`Guard::keep`). Only for the thread that keeps it,
-    /// one at a time.
+    /// A guard of a lock that this process keeps (`Guard::keep`). Only for the thread that keeps
+    /// it, one at a time.
     #[inline(always)]
     pub fn kept(self) -> Guard<'r> {
         let mut guard = Guard::new(self);

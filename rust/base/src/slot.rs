@@ -153,8 +153,8 @@ impl Presence {
         state.keeper.load(Relaxed) != 0 && state.generation == fork::generation()
     }
 
-    /// Says whether this thread, which has all of them, keeps the locks of all shards. A forked child
-    /// keeps none.
+    /// Says whether this thread, which has all of them, keeps the locks of all shards. A forked
+    /// child keeps none.
     pub fn keep_locks(&self, keep: bool) {
         self.current().keeper.store(if keep { this_thread() } else { 0 }, Relaxed);
     }

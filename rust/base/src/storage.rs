@@ -166,8 +166,8 @@ impl Storage {
         self.file.is_some()
     }
 
-    /// Whether nothing of a range is a hole, as far as the file system can tell. On the heap nothing
-    /// is.
+    /// Whether nothing of a range is a hole, as far as the file system can tell. On the heap
+    /// nothing is.
     pub(crate) fn is_real(&self, offset: u64, len: u64) -> bool {
         self.file.is_none() || self.file().is_ok_and(|file| is_real(file, offset, offset + len))
     }
@@ -190,7 +190,8 @@ impl Storage {
         self.file.as_ref().map_or(Path::new(""), |file| file.path())
     }
 
-    /// Bytes that the file system has left; all there could be on the heap, and where it cannot tell.
+    /// Bytes that the file system has left; all there could be on the heap, and where it cannot
+    /// tell.
     pub fn spare_bytes(&self) -> u64 {
         let file = self.file.as_ref().and_then(|file| file.descriptor().ok());
         let found = file.and_then(|file| fstatfs(file).ok());

@@ -3,8 +3,8 @@
 //! A process has 64 *stripes*. A thread claims one at its first use and gives it back at its end;
 //! the next owner goes on where it was. While it has one, it changes its part of each *block* by
 //! plain loads and stores, which no processor has to wait for. Threads for which none is left share
-//! one more stripe, by atomic additions; so do all where the kernel has no barrier for the threads of
-//! a process (`gate`), so that who has a stripe need not ask.
+//! one more stripe, by atomic additions; so do all where the kernel has no barrier for the threads
+//! of a process (`gate`), so that who has a stripe need not ask.
 //!
 //! Blocks are never freed, only used again, so whoever still has a reference to one does no harm.
 //! Of a process that forks, the child has the forking thread alone: all other claims are given up
@@ -196,8 +196,8 @@ fn claim() {
     }
 }
 
-/// In a forked child: no other thread has a stripe, and none has counted anything. `visits` says how
-/// many visits this thread makes. Async-signal-safe.
+/// In a forked child: no other thread has a stripe, and none has counted anything. `visits` says
+/// how many visits this thread makes. Async-signal-safe.
 pub(crate) fn in_child(visits: impl Fn(&Block) -> u64) {
     let own = OWN.get();
     let mine = (own < OWN_BYTES).then_some(own / STRIPE_BYTES);

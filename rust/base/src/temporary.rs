@@ -1,7 +1,7 @@
 //! Temporary maps: the name of the file goes with the map's creator, however that ends.
 //!
-//! The creator holds a lock on the *creator byte* of the file (`byte_lock`), through an open file of
-//! its own, from before the file has its name until it has taken the name away. Nobody else ever
+//! The creator holds a lock on the *creator byte* of the file (`byte_lock`), through an open file
+//! of its own, from before the file has its name until it has taken the name away. Nobody else ever
 //! locks that byte. So whoever finds it free in a file that he has open knows that the creator is
 //! gone, for good: the map is an *orphan*, and to him there is no map of that name.
 //!
@@ -11,8 +11,8 @@
 //! - after any other end, when somebody looks: who opens, creates, lists or removes what has the
 //!   name, or drops a handle of the map.
 //!
-//! All of them delete it by `unlinking`, which spares a new map under the name. A forked child is no
-//! creator: it has no byte, and its handle is a guest's.
+//! All of them delete it by `unlinking`, which spares a new map under the name. A forked child is
+//! no creator: it has no byte, and its handle is a guest's.
 //!
 //! The handler may run while other threads use their maps, and in a child that was forked at any
 //! moment, so the creators are in a list without a lock that only grows, as the descriptors of

@@ -1,13 +1,13 @@
 //! Takes the name of a map's file away, and never that of another file; or gives it to a file that
 //! takes the other one's place.
 //!
-//! A name can come to mean another file at any time: one process removes the map, the next one makes
-//! a new map of that name. Who removes what is under a name, whatever it is, does not care. But who
-//! means one file, as those do who delete a temporary map, first looks at what the name means, and
-//! must not meet a new map when he deletes it a moment later. So each of them does both under a lock
-//! on the *name byte* of the file that he means (`byte_lock`), and so do `open::remove` and who puts a
-//! frozen map into the file's place: then the name cannot be taken away in between, and what is not
-//! taken away is not given to another file.
+//! A name can come to mean another file at any time: one process removes the map, the next one
+//! makes a new map of that name. Who removes what is under a name, whatever it is, does not care.
+//! But who means one file, as those do who delete a temporary map, first looks at what the name
+//! means, and must not meet a new map when he deletes it a moment later. So each of them does both
+//! under a lock on the *name byte* of the file that he means (`byte_lock`), and so do
+//! `open::remove` and who puts a frozen map into the file's place: then the name cannot be taken
+//! away in between, and what is not taken away is not given to another file.
 //!
 //! That leaves what does not know of the lock, such as `rm`, or may not take it: `remove` by a
 //! process that may not write to the file.

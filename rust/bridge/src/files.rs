@@ -36,8 +36,8 @@ impl Map {
                 }
                 .into());
             }
-            // SAFETY: not -1. It stays open during the call or, where it is no open descriptor, every
-            // call of the kernel with it fails.
+            // SAFETY: not -1. It stays open during the call or, where it is no open descriptor,
+            // every call of the kernel with it fails.
             let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
             let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
             Ok(EngineMap::open_descriptor(descriptor, access, &engine_options(options)?)?)

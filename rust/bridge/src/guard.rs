@@ -51,8 +51,9 @@ impl Outcome {
     }
 }
 
-/// An outcome in one register, as `shf/map.hpp` knows it. What went well is below `FAILED`; what did
-/// not has the status in eight of the bits below and its `value`, less than 2^53, in the others.
+/// An outcome in one register, as `shf/map.hpp` knows it. What went well is below `FAILED`; what
+/// did not has the status in eight of the bits below and its `value`, less than 2^53, in the
+/// others.
 pub struct Packed(pub u64);
 
 const FAILED: u64 = 7 << 61;

@@ -15,8 +15,8 @@ use std::slice;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// Attached to a map of the engine, or to none. It may be detached, and attached anew, by one thread
-/// while others are in calls on it: these finish, or are told.
+/// Attached to a map of the engine, or to none. It may be detached, and attached anew, by one
+/// thread while others are in calls on it: these finish, or are told.
 #[derive(Default)]
 pub struct Map {
     gate: Gate<EngineMap>,
@@ -59,8 +59,8 @@ impl Map {
         self.gate.enter().is_some()
     }
 
-    /// Returns when all other threads have left, and the map is closed, unless somebody else has it.
-    /// From inside of a walk of its own, the walk's end does that.
+    /// Returns when all other threads have left, and the map is closed, unless somebody else has
+    /// it. From inside of a walk of its own, the walk's end does that.
     pub fn detach(&self) {
         guard(|| {
             self.give_locks_back();
@@ -283,9 +283,9 @@ impl Map {
         }
     }
 
-    /// Lets `act` have the map for itself, while this handle is not attached. Whoever watches the map
-    /// has lost it afterwards. `Busy`: another has a share of it, as a walk has, or this thread is in a
-    /// walk of the handle.
+    /// Lets `act` have the map for itself, while this handle is not attached. Whoever watches the
+    /// map has lost it afterwards. `Busy`: another has a share of it, as a walk has, or this thread
+    /// is in a walk of the handle.
     pub(crate) fn alone<R, E: Into<Failure>>(
         &self,
         act: impl FnOnce(&mut EngineMap) -> Result<R, E>,

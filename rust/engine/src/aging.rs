@@ -120,9 +120,9 @@ impl Map {
     }
 
     /// Deletes all keys that have expired, a bucket at a time, and returns how many; then all that
-    /// lists have left behind which are gone. They go without this as well, with the puts and deletes
-    /// that follow in the same shards. In a durable map their memory may be used again after the next
-    /// `sync`, like that of other deleted keys.
+    /// lists have left behind which are gone. They go without this as well, with the puts and
+    /// deletes that follow in the same shards. In a durable map their memory may be used again
+    /// after the next `sync`, like that of other deleted keys.
     pub fn reap(&self) -> Result<u64, OpError> {
         self.writer()?;
         let mut reaped = 0;

@@ -2,11 +2,10 @@
 //!
 //! Small records lie in blocks of their size class (`class`), one after the other in log runs of up
 //! to 8 pages; `head` is the run that fresh blocks come from. A retired block goes to the stack of
-//! its class (`stacks`) and is the next one used, so that updates in a steady state neither grow the
-//! map nor move anything. A run with nothing live
-//! in it is free at once; `compaction` empties sparse ones, and when memory has run out `sweep`
-//! finds dead blocks again and `squeeze` makes contiguous room of them. Large records have runs of
-//! their own, exact to the page.
+//! its class (`stacks`) and is the next one used, so that updates in a steady state neither grow
+//! the map nor move anything. A run with nothing live in it is free at once; `compaction` empties
+//! sparse ones, and when memory has run out `sweep` finds dead blocks again and `squeeze` makes
+//! contiguous room of them. Large records have runs of their own, exact to the page.
 //!
 //! Invariants, whenever no intent is pending:
 //! - for each log run, live = units of the blocks in it that the index refers to <= used
@@ -168,8 +167,8 @@ fn start_log<'m>(intent: &mut Intent<'m>, memory: Memory<'m>, units: u32) -> Res
     Ok(place.page_unit(page))
 }
 
-/// The page that fresh blocks come from, and the run that starts there. It may be any run by now, but
-/// lies below the top: above it, descriptors say nothing.
+/// The page that fresh blocks come from, and the run that starts there. It may be any run by now,
+/// but lies below the top: above it, descriptors say nothing.
 #[inline(always)]
 pub(crate) fn head(intent: &Intent<'_>, place: Place<'_>) -> Option<(u32, Run)> {
     let page = (intent.field(Field::Head) as u32).checked_sub(1)?;

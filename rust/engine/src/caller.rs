@@ -1,5 +1,6 @@
-//! The operations that are short: puts, gets, deletes, additions. Each is counted, by the handle, which
-//! looks for the counters of the thread, or by a lane, which somebody inside of a gate has already.
+//! The operations that are short: puts, gets, deletes, additions. Each is counted, by the handle,
+//! which looks for the counters of the thread, or by a lane, which somebody inside of a gate has
+//! already.
 
 use crate::age::{Age, Deadline};
 use crate::arena;
@@ -189,8 +190,8 @@ impl Map {
         self.put_by(hash, key, value, Shape::fitting_whole)
     }
 
-    /// As `put_once`, in a map with fixed lengths. On its own, so that in all others the compiler knows
-    /// that no record has half a header.
+    /// As `put_once`, in a map with fixed lengths. On its own, so that in all others the compiler
+    /// knows that no record has half a header.
     #[inline(never)]
     fn put_fixed(&self, hash: Hash, key: &[u8], value: &[u8]) -> Result<Placed, OpError> {
         self.put_by(hash, key, value, Shape::fitting)

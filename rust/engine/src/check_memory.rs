@@ -1,5 +1,5 @@
-//! What the checker says of a shard's memory: its runs, their blocks, the stacks and the pages of the
-//! index.
+//! What the checker says of a shard's memory: its runs, their blocks, the stacks and the pages of
+//! the index.
 
 use crate::block;
 use crate::check::Walk;

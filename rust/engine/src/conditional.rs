@@ -1,7 +1,7 @@
 //! Changes that are made only if something is the case, or that depend on what was there.
 //!
-//! All but `update` look and change under the lock of the key's shard, once. What is looked at first
-//! is not needed for a put: an ordinary one follows under the same lock.
+//! All but `update` look and change under the lock of the key's shard, once. What is looked at
+//! first is not needed for a put: an ordinary one follows under the same lock.
 
 use crate::age::Age;
 use crate::condition::Condition;

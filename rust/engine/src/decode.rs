@@ -140,14 +140,15 @@ impl<'m> Record<'m> {
         }
     }
 
-    /// Starts to fetch the first line of what lies at a reference: of most records, all but the value.
+    /// Starts to fetch the first line of what lies at a reference: of most records, all but the
+    /// value.
     #[inline(always)]
     pub fn prefetch_front(place: &Place<'_>, reference: u32) {
         place.region().prefetch(place.unit_offset(reference));
     }
 
-    /// What the header alone says of the record at a reference: its type, and where the word with its
-    /// deadline is, if it has one. `None`: there is no record.
+    /// What the header alone says of the record at a reference: its type, and where the word with
+    /// its deadline is, if it has one. `None`: there is no record.
     #[inline(always)]
     pub fn glance(place: &Place<'m>, reference: u32) -> Option<(Kind, Option<Word<'m>>)> {
         let bytes = place.record_bytes(reference)?;

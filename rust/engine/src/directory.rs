@@ -187,7 +187,8 @@ pub fn find_from<'m>(
 /// As `find_from`, of the table for as many bits as the root says or one less, under one load of
 /// the limits; no branch depends on which of the two it is, which is as good as random. `None`
 /// tells nothing. Where a forged level leads beyond the limits, there may be the shorter entry.
-/// `depth_bits`: those of the root that are taken for its depth, `DEPTH_BITS`, those of UIDs, or more.
+/// `depth_bits`: those of the root that are taken for its depth, `DEPTH_BITS`, those of UIDs, or
+/// more.
 #[inline(always)]
 pub fn find_quickly<'m>(
     place: &Place<'m>,

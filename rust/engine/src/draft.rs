@@ -41,7 +41,8 @@ impl<'m> Record<'m> {
         Ok(())
     }
 
-    /// Writes one with a seal, a deadline, a type or half a header, with a long key, or a large one.
+    /// Writes one with a seal, a deadline, a type or half a header, with a long key, or a large
+    /// one.
     #[inline(never)]
     fn write_other(place: Place<'_>, bytes: Bytes<'_>, reference: u32, item: &Item<'_>) {
         let shape = item.shape;

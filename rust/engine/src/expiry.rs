@@ -1,9 +1,9 @@
 //! Reaping: giving back the memory of keys that have expired, and of elements whose list is gone
 //! (`orphans`), without anyone asking for it.
 //!
-//! While a shard has keys with a deadline, or orphans, each put, and each delete of a key that is there,
-//! moves a hand of the shard (`hand`) on by four records, or by three buckets that hold fewer, and deletes
-//! those that have expired, and orphans.
+//! While a shard has keys with a deadline, or orphans, each put, and each delete of a key that is
+//! there, moves a hand of the shard (`hand`) on by four records, or by three buckets that hold
+//! fewer, and deletes those that have expired, and orphans.
 //!
 //! How many expired keys there are: let each key live while `a` others are put, and the hand pass
 //! `k` of `N` keys with each put. A key is met `N / k` puts after the last time, so half of that

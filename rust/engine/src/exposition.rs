@@ -1,4 +1,5 @@
-//! The numbers of a map, and of those attached to it, in the text format of Prometheus, version 0.0.4.
+//! The numbers of a map, and of those attached to it, in the text format of Prometheus, version
+//! 0.0.4.
 //!
 //! Each block below is a family: its name with the unit at the end, its kind, a sentence, and one
 //! sample for each set of labels. The encoder, which is that of the Prometheus client, writes the
@@ -16,9 +17,9 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 type Label<'l> = (&'l str, &'l str);
 
 /// The numbers of maps as families `shf_*` in the text format 0.0.4, with the name of its map,
-/// which no other one of them has, as label `map` of each sample. Counters of events end in `_total`.
-/// Prometheus keeps numbers as doubles: they are exact up to 2^53. Texts of several calls do not
-/// make one together: a family has to be in one piece.
+/// which no other one of them has, as label `map` of each sample. Counters of events end in
+/// `_total`. Prometheus keeps numbers as doubles: they are exact up to 2^53. Texts of several calls
+/// do not make one together: a family has to be in one piece.
 pub fn to_prometheus(maps: &[(&str, Stats)]) -> String {
     let maps: Vec<_> = maps.iter().map(|&(name, stats)| (name, stats, &[][..])).collect();
     to_prometheus_with(&maps)

@@ -9,8 +9,8 @@
 //!
 //! Right by this: a key that changes after it was copied is announced before the change, under the
 //! lock, and so is in the log when the lock is next held; and at the end nothing is in the log that
-//! was not copied since. Where writers are as fast as the copying, the last ones are copied under the
-//! lock, the more of them the more rounds it took. Where the log was lapped, it begins anew.
+//! was not copied since. Where writers are as fast as the copying, the last ones are copied under
+//! the lock, the more of them the more rounds it took. Where the log was lapped, it begins anew.
 
 use crate::element::ElementKey;
 use crate::frozen_records::{Entry, FrozenRecords};

@@ -1,8 +1,8 @@
 //! Snapshots: a copy of a map in a frozen file, while others go on; and the map itself, frozen.
 //!
-//! A frozen map is a map as any other, of as few shards as its records allow, of which nobody changes
-//! anything (`frozen_records`, `frozen_index`): so it is read as any other is. Of each shard it has
-//! what was there at one moment (`follow`).
+//! A frozen map is a map as any other, of as few shards as its records allow, of which nobody
+//! changes anything (`frozen_records`, `frozen_index`): so it is read as any other is. Of each
+//! shard it has what was there at one moment (`follow`).
 
 use crate::directory;
 use crate::follow;
@@ -22,8 +22,8 @@ use shf_base::geometry::{Geometry, PAGE_BYTES, WINDOW_BYTES_MAX};
 use shf_base::slot::Presence;
 use std::path::{Path, PathBuf};
 
-/// Records and index that a frozen shard gets, at most, as far as is known when it is begun: half of
-/// what it can have.
+/// Records and index that a frozen shard gets, at most, as far as is known when it is begun: half
+/// of what it can have.
 const SHARD_BYTES_MAX: u64 = WINDOW_BYTES_MAX / 2;
 /// Keys that a frozen shard gets, at most, likewise: each needs some 20 bytes of private memory.
 const SHARD_KEYS_MAX: u64 = if cfg!(feature = "crash-points") { 8 << 10 } else { 8 << 20 };
@@ -41,42 +41,43 @@ pub struct Frozen {
 }
 
 impl Map {
-    /// Writes a copy of the map to the file `<folder>/<name>.shf`: a frozen map, which may be opened
-    /// for reading, on any file system, and made a map that changes again (`restore`). The folder
-    /// must exist; a frozen map of that name is replaced, at once and as a whole.
+    /// Writes a copy of the map to the file `<folder>/<name>.shf`: a frozen map, which may be
+    /// opened for reading, on any file system, and made a map that changes again (`restore`). The
+    /// folder must exist; a frozen map of that name is replaced, at once and as a whole.
     ///
-    /// Others go on meanwhile. The copy has of each shard what was there at one moment; a change of a
-    /// key that was acknowledged before the call is in it, one that was begun after it is not. Keys
-    /// that have expired by then are not there. UIDs and tokens hold in the copy. Writers of a shard
-    /// wait while some 64 KiB of it are copied, now and then; where they lap the change log three
-    /// times, until the shard is copied as a whole. Other snapshots of the same map wait for the end
-    /// of this one.
+    /// Others go on meanwhile. The copy has of each shard what was there at one moment; a change of
+    /// a key that was acknowledged before the call is in it, one that was begun after it is not.
+    /// Keys that have expired by then are not there. UIDs and tokens hold in the copy. Writers of a
+    /// shard wait while some 64 KiB of it are copied, now and then; where they lap the change log
+    /// three times, until the shard is copied as a whole. Other snapshots of the same map wait for
+    /// the end of this one.
     ///
-    /// Takes private memory for some 60 bytes a key, but of at most 8 million keys at a time unless a
-    /// shard has more, and for the largest value; and 256 KiB of the map's file system, beside the
-    /// map's maximum.
+    /// Takes private memory for some 60 bytes a key, but of at most 8 million keys at a time unless
+    /// a shard has more, and for the largest value; and 256 KiB of the map's file system, beside
+    /// the map's maximum.
     ///
     /// Errors: `AlreadyExists` when something else has that name; as `create` for folder and name;
-    /// `NoSpace`; `Failed`, as writing operations fail. Then what has the name is as it was, with one
-    /// exception: a `System` that names the flush of the folder is told of a whole copy, which a crash
-    /// of the machine may take away again, or put the older one into its place.
+    /// `NoSpace`; `Failed`, as writing operations fail. Then what has the name is as it was, with
+    /// one exception: a `System` that names the flush of the folder is told of a whole copy, which
+    /// a crash of the machine may take away again, or put the older one into its place.
     pub fn snapshot(&self, folder: &Path, name: &str) -> Result<Frozen, OpenError> {
         let Named { answer, lasting } = self.write_frozen(folder, name, Replaces::Nothing)?;
         lasting.map(|()| answer)
     }
 
-    /// Freezes the map: in place of its file there is a frozen map of the same contents, as small as
-    /// it can be, and this handle is one for reading it. Nobody can write to it any more, and any
-    /// number of processes can read it, also from a read-only file system. Who has the map open for
-    /// reading keeps the old one; who wants to open it for writing meanwhile is told `BeingFrozen`. A
-    /// temporary map becomes one that stays.
+    /// Freezes the map: in place of its file there is a frozen map of the same contents, as small
+    /// as it can be, and this handle is one for reading it. Nobody can write to it any more, and
+    /// any number of processes can read it, also from a read-only file system. Who has the map open
+    /// for reading keeps the old one; who wants to open it for writing meanwhile is told
+    /// `BeingFrozen`. A temporary map becomes one that stays.
     ///
-    /// Errors: `InUse` when anybody else has the map open for writing; `NotFound` when the file has no
-    /// name any more, or never had one, as that of an anonymous map, of which `snapshot` makes a frozen
-    /// one; as `snapshot`. Then the map is as it was, and this handle writes to it, unless `is_read_only`:
-    /// then the map is frozen. `is_frozen` says that this handle is one of the frozen map, of which it
-    /// is not sure that a crash of the machine leaves it there; without that, the frozen map could not
-    /// be opened, and this handle reads the old file, which has the same contents and no name.
+    /// Errors: `InUse` when anybody else has the map open for writing; `NotFound` when the file has
+    /// no name any more, or never had one, as that of an anonymous map, of which `snapshot` makes a
+    /// frozen one; as `snapshot`. Then the map is as it was, and this handle writes to it, unless
+    /// `is_read_only`: then the map is frozen. `is_frozen` says that this handle is one of the
+    /// frozen map, of which it is not sure that a crash of the machine leaves it there; without
+    /// that, the frozen map could not be opened, and this handle reads the old file, which has the
+    /// same contents and no name.
     pub fn freeze(&mut self) -> Result<(), OpenError> {
         let (folder, name) = self.own_place()?;
         let path = folder.join(format!("{name}.shf"));
@@ -87,7 +88,8 @@ impl Map {
             return Err(OpenError::InUse { path });
         }
         let named = self.write_frozen(&folder, &name, Replaces::Itself(&self.storage))?;
-        // For those who have opened the file and got no slot yet, and children that wrote nothing yet.
+        // For those who have opened the file and got no slot yet, and children that wrote nothing
+        // yet.
         attachment::replaced(self.storage.region());
         drop(alone);
         // Whatever comes now, no write goes to the file that was replaced.
@@ -144,7 +146,8 @@ struct Freezing<'a> {
 }
 
 impl Freezing<'_> {
-    /// Writes the map, with larger windows or more shards where what others put meanwhile did not fit.
+    /// Writes the map, with larger windows or more shards where what others put meanwhile did not
+    /// fit.
     fn write(&self) -> Result<(FileHeader, Frozen), OpenError> {
         let mut shards = self.shards();
         let mut room = self.room(shards);
@@ -209,9 +212,9 @@ impl Freezing<'_> {
         counts.take_while(|shards| *shards < all).find(fits).unwrap_or(all)
     }
 
-    /// Bytes for the windows. One shard lies at the front whatever its size is; several need to know
-    /// where others end, and get twice what the largest one needs as it is now, since others go on
-    /// putting. What is left of it stays a hole.
+    /// Bytes for the windows. One shard lies at the front whatever its size is; several need to
+    /// know where others end, and get twice what the largest one needs as it is now, since others
+    /// go on putting. What is left of it stays a hole.
     fn room(&self, shards: u32) -> u64 {
         if shards == 1 {
             return WINDOW_BYTES_MAX;
@@ -231,7 +234,8 @@ impl Freezing<'_> {
     fn collect(&self, shard: u32, geometry: &Geometry) -> Result<FrozenShard, OpenError> {
         let bytes_max = geometry.window_bytes();
         let mut records = FrozenRecords::new(self.file, geometry.window(shard), bytes_max);
-        // In different shards keys were born as often: that alone does not tell them apart any more.
+        // In different shards keys were born as often: that alone does not tell them apart any
+        // more.
         let mut births_came_around = geometry.shards() < self.map.geometry().shards();
         for place in self.of(shard, geometry.shards()) {
             let source = (self.map.memory(place), self.presence, self.map.patience);

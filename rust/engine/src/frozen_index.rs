@@ -1,9 +1,9 @@
 //! The index of a frozen shard: as few tables as its keys fit into.
 //!
-//! The keys are put into the order of their directory bits read backwards, in which those of a table
-//! are neighbours (`walk`). Those that fit into one table get one, others are parted at their next
-//! bit. In a table, first each key gets its home bucket, then those that found it full one of the next
-//! two, so that most are found at once.
+//! The keys are put into the order of their directory bits read backwards, in which those of a
+//! table are neighbours (`walk`). Those that fit into one table get one, others are parted at their
+//! next bit. In a table, first each key gets its home bucket, then those that found it full one of
+//! the next two, so that most are found at once.
 
 use crate::directory;
 use crate::frozen_records::Entry;
@@ -86,7 +86,8 @@ impl FrozenIndex {
         &self.entries
     }
 
-    /// Writes it, to the end of a window that ends at `end` in the file; the directory's first level.
+    /// Writes it, to the end of a window that ends at `end` in the file; the directory's first
+    /// level.
     pub fn write(
         &self,
         file: &FrozenFile<'_>,
@@ -144,8 +145,8 @@ fn order(entry: &Entry) -> u32 {
     entry.hash.directory().reverse_bits()
 }
 
-/// Gives each key a slot of a table, which `place` gets with bucket, slot and distance from home; how
-/// many passed each bucket by, or `None`: they do not fit.
+/// Gives each key a slot of a table, which `place` gets with bucket, slot and distance from home;
+/// how many passed each bucket by, or `None`: they do not fit.
 fn fill(
     keys: &[Entry],
     mut place: impl FnMut(&Entry, (usize, usize), usize),

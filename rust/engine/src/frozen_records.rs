@@ -6,8 +6,8 @@
 //!                 | record | record | ... | index pages, the first one last |
 //! ```
 //!
-//! A record is as in a map that is not durable and does not evict, without gaps, whatever its size. It
-//! keeps its stamp, so UIDs and tokens hold. One that does not count any more, because its key
+//! A record is as in a map that is not durable and does not evict, without gaps, whatever its size.
+//! It keeps its stamp, so UIDs and tokens hold. One that does not count any more, because its key
 //! changed while the map was copied, stays where it is, and nothing refers to it.
 
 use crate::age::{Above, Deadline};

@@ -1,22 +1,22 @@
 //! Half a header: what records have in a map with fixed lengths, where that saves memory.
 //!
-//! All records of such a map have the same lengths and type, which its file header says, and neither
-//! seals nor deadlines. What is left of a header takes half a word, and key and value begin in the
-//! other half:
+//! All records of such a map have the same lengths and type, which its file header says, and
+//! neither seals nor deadlines. What is left of a header takes half a word, and key and value begin
+//! in the other half:
 //!
 //! ```text
 //! bit 0            20        28     29      32                     64
 //!     | generation | version | live | 1 1 1 | the first four bytes |   then: | all others |
 //! ```
 //!
-//! The three ones are in no whole header (`record`), nor in a gap: no type has a number beyond 7, and
-//! a gap has bit 31 alone. So each word says by itself what it is, whatever the map.
+//! The three ones are in no whole header (`record`), nor in a gap: no type has a number beyond 7,
+//! and a gap has bit 31 alone. So each word says by itself what it is, whatever the map.
 //!
-//! Records lie in blocks of whole words, so half a word less is a smaller block for some lengths and
-//! the same one for others (`saves`). Records that it would save nothing have whole headers.
+//! Records lie in blocks of whole words, so half a word less is a smaller block for some lengths
+//! and the same one for others (`saves`). Records that it would save nothing have whole headers.
 //!
-//! The word is stored as a whole, as any header is: the bytes of key and value in it are stored again
-//! with every change of the mark or the stamp, and stay what they are.
+//! The word is stored as a whole, as any header is: the bytes of key and value in it are stored
+//! again with every change of the mark or the stamp, and stay what they are.
 
 use crate::class;
 use crate::place::Place;
@@ -58,8 +58,8 @@ pub(crate) fn saves(fixed: FixedLengths) -> bool {
     is_possible(fixed) && class(HALF_HEADER_BYTES) < class(HEADER_BYTES)
 }
 
-/// Whether the key of a record with half a header, which has as many bytes, is `key`. Not in line, so
-/// that it takes no room where no record has one.
+/// Whether the key of a record with half a header, which has as many bytes, is `key`. Not in line,
+/// so that it takes no room where no record has one.
 #[cold]
 #[inline(never)]
 pub(crate) fn key_is(bytes: Bytes<'_>, key: &[u8]) -> bool {

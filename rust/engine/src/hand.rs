@@ -1,7 +1,7 @@
-//! The hands of a shard: they go round all keys, in the order of the directory and of slots, a few with
-//! each operation that moves them. So whatever each key needs from time to time is done without a
-//! thread for it: one hand reaps (`expiry`), and in a map that evicts, another one looks for what to
-//! evict (`eviction`).
+//! The hands of a shard: they go round all keys, in the order of the directory and of slots, a few
+//! with each operation that moves them. So whatever each key needs from time to time is done
+//! without a thread for it: one hand reaps (`expiry`), and in a map that evicts, another one looks
+//! for what to evict (`eviction`).
 //!
 //! Keys that a merge takes behind a hand wait for its next turn.
 

@@ -42,8 +42,8 @@ const SPARE_BYTES: u64 = 1 << 20;
 const LAST_SEARCHES: usize = 64;
 
 /// Takes contiguous pages: as many as free runs have in a row, from `least` to `most`, or else
-/// `most` fresh ones, or else `least`. Returns the first and how many. Closed memory (`Memory::closed`)
-/// gives none at all.
+/// `most` fresh ones, or else `least`. Returns the first and how many. Closed memory
+/// (`Memory::closed`) gives none at all.
 pub fn take<'m>(
     intent: &mut Intent<'m>,
     memory: Memory<'m>,

@@ -1,5 +1,5 @@
-//! The life of a record: it is published, live, retired, perhaps revived by recovery; its header and,
-//! if it has one, its seal say so.
+//! The life of a record: it is published, live, retired, perhaps revived by recovery; its header
+//! and, if it has one, its seal say so.
 
 use crate::age::{Above, Deadline};
 use crate::half_header;
@@ -115,8 +115,8 @@ impl<'m> Record<'m> {
         }
     }
 
-    /// Its header with this stamp, live or not. It keeps its own when it is retired: recovery may bring
-    /// it back.
+    /// Its header with this stamp, live or not. It keeps its own when it is retired: recovery may
+    /// bring it back.
     #[inline(always)]
     pub(crate) fn header(self, stamp: Stamp, live: bool) -> u64 {
         if self.shape.traits.half() {
@@ -132,8 +132,8 @@ impl<'m> Record<'m> {
         self.bytes.word(0).load(Relaxed) & live != 0
     }
 
-    /// Will be live, with this stamp. `hash` is that of its key. The same intent makes a slot refer to
-    /// the record, after this.
+    /// Will be live, with this stamp. `hash` is that of its key. The same intent makes a slot refer
+    /// to the record, after this.
     #[inline(always)]
     pub fn publish(
         intent: &mut Intent<'_>,

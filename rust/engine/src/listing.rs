@@ -21,8 +21,8 @@ pub struct Listed {
 /// without locks, and are those of a file that nobody vouches for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Keys, as `Map::size` counts them. Of a durable map that has to be recovered first, those that
-    /// the file had at some time.
+    /// Keys, as `Map::size` counts them. Of a durable map that has to be recovered first, those
+    /// that the file had at some time.
     pub keys: u64,
     /// Real bytes that the map has taken, by its own account, headers included.
     pub committed_bytes: u64,
@@ -47,11 +47,11 @@ pub struct Facts {
 }
 
 impl Map {
-    /// The maps in a folder, in the order of their names: all files that end with `.shf`. One that is
-    /// no map, or may not be read, is listed with its error. Needs the permission to read the folder
-    /// and the files only; opens no map, takes no process slot and writes nothing, but deletes the
-    /// names of temporary maps whose creators are gone, if it may, and passes these over. Takes two
-    /// system calls for each writing handle of a map, and one for each shard.
+    /// The maps in a folder, in the order of their names: all files that end with `.shf`. One that
+    /// is no map, or may not be read, is listed with its error. Needs the permission to read the
+    /// folder and the files only; opens no map, takes no process slot and writes nothing, but
+    /// deletes the names of temporary maps whose creators are gone, if it may, and passes these
+    /// over. Takes two system calls for each writing handle of a map, and one for each shard.
     ///
     /// Errors: `NotFound`, `PermissionDenied` and `System`, all of the folder.
     pub fn list(folder: &Path) -> Result<Vec<Listed>, OpenError> {

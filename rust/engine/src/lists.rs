@@ -20,8 +20,8 @@ impl Map {
     /// then. A key that is not there becomes a list, which lives for the map's default age from
     /// then on; one that is there keeps its age.
     ///
-    /// Errors: as `put`; `WrongType` when the key's value is no list. `TooLarge` also for a key that
-    /// is too long for a list: it shares a block of 16 KiB with the list's own word.
+    /// Errors: as `put`; `WrongType` when the key's value is no list. `TooLarge` also for a key
+    /// that is too long for a list: it shares a block of 16 KiB with the list's own word.
     pub fn push(&self, key: &[u8], value: &[u8]) -> Result<u64, OpError> {
         self.push_at(End::Back, key, value)
     }
@@ -35,8 +35,8 @@ impl Map {
     /// returns its length; `None`: the key is not there. Of several callers one gets it. The key
     /// goes with the last element. The lock is held while the element is copied.
     ///
-    /// Errors: as `delete`; `WrongType` when the key's value is no list; `OutOfMemory` when the sink
-    /// does not grow: the element is still there then.
+    /// Errors: as `delete`; `WrongType` when the key's value is no list; `OutOfMemory` when the
+    /// sink does not grow: the element is still there then.
     pub fn pop(&self, key: &[u8], sink: &mut impl Sink) -> Result<Option<usize>, OpError> {
         self.pop_at(End::Back, key, sink)
     }

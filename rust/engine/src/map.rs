@@ -46,9 +46,9 @@ pub struct Map {
     /// Looks that gets of this handle made again, in this process.
     pub(crate) retries: AtomicU64,
     /// Which bits of a shard's root gets take for its depth at first, `directory::DEPTH_BITS`; or
-    /// `NOT_QUICK`, where records have half a header, or gets of this handle, in this process, have met
-    /// a key with an age: then they are ready for these from the start. Those that are not are faster
-    /// where there are none.
+    /// `NOT_QUICK`, where records have half a header, or gets of this handle, in this process, have
+    /// met a key with an age: then they are ready for these from the start. Those that are not are
+    /// faster where there are none.
     pub(crate) depth_bits: AtomicU64,
 }
 
@@ -108,8 +108,8 @@ impl Map {
     /// map meanwhile; writers wait while the shard of their key is checked. Needs private memory in
     /// proportion to the keys of one shard.
     ///
-    /// Of a frozen map, the file is read, and held against its checksum. This works for handles that
-    /// may only read.
+    /// Of a frozen map, the file is read, and held against its checksum. This works for handles
+    /// that may only read.
     pub fn verify(&self) -> Result<Vec<Violation>, OpError> {
         if let Some(expected) = self.facts.frozen {
             let found = frozen::checksum_now(&self.storage)?;

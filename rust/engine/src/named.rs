@@ -94,8 +94,8 @@ impl Map {
     }
 
     /// The UID whose `short` bits these are, if one key that is there has it, and no other; `None`
-    /// also where the shard's index is too large for so few bits to lead to the key. Short bits know
-    /// no lives, and of N keys in a map one in 2^32 / N has those of a given other one.
+    /// also where the shard's index is too large for so few bits to lead to the key. Short bits
+    /// know no lives, and of N keys in a map one in 2^32 / N has those of a given other one.
     pub fn uid_of_short(&self, short: u32) -> Result<Option<Uid>, OpError> {
         let (hash, bits) = Uid::hash_of_short(short, self.facts.geometry.uid_shards());
         let place = self.place(hash.shard_bits());

@@ -1,5 +1,5 @@
-//! Maps are made, opened and removed, by names and descriptors, and recovered first where a crash of
-//! the machine left them torn.
+//! Maps are made, opened and removed, by names and descriptors, and recovered first where a crash
+//! of the machine left them torn.
 
 use crate::age;
 use crate::directory;
@@ -49,9 +49,9 @@ impl Map {
         Map::new(opened, options).with_demanded_lengths(options)?.recovered_from_crash()
     }
 
-    /// Makes a map whose file lies in memory, without a name, and goes with the last process that has
-    /// it. Children inherit it, and `descriptor` passes it on. Its length is sealed, so that who
-    /// gets a descriptor cannot cut it short; whoever has one may write to the map.
+    /// Makes a map whose file lies in memory, without a name, and goes with the last process that
+    /// has it. Children inherit it, and `descriptor` passes it on. Its length is sealed, so that
+    /// who gets a descriptor cannot cut it short; whoever has one may write to the map.
     ///
     /// `InvalidOption` for what is about a name or a disk: a `mode` other than the default, a
     /// `group`, `durable`, `temporary`. `ProcMissing` without `/proc`, which it needs.
@@ -60,8 +60,8 @@ impl Map {
     }
 
     /// Opens the map whose file a descriptor means, whatever its name, through a duplicate: the
-    /// caller keeps `descriptor`. It need not come from a friend: the file is checked as one under a
-    /// name is. The handle is read-only if `access` says so, or if the descriptor is for reading
+    /// caller keeps `descriptor`. It need not come from a friend: the file is checked as one under
+    /// a name is. The handle is read-only if `access` says so, or if the descriptor is for reading
     /// only. A temporary map opens so even when its creator is gone.
     pub fn open_descriptor(
         descriptor: BorrowedFd<'_>,
@@ -74,9 +74,9 @@ impl Map {
         Map::new(opened, options).with_demanded_lengths(options)?.recovered_from_crash()
     }
 
-    /// A duplicate of the descriptor that this handle has of the map's file, to be passed to another
-    /// process, which gets at the map by `open_descriptor`. For reading only if the handle is; but
-    /// who may write to the file can open it again through `/proc`. Closed by `exec`.
+    /// A duplicate of the descriptor that this handle has of the map's file, to be passed to
+    /// another process, which gets at the map by `open_descriptor`. For reading only if the handle
+    /// is; but who may write to the file can open it again through `/proc`. Closed by `exec`.
     ///
     /// Errors: `System`, also for a process that has closed the descriptors that it inherited and
     /// finds no such file under its name.
@@ -118,8 +118,8 @@ impl Map {
         Ok(Map::new(open::region(region, access)?, options))
     }
 
-    /// Deletes the file of a map; those who have it open keep it until they drop it. A temporary map
-    /// whose creator is gone is `NotFound`.
+    /// Deletes the file of a map; those who have it open keep it until they drop it. A temporary
+    /// map whose creator is gone is `NotFound`.
     pub fn remove(folder: &Path, name: &str) -> Result<(), OpenError> {
         open::remove(folder, name)
     }

@@ -52,14 +52,15 @@ pub struct Options {
     /// has it open keeps it. Not with `durable`.
     pub temporary: bool,
     /// The length of all keys and the length of all values, in bytes, from 1 to 2^32 together. Each
-    /// record is 8 bytes smaller then where both lengths together, divided by 8, leave 1 to 4 and are
-    /// more than 8, up to 256 bytes; beyond that for fewer lengths, and by more. Values are bytes, without
-    /// types, lists and ages. Puts of other lengths are `WrongLength`; for all else a key of another
-    /// length is one that is not there. Not with `durable`, which is off by default then, `evict` and
-    /// `default_age`. Who opens the map need not say it; saying something else is `Incompatible`.
+    /// record is 8 bytes smaller then where both lengths together, divided by 8, leave 1 to 4 and
+    /// are more than 8, up to 256 bytes; beyond that for fewer lengths, and by more. Values are
+    /// bytes, without types, lists and ages. Puts of other lengths are `WrongLength`; for all else
+    /// a key of another length is one that is not there. Not with `durable`, which is off by
+    /// default then, `evict` and `default_age`. Who opens the map need not say it; saying something
+    /// else is `Incompatible`.
     pub fixed: Option<FixedLengths>,
-    /// How long keys live that nobody gives an age, in milliseconds, of which parts are rounded up: 1
-    /// ms to 2^47 - 1 ms, some 4,400 years. `Map::set_default_age` changes it later, for all
+    /// How long keys live that nobody gives an age, in milliseconds, of which parts are rounded up:
+    /// 1 ms to 2^47 - 1 ms, some 4,400 years. `Map::set_default_age` changes it later, for all
     /// processes. Default: for ever.
     pub default_age: Option<Duration>,
     /// How long a writing operation of this handle waits while a living process, which may be

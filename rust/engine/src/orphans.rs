@@ -1,9 +1,9 @@
 //! Orphans: elements whose list is gone.
 //!
 //! A list goes by one step, however long it is: the record of its key is deleted, replaced, or has
-//! expired and is reaped. Its elements stay where they are, and nobody finds them any more. The same
-//! step counts them; while that count is not 0, the hand of the shard goes round as it does for keys
-//! with a deadline (`expiry`), and deletes each orphan that it meets.
+//! expired and is reaped. Its elements stay where they are, and nobody finds them any more. The
+//! same step counts them; while that count is not 0, the hand of the shard goes round as it does
+//! for keys with a deadline (`expiry`), and deletes each orphan that it meets.
 //!
 //! An element is an orphan unless the key with its list's UID is there, is a list, and has its
 //! index (`list`). It does not count whether that key has expired: its elements are orphans from
@@ -35,8 +35,8 @@ pub fn is_one(place: Place<'_>, record: &Record<'_>) -> Result<bool, OpError> {
     Ok(record.is_element() && list_of(place, record)?.is_none())
 }
 
-/// The list of an element, and its slot; `None`: it is an orphan, or no element. The caller holds the
-/// lock.
+/// The list of an element, and its slot; `None`: it is an orphan, or no element. The caller holds
+/// the lock.
 pub fn list_of<'m>(
     place: Place<'m>,
     record: &Record<'_>,

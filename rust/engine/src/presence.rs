@@ -13,9 +13,9 @@ pub struct Watch<'m> {
 
 impl Map {
     /// All processes that are attached for writing, this one among them, in order of their slots:
-    /// one entry for each handle, and one for each forked child that has written through an inherited
-    /// handle. Who was killed is not among them. Takes system calls in proportion to their number.
-    /// Handles that only read may ask, and are not seen.
+    /// one entry for each handle, and one for each forked child that has written through an
+    /// inherited handle. Who was killed is not among them. Takes system calls in proportion to
+    /// their number. Handles that only read may ask, and are not seen.
     ///
     /// Errors: `System`.
     pub fn processes(&self) -> Result<Vec<Process>, OpError> {
@@ -29,8 +29,8 @@ impl Map {
     }
 
     /// Changes the role of this process. One leads at most, until it has another role, drops its
-    /// handle or dies: then the first one that asks does. In a forked child this takes a process slot
-    /// of its own.
+    /// handle or dies: then the first one that asks does. In a forked child this takes a process
+    /// slot of its own.
     ///
     /// Errors: `AlreadyLed`; `ReadOnly`; `TooManyProcesses`, `NoSpace`, `System`.
     pub fn set_role(&self, role: Role) -> Result<(), OpError> {
@@ -45,9 +45,9 @@ impl Map {
 
 impl Watch<'_> {
     /// Who left and who joined since the last call, this process among them, each in order of their
-    /// slots, and those who left first. Somebody who came and went in between is not told of; of one
-    /// who took the slot of one who died, both are. Costs what `Map::processes` does; nobody needs to
-    /// do anything for others to see that he died.
+    /// slots, and those who left first. Somebody who came and went in between is not told of; of
+    /// one who took the slot of one who died, both are. Costs what `Map::processes` does; nobody
+    /// needs to do anything for others to see that he died.
     ///
     /// Errors: `System`, after which the next call tells what this one did not.
     pub fn poll(&mut self) -> Result<Vec<Event>, OpError> {

@@ -8,11 +8,11 @@
 //! was loaded. So pushes and pops elsewhere in the list do not make a range start anew.
 //!
 //! Births come around, so the stamp of an old element may be one of those. Then the list is looked
-//! at once more: where its word and its stamp are the same, and there were few births since, nothing
-//! has changed. (The stamp changes with each push and pop, and comes around after 256 of them; if
-//! the count is the same again, half of them were pushes. It is stored after the word and read before
-//! it, so the word is at least as new.) An element that is not found was taken away, and the range is
-//! read anew; where nothing has changed, it is damage.
+//! at once more: where its word and its stamp are the same, and there were few births since,
+//! nothing has changed. (The stamp changes with each push and pop, and comes around after 256 of
+//! them; if the count is the same again, half of them were pushes. It is stored after the word and
+//! read before it, so the word is at least as new.) An element that is not found was taken away,
+//! and the range is read anew; where nothing has changed, it is damage.
 
 use crate::element::ElementKey;
 use crate::hash::Hash;
@@ -116,10 +116,10 @@ enum Found {
 
 impl Map {
     /// Replaces the contents of `into` with the elements of the list under `key` from position
-    /// `start` on and before `end`. Positions count from 0 on, and negative ones from the end: `-2` and
-    /// `i64::MAX` are the last two. What is beyond an end is passed over; nothing at all: the key is not
-    /// there, or there is nothing between the two positions. All are those of one moment of the call.
-    /// Unless the answer is `Ok`, `into` is empty.
+    /// `start` on and before `end`. Positions count from 0 on, and negative ones from the end: `-2`
+    /// and `i64::MAX` are the last two. What is beyond an end is passed over; nothing at all: the
+    /// key is not there, or there is nothing between the two positions. All are those of one moment
+    /// of the call. Unless the answer is `Ok`, `into` is empty.
     ///
     /// A get: it takes no lock. Where writers keep taking away what it reads, once more under the
     /// lock, if that is free at that moment. Needs private memory for all of it.

@@ -129,10 +129,10 @@ impl Copying<'_, '_, '_> {
 
 /// One look for a key, which `is_it` knows by its record, where nearly all are: in its home bucket,
 /// in the first slot with its tag, in a plain record. The validated answer, or `None`: let `get`
-/// see why. `depth_bits`: as in `directory::find_quickly`; `WHICH`: as in `Record::plain_at`. An answer
-/// is counted by `by`.
-/// Kept apart, and small, because the processor fetches the memory of the next get while this one
-/// waits for its own only as far as it sees ahead (docs/decisions/0016-short-gets.md).
+/// see why. `depth_bits`: as in `directory::find_quickly`; `WHICH`: as in `Record::plain_at`. An
+/// answer is counted by `by`. Kept apart, and small, because the processor fetches the memory of
+/// the next get while this one waits for its own only as far as it sees ahead
+/// (docs/decisions/0016-short-gets.md).
 #[inline(always)]
 pub fn at_home<T: Take, const WHICH: u8>(
     place: &Place<'_>,

@@ -201,7 +201,8 @@ impl<'m> Record<'m> {
         }
     }
 
-    /// The value as it lies in the record, in private memory that has room for `more` bytes behind it.
+    /// The value as it lies in the record, in private memory that has room for `more` bytes behind
+    /// it.
     pub fn stored_value(self, more: usize) -> Result<Vec<u8>, OpError> {
         let (mut value, len) = (Vec::new(), self.value_len());
         let bytes = len.saturating_add(more);
@@ -365,10 +366,10 @@ impl<'m> Record<'m> {
     }
 
     /// Changes a number in place, at once, to what `change` makes of it: the value, then the stamp.
-    /// Who read the value with the old stamp has a token that is not good any more, and who read the
-    /// new stamp reads the new value. A death in between leaves the value under the old stamp, which
-    /// harms no token, since those of before have a digest of the old value (`token`). The caller
-    /// holds the lock.
+    /// Who read the value with the old stamp has a token that is not good any more, and who read
+    /// the new stamp reads the new value. A death in between leaves the value under the old stamp,
+    /// which harms no token, since those of before have a digest of the old value (`token`). The
+    /// caller holds the lock.
     #[inline(always)]
     pub fn change_number<E>(self, change: impl FnOnce(u64) -> Result<u64, E>) -> Result<(), E> {
         debug_assert!(self.shape.traits.kind().is_number());

@@ -13,16 +13,16 @@ use shf_base::open;
 use std::path::Path;
 
 impl Map {
-    /// Makes the map `<folder>/<name>.shf` of the contents of a frozen one, `from`, that `snapshot` or
-    /// `freeze` has written: folder and name. Its checksum is verified first. The options are those of
-    /// any new map and may be others than those of the map that was frozen. Keys keep their values,
-    /// with their types, and the moments that they expire at; those that have expired are left out.
-    /// UIDs and tokens are new. Nobody sees the map before it is complete; then it is durable, if it
-    /// is of that kind.
+    /// Makes the map `<folder>/<name>.shf` of the contents of a frozen one, `from`, that `snapshot`
+    /// or `freeze` has written: folder and name. Its checksum is verified first. The options are
+    /// those of any new map and may be others than those of the map that was frozen. Keys keep
+    /// their values, with their types, and the moments that they expire at; those that have expired
+    /// are left out. UIDs and tokens are new. Nobody sees the map before it is complete; then it is
+    /// durable, if it is of that kind.
     ///
     /// Errors: those of `open_read_only` and `create`; `NotFrozen`; `Failed` where the file has not
-    /// got its checksum (`Corrupt`), the keys do not fit (`NoSpace`), or the options fix lengths and
-    /// something has another one (`WrongLength`), a type (`WrongType`) or an age (`NoAges`).
+    /// got its checksum (`Corrupt`), the keys do not fit (`NoSpace`), or the options fix lengths
+    /// and something has another one (`WrongLength`), a type (`WrongType`) or an age (`NoAges`).
     pub fn restore(
         from: (&Path, &str),
         folder: &Path,

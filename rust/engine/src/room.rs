@@ -1,14 +1,14 @@
 //! Room: what is done where the map may not grow any more, until a record has its place or the map
 //! is full.
 //!
-//! In any map, keys that have expired go first, then dead blocks are squeezed together
-//! (`squeeze`). In one that evicts (`eviction`), a put of up to an eighth of the maximum finds room
-//! whatever the sizes and the shards of the others are. First the shard of its key evicts as much for
-//! it, and clears pages where that lies scattered; twice as much if it must, as long as it has keys. A
+//! In any map, keys that have expired go first, then dead blocks are squeezed together (`squeeze`).
+//! In one that evicts (`eviction`), a put of up to an eighth of the maximum finds room whatever the
+//! sizes and the shards of the others are. First the shard of its key evicts as much for it, and
+//! clears pages where that lies scattered; twice as much if it must, as long as it has keys. A
 //! shard that has much less than others, or nothing left, gives its lock back; then others lend it
-//! pages, those that have most first, a part of each, and the whole operation is made once more. So no
-//! two locks are held at a time, and each attempt works on a smaller rest: the pages that it had in
-//! vain are free, or others have put keys there meanwhile, of whom somebody got on.
+//! pages, those that have most first, a part of each, and the whole operation is made once more. So
+//! no two locks are held at a time, and each attempt works on a smaller rest: the pages that it had
+//! in vain are free, or others have put keys there meanwhile, of whom somebody got on.
 
 use crate::expiry::REAPS_PER_PUT;
 use crate::hash::Hash;
@@ -124,8 +124,8 @@ impl Map {
         }
     }
 
-    /// As `with_room`, of what was done once and answered `full`. Apart, so that what it is called with
-    /// is kept in registers until then.
+    /// As `with_room`, of what was done once and answered `full`. Apart, so that what it is called
+    /// with is kept in registers until then.
     #[cold]
     #[inline(never)]
     pub(crate) fn with_more_room<A>(
@@ -141,8 +141,8 @@ impl Map {
         self.with_room(hash, operation)
     }
 
-    /// Has shards lend as many pages as are missing; `full`: none of them could lend any. One that is
-    /// locked, or damaged, is passed over, as long as others lend.
+    /// Has shards lend as many pages as are missing; `full`: none of them could lend any. One that
+    /// is locked, or damaged, is passed over, as long as others lend.
     #[cold]
     #[inline(never)]
     fn borrow_pages(&self, hash: Hash, full: OpError) -> Result<(), OpError> {

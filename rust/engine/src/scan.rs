@@ -123,8 +123,8 @@ impl Map {
         Ok((next < shards << PLACE_BITS).then_some(Cursor(next)))
     }
 
-    /// As `scan_names`, but goes on until there are names. So a call may look at the whole map, but not
-    /// at more: where the directory is forged to lead on and on, it is `Corrupt`.
+    /// As `scan_names`, but goes on until there are names. So a call may look at the whole map, but
+    /// not at more: where the directory is forged to lead on and on, it is `Corrupt`.
     pub fn scan_next_names(
         &self,
         cursor: Cursor,

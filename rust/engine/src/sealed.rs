@@ -5,8 +5,8 @@
 //! whether it was live, or retired after the last sync, when its replacement or its deletion need
 //! not have reached the disk. These are all that may come back. For each key that was there at the
 //! last sync there is at least one: its record of then, since its memory was not used again
-//! (`quarantine`), so nothing of it has changed but its state, the mark in its header, its deadline,
-//! and a number in place with its stamp.
+//! (`quarantine`), so nothing of it has changed but its state, the mark in its header, its
+//! deadline, and a number in place with its stamp.
 //!
 //! A record that was live at the last sync overlaps with none that has been live since, so whoever
 //! comes upon one may go on behind it; of later ones that overlap, the first is taken. Elsewhere

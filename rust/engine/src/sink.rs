@@ -5,8 +5,8 @@ use shf_base::error::OpError;
 /// Memory for a value whose length is known only during a get. A writer that interferes makes the
 /// get ask again, perhaps for another length.
 pub trait Sink {
-    /// `len` bytes to copy the value to, if there is room for them already. Asked for as many again,
-    /// it is the same memory, with what was copied to it.
+    /// `len` bytes to copy the value to, if there is room for them already. Asked for as many
+    /// again, it is the same memory, with what was copied to it.
     fn room(&mut self, len: usize) -> Option<&mut [u8]>;
     /// Makes room for a value that is `len` bytes long; `None`: there is no memory.
     fn grow(&mut self, len: usize) -> Option<&mut [u8]>;

@@ -45,7 +45,8 @@ impl Traits {
         self.0 & Traits::IN_HEADER
     }
 
-    /// Whether nothing follows from them but a whole header, as small records have it, before the key.
+    /// Whether nothing follows from them but a whole header, as small records have it, before the
+    /// key.
     #[inline(always)]
     pub(crate) fn are_short(self) -> bool {
         self.0 & (SEALED | TIMED | HALF) == 0 && !self.kind().is_in_place()

@@ -2,8 +2,8 @@
 //!
 //! These are pages that nobody can be looking at, since nothing ever referred to them: those beyond
 //! the tops, and those at the end of the run that new records go to, if that is the last one. Where
-//! runs were freed, or index pages vacated, or the shard was repaired, it is not known which pages are
-//! like that; there, other ways of giving back are at work (`holes`, `index_pages`).
+//! runs were freed, or index pages vacated, or the shard was repaired, it is not known which pages
+//! are like that; there, other ways of giving back are at work (`holes`, `index_pages`).
 
 use crate::arena;
 use crate::growth::Memory;
@@ -17,11 +17,11 @@ use shf_base::error::OpError;
 use shf_base::geometry::{PAGE_BYTES, PAGE_UNITS};
 
 impl Map {
-    /// Gives back the real memory that the shards have taken ahead and never used: some pages of each.
-    /// Returns its bytes. Nobody waits: shards that somebody is writing to are left alone. The next
-    /// puts take it anew. Closing the handle that a map was created with does this, so that a map that
-    /// was built, and is only read from then on, is no larger than it needs to be (`freeze` makes it
-    /// as small as it can be).
+    /// Gives back the real memory that the shards have taken ahead and never used: some pages of
+    /// each. Returns its bytes. Nobody waits: shards that somebody is writing to are left alone.
+    /// The next puts take it anew. Closing the handle that a map was created with does this, so
+    /// that a map that was built, and is only read from then on, is no larger than it needs to be
+    /// (`freeze` makes it as small as it can be).
     ///
     /// Errors: `ReadOnly`; `TooManyProcesses` and `System` in a forked child.
     pub fn trim(&self) -> Result<u64, OpError> {
@@ -36,8 +36,8 @@ impl Map {
     }
 }
 
-/// Gives back the pages of a shard that nobody has ever used; how many. The caller holds the lock and
-/// nothing is pending.
+/// Gives back the pages of a shard that nobody has ever used; how many. The caller holds the lock
+/// and nothing is pending.
 fn trim(memory: Memory<'_>) -> Result<u64, OpError> {
     let place = memory.place;
     let counts = [Field::Retired, Field::Vacated, Field::Repairs];

@@ -249,11 +249,11 @@ fn name(
 /// Between two calls others may write. A split leaves each key in its bucket, in one of two tables:
 /// the one at the cursor has the lower half of the interval, of which the buckets before were met
 /// already, so the walk goes on there, and later meets the upper half from its first bucket on. So
-/// writers that split tables, this one among them, do not keep a walk from its end. Where a table is
-/// copied to another page, its keys keep their buckets as well. Only a merge, or a rebuild, gives keys
-/// other slots: then the table at the cursor is begun anew. A merge vacates a page, which is counted,
-/// as rebuilds are. Merges come to an end, unless a third of the keys of some table comes and goes
-/// for each.
+/// writers that split tables, this one among them, do not keep a walk from its end. Where a table
+/// is copied to another page, its keys keep their buckets as well. Only a merge, or a rebuild,
+/// gives keys other slots: then the table at the cursor is begun anew. A merge vacates a page,
+/// which is counted, as rebuilds are. Merges come to an end, unless a third of the keys of some
+/// table comes and goes for each.
 pub struct Buckets<'m> {
     place: Place<'m>,
     cursor: u32,

@@ -33,10 +33,10 @@ fn refill(map: &Map, random: &mut Random) -> u64 {
 
 #[test]
 fn an_operation_that_evicts_survives_death_at_many_steps() {
-    // Goal: P2 while keys are evicted, runs emptied, regions cleared and pages lent. Method: children
-    // die at random steps of puts of all sizes into full maps, and of gets that note a use; each key
-    // that is there keeps its value, the checker agrees, everything that fits can be put, and at the
-    // end the map holds as many small values as one in which nobody died.
+    // Goal: P2 while keys are evicted, runs emptied, regions cleared and pages lent. Method:
+    // children die at random steps of puts of all sizes into full maps, and of gets that note a
+    // use; each key that is there keeps its value, the checker agrees, everything that fits can be
+    // put, and at the end the map holds as many small values as one in which nobody died.
     for (shards, max_bytes) in [(1, 1 << 20), (4, 2 << 20)] {
         let file = MapFile::new(&format!("crash-evict-{shards}"));
         let map = file.create_evicting(shards, max_bytes);

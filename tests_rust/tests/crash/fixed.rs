@@ -9,8 +9,8 @@ use shf_base::open::Opened;
 use shf_engine::Map;
 use shf_tests::Random;
 
-/// Lengths of values, beside keys of 8 bytes: the first ones have half a header, the last one a whole
-/// one.
+/// Lengths of values, beside keys of 8 bytes: the first ones have half a header, the last one a
+/// whole one.
 const VALUES: [u32; 3] = [4, 100, 8];
 
 fn key(number: u64) -> Vec<u8> {
@@ -78,9 +78,9 @@ fn sparse(len: u32, kept: u64) -> impl Fn(&Map) {
 
 #[test]
 fn compaction_of_a_map_with_fixed_lengths_survives_death_at_every_step() {
-    // Goal: P2 for an operation that copies records, has their slots refer to the copies and frees the
-    // run that they leave. Method: many keys come and two of three go again, until a put or a delete
-    // does all that.
+    // Goal: P2 for an operation that copies records, has their slots refer to the copies and frees
+    // the run that they leave. Method: many keys come and two of three go again, until a put or a
+    // delete does all that.
     for len in VALUES {
         let next = |_: &Opened, step: u64| match (step / 2500 * 1500, step % 2500) {
             (first, number @ 0..1500) => put(first + number, len),

@@ -160,8 +160,9 @@ impl Scene for Freezing {
 
 #[test]
 fn a_snapshot_survives_death_at_every_step() {
-    // Goal: the map goes on as before, there is the older snapshot or the whole new one, and the next
-    // one can be taken. Method: deaths at stores and system calls, the writing of the file among them.
+    // Goal: the map goes on as before, there is the older snapshot or the whole new one, and the
+    // next one can be taken. Method: deaths at stores and system calls, the writing of the file
+    // among them.
     deaths::run(&Freezing::new("snapshot", false), 60);
 }
 

@@ -1,4 +1,5 @@
-//! Maps whose files have no name: inherited, passed on by descriptor, and gone with the last process.
+//! Maps whose files have no name: inherited, passed on by descriptor, and gone with the last
+//! process.
 #![allow(unsafe_code)]
 
 use shf_engine::{Access, Map, OpError, OpenError, Options};
@@ -99,8 +100,8 @@ fn a_child_killed_while_it_puts_costs_the_others_nothing() {
 
 #[test]
 fn an_unrelated_process_gets_the_map_by_a_descriptor() {
-    // Goal: who was there before the map, and has nothing of it, puts and gets. Method: a child that
-    // was forked before is sent the descriptor.
+    // Goal: who was there before the map, and has nothing of it, puts and gets. Method: a child
+    // that was forked before is sent the descriptor.
     let _watchdog = Watchdog::new("a descriptor sent over a socket");
     let (ours, theirs) = UnixStream::pair().unwrap();
     let child = process::spawn(|| {

@@ -1,5 +1,5 @@
-//! Maps that have real memory from their creation on: it is there, it is kept, and what does not fit
-//! is refused.
+//! Maps that have real memory from their creation on: it is there, it is kept, and what does not
+//! fit is refused.
 #![cfg(feature = "crash-points")]
 
 use shf_base::grace;

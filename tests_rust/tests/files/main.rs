@@ -1,4 +1,5 @@
-//! The files of maps: with a name, without one, listed, removed, and with memory from the beginning.
+//! The files of maps: with a name, without one, listed, removed, and with memory from the
+//! beginning.
 #![cfg(not(any(miri, loom)))]
 
 mod anonymous;

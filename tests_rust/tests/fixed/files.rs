@@ -121,8 +121,8 @@ fn half_a_header_saves_a_word_of_each_record() {
 #[test]
 fn memory_is_compacted_given_back_and_used_again() {
     // Goal: what moves records knows half a header. Method: all but a few keys go, so that runs are
-    // evacuated, tables merge and pages become holes; then the map is filled until it is full, which
-    // sweeps and squeezes.
+    // evacuated, tables merge and pages become holes; then the map is filled until it is full,
+    // which sweeps and squeezes.
     grace::set_rest(0);
     for of in [(8, 4), (16, 100), (8, 8)] {
         let file = MapFile::new("fixed-memory");
@@ -245,8 +245,8 @@ fn value_of(number: u64, round: u64, len: u32) -> Vec<u8> {
 fn readers_of_other_processes_never_see_half_a_value_while_writers_are_killed() {
     // Goal: P1 and P2 between processes, where the first bytes of key and value share a word with
     // the mark and the stamp. Method: two writers replace, delete and put the same keys, and are
-    // killed again and again; a reader in a third process judges each value by itself; all the while
-    // records move.
+    // killed again and again; a reader in a third process judges each value by itself; all the
+    // while records move.
     for of in [(8, 4), (2, 8), (16, 100)] {
         let file = MapFile::new("fixed-processes");
         let map = file.create_fixed(1, 8 << 20, of);

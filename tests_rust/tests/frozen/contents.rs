@@ -15,8 +15,8 @@ use std::time::Duration;
 
 pub type Contents = BTreeMap<Vec<u8>, (Vec<Vec<u8>>, u32, Option<Duration>)>;
 
-/// All that a map has: of each key its value, or the elements of its list, its type, and how long it
-/// lives, in whole hours.
+/// All that a map has: of each key its value, or the elements of its list, its type, and how long
+/// it lives, in whole hours.
 pub fn contents(map: &Map) -> Contents {
     let (mut contents, mut elements) = (Contents::new(), Elements::new());
     map.for_each_with(b"", &mut |pair| {
@@ -164,8 +164,8 @@ impl Drop for End<'_> {
 fn a_snapshot_has_of_a_shard_what_was_there_at_one_moment() {
     // Goal: consistency beside writers that never pause. Method: a writer gives all keys of a shard
     // the next version, one after the other, by puts of changing sizes, by additions in place, or
-    // by a put and a delete in turn; another one keeps a queue of consecutive numbers. In a snapshot
-    // the versions fall once, by one, on the way from the first key to the last.
+    // by a put and a delete in turn; another one keeps a queue of consecutive numbers. In a
+    // snapshot the versions fall once, by one, on the way from the first key to the last.
     const KEYS: u64 = 3000;
     let _watchdog = Watchdog::new("snapshots");
     let file = MapFile::new("moment");
@@ -229,8 +229,8 @@ fn a_snapshot_has_of_a_shard_what_was_there_at_one_moment() {
 
 #[test]
 fn what_is_restored_is_what_was_frozen_whatever_the_options_are() {
-    // Goal: values, types, lists and ages come back, in maps of other shards, durable, evicting, and
-    // with an age of its own for new keys. Method: contents before and after.
+    // Goal: values, types, lists and ages come back, in maps of other shards, durable, evicting,
+    // and with an age of its own for new keys. Method: contents before and after.
     let _watchdog = Watchdog::new("restoring");
     let mut random = Random::from_env(2);
     let (file, copy) = (MapFile::new("origin"), MapFile::new("copy"));
@@ -419,8 +419,8 @@ fn use_all(map: &Map, keys: &[Vec<u8>]) {
 
 #[test]
 fn forged_frozen_maps_do_no_harm() {
-    // Goal: P5 beyond single bits, also where the checksum is not asked for. Method: random words in
-    // the headers of shards, in the index and in records.
+    // Goal: P5 beyond single bits, also where the checksum is not asked for. Method: random words
+    // in the headers of shards, in the index and in records.
     let _watchdog = Watchdog::new("forged frozen maps");
     let mut random = Random::from_env(4);
     let file = MapFile::new("forged-frozen");

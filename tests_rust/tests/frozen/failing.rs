@@ -57,8 +57,8 @@ fn freeze_hindered(file: &MapFile, hinder: impl FnOnce()) -> Outcome {
 
 #[test]
 fn a_handle_writes_to_the_map_or_to_nothing_whatever_freezing_fails_of() {
-    // Goal: no acknowledged write goes to a file without a name. Method: so few descriptors that one
-    // call after the other finds none, that which flushes the folder among them.
+    // Goal: no acknowledged write goes to a file without a name. Method: so few descriptors that
+    // one call after the other finds none, that which flushes the folder among them.
     let _watchdog = Watchdog::new("freezing that fails");
     let (mut outcomes, board) = (BTreeSet::new(), Board::new());
     for count in 0..6 {

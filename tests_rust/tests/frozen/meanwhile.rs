@@ -36,8 +36,8 @@ fn fill(map: &Map, keys: u64, value_bytes: usize) {
 
 #[test]
 fn the_note_of_a_killed_follower_is_taken_away_by_who_writes() {
-    // Goal: writers do not enter for ever what nobody reads; what a living one needs stays. Method: a
-    // child that is killed, or stopped without the lock, where it has set the note.
+    // Goal: writers do not enter for ever what nobody reads; what a living one needs stays. Method:
+    // a child that is killed, or stopped without the lock, where it has set the note.
     let _watchdog = Watchdog::new("followers");
     let (file, copy) = (MapFile::new("followed"), MapFile::new("followed-copy"));
     let map = file.create(1);
@@ -81,8 +81,8 @@ fn the_note_of_a_killed_follower_is_taken_away_by_who_writes() {
 
 #[test]
 fn a_snapshot_ends_however_often_its_log_is_lapped() {
-    // Goal: writers that are too fast for it do not keep a snapshot from its end. Method: whenever it
-    // can be, the one who takes it is stopped without the lock until the log is lapped.
+    // Goal: writers that are too fast for it do not keep a snapshot from its end. Method: whenever
+    // it can be, the one who takes it is stopped without the lock until the log is lapped.
     let _watchdog = Watchdog::new("laps");
     let (file, copy) = (MapFile::new("lapped"), MapFile::new("lapped-copy"));
     let map = file.create_with(1, 256 << 20);
@@ -117,7 +117,8 @@ fn a_snapshot_ends_however_often_its_log_is_lapped() {
 #[test]
 fn a_map_that_grows_while_it_is_copied_to_several_shards_fits() {
     // Goal: no `NoSpace` for windows that were too small, while there are larger ones. Method: more
-    // keys than one frozen shard gets in a test build, and a writer that multiplies the map's bytes.
+    // keys than one frozen shard gets in a test build, and a writer that multiplies the map's
+    // bytes.
     let _watchdog = Watchdog::new("growing maps");
     let file = MapFile::new("growing");
     let map = file.create_with(4, 1 << 30);
@@ -221,8 +222,9 @@ fn create(folder: &Path, name: &str) -> Map {
 
 #[test]
 fn what_somebody_left_who_died_is_deleted_and_what_a_living_one_makes_is_not() {
-    // Goal: no file is left for good, none is taken from who makes it. Method: a snapshot that replaces
-    // one is killed, or stopped, where its file has a name of its own; then another map's is taken.
+    // Goal: no file is left for good, none is taken from who makes it. Method: a snapshot that
+    // replaces one is killed, or stopped, where its file has a name of its own; then another map's
+    // is taken.
     let _watchdog = Watchdog::new("files left behind");
     let folder = Folder::new("left");
     let (map, other) = (create(&folder.0, "map"), create(&folder.0, "other"));

@@ -64,8 +64,8 @@ fn a_damaged_map_with_fixed_lengths_is_sound_after_a_repair() {
     repair_all(&Scene::fixed("hostile-repair-fixed"), "hostile-repair-fixed", 107);
 }
 
-/// Goal: whatever is damaged, a repair that says it is done leaves nothing that the checker finds and
-/// nothing that an operation calls corrupt.
+/// Goal: whatever is damaged, a repair that says it is done leaves nothing that the checker finds
+/// and nothing that an operation calls corrupt.
 fn repair_all(scene: &Scene, what: &str, seed: u64) {
     let areas: Vec<Area> = AREAS.iter().copied().filter(|area| *area != Lock).collect();
     Rounds::from_env(seed, 500, BATCH).run(what, |random| {

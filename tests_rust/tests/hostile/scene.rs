@@ -97,7 +97,8 @@ impl Scene {
         Scene::of(file, writer)
     }
 
-    /// A map with fixed lengths, of small records with half a header, some replaced and some deleted.
+    /// A map with fixed lengths, of small records with half a header, some replaced and some
+    /// deleted.
     pub fn fixed(what: &str) -> Scene {
         let file = MapFile::new(what);
         let writer = file.create_fixed(1, MAX_BYTES, (8, FIXED_BYTES));

@@ -1,4 +1,5 @@
-//! What is done with keys and their values, one or many: each in a map that nothing else is asked of.
+//! What is done with keys and their values, one or many: each in a map that nothing else is asked
+//! of.
 #![cfg(not(any(miri, loom)))]
 
 mod conditions;

@@ -181,8 +181,8 @@ fn who_walks_repairs_what_others_left() {
 #[test]
 fn a_walk_over_buckets_ends_beside_writers_and_meets_all_keys() {
     // Goal: splits do not have tables walked again, merges lose no key. Method: between any two
-    // buckets the shard gets a split, or loses many keys, until there are many tables, or few again;
-    // keys that are there all the time are looked for.
+    // buckets the shard gets a split, or loses many keys, until there are many tables, or few
+    // again; keys that are there all the time are looked for.
     let file = MapFile::new("walk-buckets");
     let map = file.create_with(1, 256 << 20);
     let peek = open(file.folder(), file.name(), Access::ReadOnly, false).unwrap();

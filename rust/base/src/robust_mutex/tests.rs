@@ -259,7 +259,8 @@ mod processes {
             })
             .join();
             let child = fork(|| {
-                // Who gets the slot of the dead one frees what he had locked, and takes over nothing.
+                // Who gets the slot of the dead one frees what he had locked, and takes over
+                // nothing.
                 if u64::from(who.slot().unwrap()) == owner.load(Relaxed) {
                     owner.store(u64::MAX, Relaxed);
                     return;
