@@ -18,6 +18,7 @@ add_test(NAME bench.peers-run
 set_tests_properties(bench.peers-run PROPERTIES COST 50)
 
 # The Rust programs: each store does what is measured, and known figures make a known page.
-shf_add_cargo_test(bench.rust SECONDS 60 COMMAND test --locked
+# Compiled in less than half the time without optimisation; it runs for seconds.
+shf_add_cargo_test(bench.rust SECONDS 40 COMMAND test --locked --config profile.dev.opt-level=0
   --manifest-path "${CMAKE_CURRENT_SOURCE_DIR}/Cargo.toml"
   --package shf-bench-random --package shf-bench-maps --package shf-bench-report)

@@ -145,7 +145,7 @@ const LARGE_BYTES_MAX: u64 = if cfg!(miri) { 40 << 10 } else { 300 << 10 };
 const CHECKS: u64 = if cfg!(miri) { 1 } else { 8 };
 
 fn steps() -> u64 {
-    if cfg!(miri) { 50 } else { 60_000 }
+    if cfg!(miri) { 35 } else { 60_000 }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::thread;
 
 const KEYS: u64 = if cfg!(miri) { 6 } else { 200 };
 const WRITERS: u64 = 2;
-const STEPS: u64 = if cfg!(miri) { 40 } else { 100_000 };
+const STEPS: u64 = if cfg!(miri) { 25 } else { 100_000 };
 /// Bytes of a value's head: key and version.
 const HEAD_BYTES: usize = 16;
 
