@@ -186,10 +186,13 @@ TEST(Fixed, AReaderNeverSeesHalfAValueOfAWriterThatIsKilled) {
   // A proven value has 24 bytes more.
   const Map map = scratch.Create(Fixed(8, 24 + 12));
   int begun[2];
+  int written[2];
   ASSERT_EQ(pipe(begun), 0);
+  ASSERT_EQ(pipe(written), 0);
   const pid_t reader = Fork([&] {
     close(begun[1]);
     const Map reading = scratch.OpenReadOnly();
+    SHF_REQUIRE(reading.attached());
     std::string value;
     uint64_t seen = 0;
     for (char byte = 'y'; byte == 'y';) {
@@ -205,12 +208,17 @@ TEST(Fixed, AReaderNeverSeesHalfAValueOfAWriterThatIsKilled) {
   close(begun[0]);
   for (uint64_t round = 0; round < 20; ++round) {
     const pid_t writer = Fork([&] {
-      for (uint64_t i = round << 32;; ++i) {
+      const uint64_t first = round << 32;
+      for (uint64_t i = first;; ++i) {
         const uint64_t key = i * 7 % 200;
         if (!map.Put(Bytes(key), support::ProvenValue(key, i, 12)).ok()) return false;
         if (i % 5 == 0 && !map.Delete(Bytes(i % 200)).ok()) return false;
+        // However long it took to come to that.
+        if (i == first + 100 && write(written[1], "y", 1) != 1) return false;
       }
     });
+    char byte = 0;
+    EXPECT_EQ(read(written[0], &byte, 1), 1);
     usleep(3000);
     EXPECT_EQ(write(begun[1], "y", 1), 1);
     kill(writer, SIGKILL);
@@ -219,6 +227,8 @@ TEST(Fixed, AReaderNeverSeesHalfAValueOfAWriterThatIsKilled) {
   }
   close(begun[1]);
   EXPECT_TRUE(support::Join(reader));
+  close(written[0]);
+  close(written[1]);
 }
 
 TEST(Fixed, TheOriginalsCallsReadAndWriteSuchAMap) {
