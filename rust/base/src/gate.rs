@@ -157,6 +157,7 @@ impl<T: Counted> Gate<T> {
             };
             // Pairs with the one in `barrier`.
             fence(SeqCst);
+            // Acquire as in `enter`.
             let led_here = self.room.load(Acquire) == ptr::from_ref(room).cast_mut();
             let inside = Self::inside(room.shared(), stripe);
             if led_here {

@@ -6,6 +6,8 @@
 //! one more stripe, by atomic additions; so do all where the kernel has no barrier for the threads
 //! of a process (`gate`), so that who has a stripe need not ask.
 //!
+//! A stripe also says where gates lead whose calls are counted there, since each call looks at both.
+//!
 //! Blocks are never freed, only used again, so whoever still has a reference to one does no harm.
 //! Of a process that forks, the child has the forking thread alone: all other claims are given up
 //! there, and what they had counted is forgotten (`fork`).
