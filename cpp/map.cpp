@@ -2,7 +2,6 @@
 #include "shf/map.hpp"
 
 #include <algorithm>
-#include <functional>
 #include <new>
 
 #include "outcome.hpp"
@@ -16,12 +15,6 @@ using Opener = bridge::Outcome (bridge::Map::*)(Bytes, Bytes,
 
 // The values of a group of keys get so much memory together, or that of the largest one.
 constexpr size_t kGroupBytes = size_t{256} << 10;
-
-// Whether a key lies, in part or whole, where its value is to go.
-bool Overlaps(std::string_view key, const char* buffer, size_t bytes) {
-  const std::less<const char*> before;  // orders pointers into different objects as well
-  return before(key.data(), buffer + bytes) && before(buffer, key.data() + key.size());
-}
 
 // The result of get(copy of the key).
 template <typename Get>
@@ -96,6 +89,22 @@ class GroupFiller {
 Map::Handle::~Handle() {
   bridge::Map* const handle = Release();
   if (handle != nullptr) rust::Box<bridge::Map>::from_raw(handle);
+}
+
+uint64_t Map::Handle::Put(const char* key, size_t key_bytes, const char* value,
+                          size_t value_bytes) const noexcept {
+  const bridge::Map* const handle = Get();
+  if (handle == nullptr) return kUnusual;
+  return handle->put(reinterpret_cast<const uint8_t*>(key), key_bytes,
+                     reinterpret_cast<const uint8_t*>(value), value_bytes);
+}
+
+uint64_t Map::Handle::GetInto(const char* key, size_t key_bytes, char* buffer,
+                              size_t buffer_bytes) const noexcept {
+  const bridge::Map* const handle = Get();
+  if (handle == nullptr) return kUnusual;
+  return handle->get_into(reinterpret_cast<const uint8_t*>(key), key_bytes,
+                          reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
 }
 
 Map::Map() noexcept = default;
@@ -177,12 +186,6 @@ void Map::Detach() noexcept {
   if (handle_) handle_->detach();
 }
 
-uint64_t Map::Place(std::string_view key, std::string_view value) const noexcept {
-  const bridge::Map* const handle = handle_.Get();
-  if (handle == nullptr || !IsMemory(key) || !IsMemory(value)) return kUnusual;
-  return handle->put(Data(key), key.size(), Data(value), value.size());
-}
-
 Result<Placed> Map::NotPlaced(std::string_view key, std::string_view value, uint64_t answer) const {
   if (answer != kUnusual) return ErrorOf(Unpacked(answer));
   if (!handle_) return NotAttached();
@@ -196,7 +199,7 @@ Result<void> Map::Get(std::string_view key, std::string* value) const {
   if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
   if (value == nullptr) return NullError("value");
-  if (Overlaps(key, value->data(), value->capacity())) {
+  if (bridge::Overlaps(key, {value->data(), value->capacity()})) {
     Result<void> got = WithCopy(key, [&](std::string_view copy) { return Get(copy, value); });
     if (!got.ok()) value->clear();
     return got;
@@ -207,15 +210,6 @@ Result<void> Map::Get(std::string_view key, std::string* value) const {
 Result<size_t> Map::GetTo(std::string_view key, bridge::Sink* sink) const {
   const bridge::Outcome outcome = handle_->get_to(View(key), *sink);
   return Answer(outcome, static_cast<size_t>(outcome.value));
-}
-
-uint64_t Map::CopyTo(std::string_view key, char* buffer, size_t buffer_bytes) const noexcept {
-  const bridge::Map* const handle = handle_.Get();
-  if (handle == nullptr || !IsMemory(key) || !IsMemory({buffer, buffer_bytes}) ||
-      Overlaps(key, buffer, buffer_bytes)) {
-    return kUnusual;
-  }
-  return handle->get_into(Data(key), key.size(), reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
 }
 
 Result<size_t> Map::NotCopied(std::string_view key, char* buffer, size_t buffer_bytes,

@@ -29,11 +29,6 @@ inline bool Impossible(std::string_view bytes) {
   return (bytes.data() == nullptr && !bytes.empty()) || bytes.size() > PTRDIFF_MAX;
 }
 
-// Whether there are bytes that the engine can be handed as they are.
-inline bool IsMemory(std::string_view bytes) {
-  return bytes.data() != nullptr && bytes.size() <= PTRDIFF_MAX;
-}
-
 [[gnu::cold, gnu::noinline]] inline Error ImpossibleError(const char* what,
                                                           std::string_view bytes) {
   const std::string size = std::to_string(bytes.size());

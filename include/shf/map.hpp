@@ -41,6 +41,7 @@
 #include "shf/frozen.hpp"
 #include "shf/group.hpp"
 #include "shf/listed.hpp"
+#include "shf/memory.hpp"
 #include "shf/process.hpp"
 #include "shf/result.hpp"
 #include "shf/stats.hpp"
@@ -672,6 +673,12 @@ class Map {
     void Set(bridge::Map* handle) noexcept { handle_.store(handle, std::memory_order_release); }
     bridge::Map* Release() noexcept { return handle_.exchange(nullptr); }
     const bridge::Map* Get() const noexcept { return handle_.load(std::memory_order_acquire); }
+    // The most frequent calls, of memory that the engine takes: arguments and answers in registers,
+    // where the engine wants them.
+    uint64_t Put(const char* key, size_t key_bytes, const char* value,
+                 size_t value_bytes) const noexcept;
+    uint64_t GetInto(const char* key, size_t key_bytes, char* buffer,
+                     size_t buffer_bytes) const noexcept;
 
    private:
     std::atomic<bridge::Map*> handle_{nullptr};
@@ -692,11 +699,20 @@ class Map {
   struct Attached;
   struct Arguments;
   // Put() but for the result.
-  uint64_t Place(std::string_view key, std::string_view value) const noexcept;
+  uint64_t Place(std::string_view key, std::string_view value) const noexcept {
+    if (!bridge::IsMemory(key) || !bridge::IsMemory(value)) return kUnusual;
+    return handle_.Put(key.data(), key.size(), value.data(), value.size());
+  }
   // What Put() answers where Place() failed.
   Result<Placed> NotPlaced(std::string_view key, std::string_view value, uint64_t answer) const;
   // Get() but for the result: the size of the value, or an answer above.
-  uint64_t CopyTo(std::string_view key, char* buffer, size_t buffer_bytes) const noexcept;
+  uint64_t CopyTo(std::string_view key, char* buffer, size_t buffer_bytes) const noexcept {
+    const std::string_view into(buffer, buffer_bytes);
+    if (!bridge::IsMemory(key) || !bridge::IsMemory(into) || bridge::Overlaps(key, into)) {
+      return kUnusual;
+    }
+    return handle_.GetInto(key.data(), key.size(), buffer, buffer_bytes);
+  }
   // What Get() answers where CopyTo() failed.
   Result<size_t> NotCopied(std::string_view key, char* buffer, size_t buffer_bytes,
                            uint64_t answer) const;

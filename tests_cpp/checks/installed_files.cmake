@@ -7,7 +7,7 @@ set(config cmake/SharedHashFile/SharedHashFile)
 set(expected_static
     include/SharedHashFile.hpp include/shf/access.hpp include/shf/age.hpp include/shf/condition.hpp
     include/shf/entries.hpp include/shf/fixed.hpp include/shf/frozen.hpp include/shf/group.hpp
-    include/shf/listed.hpp include/shf/map.hpp include/shf/process.hpp include/shf/result.hpp
+    include/shf/listed.hpp include/shf/map.hpp include/shf/memory.hpp include/shf/process.hpp include/shf/result.hpp
     include/shf/stats.hpp
     include/shf/value.hpp
     LIB/libSharedHashFile.a LIB/${config}Config.cmake LIB/${config}ConfigVersion.cmake

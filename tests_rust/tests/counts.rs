@@ -90,7 +90,7 @@ fn every_operation_counts_as_one_of_its_kind() {
 
 #[test]
 fn sums_are_exact_however_many_threads_there_were() {
-    // Goal: no count is lost or made twice. Method: more threads than there are stripes, which
+    // Goal: no count is lost or made twice. Method: more threads than lie side by side, which
     // read and write at once, three times; others publish meanwhile.
     let _watchdog = Watchdog::new("counting threads");
     let file = MapFile::new("sums");

@@ -1,14 +1,11 @@
 //! What a process counts of its operations on a map.
 //!
-//! Each thread counts in private memory, in its own stripe (`stripes`): a get stores nothing that
+//! Each thread counts in private memory, in its own numbers (`numbers`): a get stores nothing that
 //! anybody else loads. What it has counted is published to the record of the process's slot by
 //! every 64th of its writes of a kind, and for all threads on request. So others see of each thread
-//! up to 63 writes of each kind too few, and gets only up to that moment; of threads without a
-//! stripe of their own that write at the same moments, now and then of 64 more.
+//! up to 63 writes of each kind too few, and gets only up to that moment.
 
-use crate::fork;
-use crate::stripes::{Block, Mine, NUMBERS, Stripe};
-use std::sync::atomic::AtomicU64;
+use crate::numbers::{Block, NUMBERS, Numbers};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Number of the counters.
@@ -80,11 +77,9 @@ impl From<[u64; COUNTERS]> for Counts {
 /// Writes of a kind from one publication to the next (`Usage::publish_own`).
 pub const WRITES_PUBLISHED: u64 = 64;
 
-/// Where the counters begin in a stripe; the first number is the gate's (`gate`).
-const FIRST: usize = 1;
-/// Where the numbers begin that say how far each is published.
-const PUBLISHED: usize = 16;
-const _: () = assert!(FIRST + COUNTERS <= PUBLISHED && PUBLISHED + COUNTERS <= NUMBERS);
+/// Where the numbers begin that say how far each counter is published.
+const PUBLISHED: usize = COUNTERS;
+const _: () = assert!(PUBLISHED + COUNTERS == NUMBERS);
 
 /// The counts of one handle in this process. A forked child begins with zeros.
 pub struct Usage(Tally);
@@ -93,9 +88,9 @@ pub struct Usage(Tally);
 #[derive(Clone, Copy)]
 pub(crate) struct Tally(&'static Block);
 
-/// A way for somebody who is inside of a gate to count there, with no look for the stripe.
+/// A way for somebody who is inside of a gate to count there, with no look for his numbers.
 #[derive(Clone, Copy)]
-pub struct Lane<'i>(pub(crate) &'i Stripe);
+pub struct Lane<'i>(pub(crate) &'i Numbers);
 
 /// What is a part of something else is not counted.
 #[derive(Clone, Copy)]
@@ -103,7 +98,7 @@ pub struct Uncounted;
 
 /// Where a call counts what it has done.
 pub trait Count: Copy {
-    /// Counts one; how many there are then in the same stripe.
+    /// Counts one; how many this thread has then.
     fn count(self, counter: Counter) -> u64;
 }
 
@@ -130,16 +125,14 @@ impl Usage {
 
     /// Counts several at once.
     pub fn count_many(&self, counter: Counter, many: u64) {
-        match self.0.0.mine() {
-            Mine::Own(stripe) => _ = add(stripe, counter, many),
-            Mine::Shared(stripe) => _ = number(stripe, counter as usize).fetch_add(many, Relaxed),
-        }
+        add(self.0.0.numbers().mine(), counter, many);
     }
 
     /// All that was counted: exact when nobody counts, else without the last of it.
     pub fn counts(&self) -> Counts {
         let sum = |counter: usize| {
-            let counted = self.0.0.stripes().map(|stripe| number(stripe, counter).load(Relaxed));
+            let counted =
+                self.0.0.numbers().all().map(|numbers| numbers.number(counter).load(Relaxed));
             counted.fold(0, u64::wrapping_add)
         };
         Counts::from(std::array::from_fn(sum))
@@ -147,25 +140,17 @@ impl Usage {
 
     /// Hands to `add` what this thread has counted since its last publication, by counter.
     pub fn publish_own(&self, mut add: impl FnMut(usize, u64)) {
-        match self.0.0.mine() {
-            Mine::Own(stripe) | Mine::Shared(stripe) => publish(stripe, &mut add),
-        }
+        publish(self.0.0.numbers().mine(), &mut add);
     }
 
     /// The same of all threads.
     pub fn publish_all(&self, mut add: impl FnMut(usize, u64)) {
-        self.0.0.stripes().for_each(|stripe| publish(stripe, &mut add));
+        self.0.0.numbers().all().for_each(|numbers| publish(numbers, &mut add));
     }
 }
 
 impl Drop for Usage {
     fn drop(&mut self) {
-        for stripe in self.0.0.stripes() {
-            for counter in 0..COUNTERS {
-                number(stripe, counter).store(0, Relaxed);
-                stripe.number(PUBLISHED + counter).store(0, Relaxed);
-            }
-        }
         self.0.0.give_back();
     }
 }
@@ -191,45 +176,12 @@ impl Count for Uncounted {
     }
 }
 
-/// Somebody who has no stripe in a block, and what he counts meanwhile: on from what those have
-/// counted who are in the same case, so that he publishes as often.
-#[repr(C)]
-pub(crate) struct Guest {
-    pub stripe: Stripe,
-    pub room: &'static Block,
-    /// Of the process that he came in (`fork`).
-    pub generation: u64,
-    before: [u64; COUNTERS],
-}
-
-impl Guest {
-    pub fn of(room: &'static Block) -> Box<Guest> {
-        let counted = |counter| number(room.shared(), counter).load(Relaxed);
-        let (stripe, generation) = (Stripe::new(), fork::generation());
-        let guest = Guest { stripe, room, generation, before: std::array::from_fn(counted) };
-        for (counter, counted) in guest.before.into_iter().enumerate() {
-            number(&guest.stripe, counter).store(counted, Relaxed);
-        }
-        Box::new(guest)
-    }
-
-    /// Adds what he has counted to the stripe of all who have none.
-    pub fn hand_over(&self) {
-        for (counter, before) in self.before.into_iter().enumerate() {
-            let growth = number(&self.stripe, counter).load(Relaxed).wrapping_sub(before);
-            if growth != 0 {
-                number(self.room.shared(), counter).fetch_add(growth, Relaxed);
-            }
-        }
-    }
-}
-
 impl Tally {
-    /// Counts one; how many those are then in this stripe.
+    /// Counts one; how many this thread has then.
     #[inline(always)]
     pub fn count(self, counter: Counter) -> u64 {
-        match self.0.own() {
-            Some(stripe) => add(stripe, counter, 1),
+        match self.0.numbers().own() {
+            Some(numbers) => add(numbers, counter, 1),
             None => self.count_slowly(counter),
         }
     }
@@ -237,24 +189,14 @@ impl Tally {
     #[cold]
     #[inline(never)]
     fn count_slowly(self, counter: Counter) -> u64 {
-        match self.0.mine() {
-            Mine::Own(stripe) => add(stripe, counter, 1),
-            Mine::Shared(stripe) => {
-                number(stripe, counter as usize).fetch_add(1, Relaxed).wrapping_add(1)
-            }
-        }
+        add(self.0.numbers().mine(), counter, 1)
     }
-}
-
-#[inline(always)]
-fn number(stripe: &Stripe, counter: usize) -> &AtomicU64 {
-    stripe.number(FIRST + counter)
 }
 
 /// Adds to a number that no other thread changes.
 #[inline(always)]
-fn add(stripe: &Stripe, counter: Counter, many: u64) -> u64 {
-    let number = number(stripe, counter as usize);
+fn add(numbers: &Numbers, counter: Counter, many: u64) -> u64 {
+    let number = numbers.number(counter as usize);
     let sum = number.load(Relaxed).wrapping_add(many);
     number.store(sum, Relaxed);
     sum
@@ -262,10 +204,10 @@ fn add(stripe: &Stripe, counter: Counter, many: u64) -> u64 {
 
 /// Each count has a number beside it that says how far it is published. Of several threads that
 /// publish the same at once, each adds another part.
-fn publish(stripe: &Stripe, add: &mut impl FnMut(usize, u64)) {
+fn publish(numbers: &Numbers, add: &mut impl FnMut(usize, u64)) {
     for counter in 0..COUNTERS {
-        let counted = number(stripe, counter).load(Relaxed);
-        let published = stripe.number(PUBLISHED + counter);
+        let counted = numbers.number(counter).load(Relaxed);
+        let published = numbers.number(PUBLISHED + counter);
         if published.load(Relaxed) < counted {
             let before = published.fetch_max(counted, Relaxed);
             if before < counted {

@@ -18,7 +18,7 @@
 //! The handlers are registered when the program is loaded: a fork that began before would not run
 //! them, and a map that another thread opens meanwhile would go to the child.
 //!
-//! The handler also has the child's threads, of which it has one, count from 0 (`stripes`).
+//! The handler also has the child's threads, of which it has one, count from 0 (`numbers`).
 //!
 //! What this misses: a child made by a raw `clone` system call or by `_Fork`, for which the C
 //! library runs no handlers, shares its parent's slot. The death of either is then noticed when
@@ -29,7 +29,8 @@
 
 use crate::file_system::FileId;
 use crate::gate;
-use crate::stripes;
+use crate::numbers;
+use crate::thread_number;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::ptr;
@@ -249,7 +250,8 @@ extern "C" fn in_parent() {
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, SeqCst);
     FORKS_ENDED.store(FORKS_BEGUN.load(SeqCst), SeqCst);
-    stripes::in_child(gate::visits_at_fork);
+    gate::in_child(thread_number::in_child());
+    numbers::in_child(gate::visits_at_fork);
     for entry in entries() {
         let descriptor = entry.descriptor.load(SeqCst);
         // What a thread had claimed goes as well: the thread is not here.

@@ -1,28 +1,27 @@
 //! A gate before something that threads use and another one takes away: who is inside finishes,
 //! who comes later is not let in, and what is behind it goes when nobody is inside any more.
 //!
-//! Entering is a plain addition to a number of the thread's own (`stripes`), and a look whether the
-//! gate still leads there. Whoever closes it changes that first, then has the kernel execute a
-//! barrier on every processor that runs a thread of this process (`membarrier`), and then reads the
-//! numbers. So of the two one sees the other, and those who enter need no fence. Where the kernel
-//! has no such call, no thread has numbers of its own, and those who enter execute one.
+//! Each thread says in a line of its own (`per_thread`) which values it is inside of. Entering is to
+//! store there where the gate leads, and to look whether it still does; leaving is to take that back.
+//! These are hazard pointers (Michael, "Hazard Pointers: Safe Memory Reclamation for Lock-Free
+//! Objects", IEEE TPDS 15(6), 2004). Whoever closes the gate changes where it leads first, then has
+//! the kernel execute a barrier on every processor that runs a thread of this process
+//! (`membarrier`), and then waits until no thread says that it is inside. So of the two one sees the
+//! other, and those who enter need no fence. Where the kernel has no such call, or a thread is one
+//! of too many to know its line by its place, it executes one.
 //!
-//! What is behind a gate counts its uses (`counts`), and the numbers of those who are inside lie
-//! beside its counters, in the same block: that is its *room*. So whoever is inside knows where to
-//! count. Rooms are never freed, only used again: somebody who was about to enter one that is
-//! closed meanwhile adds himself there, sees that the gate leads elsewhere, and takes that back.
-//! Two gates may lead to one room; who closes one of them waits for those inside through the other
+//! Two gates may lead to one value; who closes one of them waits for those inside through the other
 //! as well.
 //!
 //! A thread may close the gate from inside, in a function that a *visit* calls. Visits are counted
-//! apart, by the room: a thread that closes a gate cannot wait for itself, so if it visits, the
-//! room is cleared when the outermost of its visits there ends.
+//! by the value: a thread that closes a gate cannot wait for itself, so if it visits, the gate lets
+//! go of the value when the outermost of its visits ends.
 #![allow(unsafe_code)]
 
 use crate::cancellation::Uncancellable;
-use crate::counts::{Counted, Guest, Lane};
-use crate::fork;
-use crate::stripes::{Block, Mine, Stripe};
+use crate::counts::{Counted, Lane};
+use crate::numbers::{Block, Numbers};
+use crate::per_thread::{PerThread, Stripe};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -33,8 +32,6 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, compiler_fence, fence};
 use std::thread;
 use std::time::Duration;
 
-/// Which number of a stripe says how often its threads are inside.
-const INSIDE: usize = 0;
 /// How long somebody who waits for visitors to leave sleeps between two looks.
 const PAUSE_MIN: Duration = Duration::from_micros(20);
 const PAUSE_MAX: Duration = Duration::from_millis(5);
@@ -50,32 +47,41 @@ const BY_KERNEL: u32 = 1;
 /// Both execute fences.
 const BY_FENCES: u32 = 2;
 
+/// Where the threads of this process are inside.
+static INSIDE: PerThread<Line> = PerThread::new();
+/// Values that a thread can be inside of at once, before it needs another line.
+const ENTRIES: usize = 15;
+
 thread_local! {
     /// The innermost visit of this thread.
     static VISITS: Cell<*const Frame> = const { Cell::new(ptr::null()) };
 }
 
 /// A way to a value that can be taken away. All methods may be called from any thread at any time.
-pub struct Gate<T> {
-    /// Null: closed.
-    room: AtomicPtr<Block>,
-    value: PhantomData<Arc<T>>,
+pub struct Gate<T: Counted> {
+    /// From `Arc::into_raw`; null: closed.
+    value: AtomicPtr<T>,
+    owner: PhantomData<Arc<T>>,
 }
 
 /// Proof that the value stays; belongs to a thread.
 pub struct Inside<'g, T> {
-    /// Good if the gate led to the room once this thread had entered it.
     value: *const T,
     gate: PhantomData<&'g T>,
-    /// The thread's own, or that of a `Guest`. Nothing else is kept for the way out, which short
-    /// calls would feel.
-    stripe: *const Stripe,
+    /// Where this thread says so.
+    entry: &'static AtomicPtr<()>,
+    /// What it counts by. Nothing else is kept, which short calls would feel.
+    numbers: &'static Numbers,
     _thread: PhantomData<*const ()>,
 }
 
-/// The number of a guest who is inside: somebody without a stripe in the room. What he takes from
-/// it at the end leaves it negative, which those of stripes never are.
-const GUEST: u64 = (1 << 63) + 1;
+/// The values that a thread is inside of, each by its address. More than one only where a call
+/// interrupts another one, as in a signal handler.
+#[repr(C, align(128))]
+struct Line {
+    entries: [AtomicPtr<()>; ENTRIES],
+    more: AtomicPtr<Line>,
+}
 
 /// What a gate gave up.
 pub enum Taken<T> {
@@ -88,7 +94,7 @@ pub enum Taken<T> {
 }
 
 /// As `Inside`, of somebody who calls functions that may close the gate.
-pub struct Visit<'g, T> {
+pub struct Visit<'g, T: Counted> {
     value: *const T,
     gate: PhantomData<&'g T>,
     /// From `Box::into_raw`; others of this thread's visits may point to it.
@@ -97,83 +103,83 @@ pub struct Visit<'g, T> {
 
 /// A visit, in a list of those of its thread.
 struct Frame {
-    room: &'static Block,
+    /// The counts of the value, by which it is known.
+    block: &'static Block,
     /// How many gates were closed from inside, if this is the outermost visit there.
     closed: Cell<u32>,
     outer: *const Frame,
 }
 
 // SAFETY: what is behind it is shared between threads and dropped by any of them, as by an `Arc`.
-unsafe impl<T: Send + Sync> Send for Gate<T> {}
+unsafe impl<T: Counted + Send + Sync> Send for Gate<T> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync> Sync for Gate<T> {}
+unsafe impl<T: Counted + Send + Sync> Sync for Gate<T> {}
 
-impl<T> Default for Gate<T> {
+impl<T: Counted> Default for Gate<T> {
     /// A closed gate.
     fn default() -> Gate<T> {
-        Gate { room: AtomicPtr::new(ptr::null_mut()), value: PhantomData }
+        Gate { value: AtomicPtr::new(ptr::null_mut()), owner: PhantomData }
     }
 }
 
 impl<T: Counted> Gate<T> {
     /// Lets this thread in; `None`: the gate is closed. Plain loads and stores, no system call, but
-    /// for a thread's first time, and for threads that have no stripe.
+    /// for a thread's first time, and for threads whose line is not known by its place.
     #[inline(always)]
     pub fn enter(&self) -> Option<Inside<'_, T>> {
-        // SAFETY: null, or a block, which is never freed and was set up before the gate led to it.
-        let room: &'static Block = unsafe { self.room.load(Acquire).as_ref()? };
-        let Some(stripe) = room.own() else { return self.enter_slowly() };
-        come_in(stripe);
-        // With the barrier of `vacate`: either this thread sees that the gate leads elsewhere, or
-        // who closes it sees that this thread is inside. Acquire, since it may have been opened
-        // anew meanwhile, with another value in the same room.
-        compiler_fence(SeqCst);
-        if self.room.load(Acquire) != ptr::from_ref(room).cast_mut() {
-            leave(stripe);
-            return self.enter_slowly();
+        let value = self.value.load(Acquire);
+        let entry = &INSIDE.own_or_nobodys().entries[0];
+        if !value.is_null() && entry.load(Relaxed).is_null() {
+            #[cfg(all(test, not(any(loom, miri))))]
+            tests::about_to_enter();
+            entry.store(value.cast(), Relaxed);
+            // With the barrier of `vacate`: either this thread sees that the gate leads elsewhere,
+            // or who closes it sees that this thread is inside.
+            compiler_fence(SeqCst);
+            // Acquire, since it may have been opened meanwhile, with another value there.
+            let now = self.value.load(Acquire);
+            if ptr::eq(now, value) {
+                // SAFETY: by that, it is a value that stays.
+                let numbers = unsafe { &*now }.usage().block().numbers().own_or_nobodys();
+                return Some(Inside::new(now, entry, numbers));
+            }
+            entry.store(ptr::null_mut(), Release);
         }
-        Some(Self::inside(stripe, stripe))
+        self.enter_slowly()
     }
 
-    /// As `enter`, with no stripe of one's own yet, or ever, or after others opened and closed the
-    /// gate meanwhile.
+    /// As `enter`, with no line of one's own yet, or one that has to be asked for or is in use, or
+    /// after others opened and closed the gate meanwhile.
     #[cold]
     #[inline(never)]
     fn enter_slowly(&self) -> Option<Inside<'_, T>> {
         loop {
-            // SAFETY: as in `enter`.
-            let room: &'static Block = unsafe { self.room.load(Acquire).as_ref()? };
-            let stripe: *const Stripe = match room.mine() {
-                Mine::Own(stripe) => {
-                    come_in(stripe);
-                    stripe
-                }
-                Mine::Shared(shared) => {
-                    let guest = Guest::of(room);
-                    guest.stripe.number(INSIDE).store(GUEST, Relaxed);
-                    shared.number(INSIDE).fetch_add(1, Relaxed);
-                    Box::into_raw(guest).cast()
-                }
-            };
+            let value = self.value.load(Acquire);
+            if value.is_null() {
+                return None;
+            }
+            let entry = INSIDE.mine().free_entry();
+            entry.store(value.cast(), Relaxed);
             // Pairs with the one in `barrier`.
             fence(SeqCst);
             // Acquire as in `enter`.
-            let led_here = self.room.load(Acquire) == ptr::from_ref(room).cast_mut();
-            let inside = Self::inside(room.shared(), stripe);
-            if led_here {
-                return Some(inside);
+            let now = self.value.load(Acquire);
+            if ptr::eq(now, value) {
+                // SAFETY: as in `enter`.
+                let numbers = unsafe { &*now }.usage().block().numbers().mine();
+                return Some(Inside::new(now, entry, numbers));
             }
-            // Another room meanwhile, or none. Dropping `inside` takes the addition back.
+            entry.store(ptr::null_mut(), Release);
         }
     }
 
     /// As `enter`, to call functions that may close the gate.
     pub fn visit(&self) -> Option<Visit<'_, T>> {
         let inside = self.enter()?;
-        let room = inside.usage().block();
+        let block = inside.usage().block();
         // Whoever waits until nobody is inside sees this afterwards.
-        room.visits().fetch_add(1, Relaxed);
-        let frame = Frame { room, closed: Cell::new(0), outer: VISITS.get() };
+        block.visits().fetch_add(1, Relaxed);
+        let frame = Frame { block, closed: Cell::new(0), outer: VISITS.get() };
         let frame = Box::into_raw(Box::new(frame));
         VISITS.set(frame);
         Some(Visit { value: inside.value, gate: PhantomData, frame })
@@ -182,7 +188,7 @@ impl<T: Counted> Gate<T> {
     /// The value, which lives on for the caller when the gate is closed.
     pub fn share(&self) -> Option<Arc<T>> {
         let inside = self.enter()?;
-        // SAFETY: the room has one count of it, from `Arc::into_raw`, as long as somebody is
+        // SAFETY: the gate has one count of it, from `Arc::into_raw`, as long as somebody is
         // inside.
         unsafe {
             Arc::increment_strong_count(inside.value);
@@ -192,14 +198,9 @@ impl<T: Counted> Gate<T> {
 
     /// Has the gate lead to `value`. Closes it first, if it is open.
     pub fn open(&self, value: Arc<T>) {
-        let room = value.usage().block();
-        room.set_value(Arc::into_raw(value).cast_mut().cast());
-        // Release pairs with the acquire of who enters.
-        self.replace(ptr::from_ref(room).cast_mut());
+        self.replace(Arc::into_raw(value).cast_mut());
     }
-}
 
-impl<T> Gate<T> {
     /// Closes the gate, waits until all others who are inside have left, and lets go of the value.
     /// A thread that is inside itself does not wait: the end of its outermost visit does that.
     pub fn close(&self) {
@@ -208,49 +209,85 @@ impl<T> Gate<T> {
 
     /// As `close`, for somebody who wants the value itself.
     pub fn take(&self) -> Taken<T> {
-        let room = self.room.load(Acquire);
-        // SAFETY: as in `enter`.
-        match unsafe { room.as_ref() } {
-            Some(found) if visits(found).next().is_some() => return Taken::Inside,
-            Some(_) => {}
-            None => return Taken::Closed,
+        let Some(inside) = self.enter() else { return Taken::Closed };
+        let (value, block) = (inside.value.cast_mut(), inside.usage().block());
+        drop(inside);
+        if visits(block).next().is_some() {
+            return Taken::Inside;
         }
-        // Whoever takes the room from the gate meanwhile has the value.
-        match self.room.compare_exchange(room, ptr::null_mut(), SeqCst, Relaxed) {
-            // SAFETY: as in `replace`.
-            Ok(_) => vacate(unsafe { &*room }).map_or(Taken::Closed, Taken::Value),
+        // Whoever takes it from the gate meanwhile has the value; another one may be there by now.
+        match self.value.compare_exchange(value, ptr::null_mut(), SeqCst, Relaxed) {
+            // SAFETY: this thread took it from the gate.
+            Ok(_) => unsafe { vacate(value) }.map_or(Taken::Closed, Taken::Value),
             Err(_) => Taken::Closed,
         }
     }
 
-    fn replace(&self, next: *mut Block) {
-        let room = self.room.swap(next, SeqCst);
-        // SAFETY: as in `enter`; who took it from the gate is alone in clearing it.
-        let Some(room): Option<&'static Block> = (unsafe { room.as_ref() }) else { return };
-        match visits(room).last() {
+    fn replace(&self, next: *mut T) {
+        let value = self.value.swap(next, SeqCst);
+        // SAFETY: null, or a value of which this thread took the gate's count.
+        let Some(found) = (unsafe { value.as_ref() }) else { return };
+        match visits(found.usage().block()).last() {
             Some(outermost) => outermost.closed.set(outermost.closed.get() + 1),
-            None => drop(vacate::<T>(room)),
+            // SAFETY: as above.
+            None => drop(unsafe { vacate(value) }),
         }
-    }
-
-    #[inline(always)]
-    fn inside<'g>(of_room: &Stripe, stripe: *const Stripe) -> Inside<'g, T> {
-        Inside { value: of_room.value().cast(), gate: PhantomData, stripe, _thread: PhantomData }
     }
 }
 
-impl<T> Drop for Gate<T> {
+impl<T: Counted> Drop for Gate<T> {
     fn drop(&mut self) {
         self.close();
     }
 }
 
+impl Stripe for Line {
+    const NEW: Line = Line::of(ptr::null_mut());
+    /// Looks as if it were in use.
+    const NOBODYS: Line = Line::of(ptr::dangling_mut());
+}
+
+impl Line {
+    const fn of(value: *mut ()) -> Line {
+        let mut entries = [const { AtomicPtr::new(ptr::null_mut()) }; ENTRIES];
+        entries[0] = AtomicPtr::new(value);
+        Line { entries, more: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// An entry of this thread, or a line of it, that is not in use.
+    fn free_entry(&'static self) -> &'static AtomicPtr<()> {
+        let is_free = |entry: &&AtomicPtr<()>| entry.load(Relaxed).is_null();
+        self.lines().find_map(|line| line.entries.iter().find(is_free)).unwrap_or_else(|| {
+            let line: &'static Line = Box::leak(Box::new(Line::NEW));
+            // Nobody else adds lines, but for a signal handler, which is done by now.
+            line.more.store(self.more.load(Relaxed), Relaxed);
+            self.more.store(ptr::from_ref(line).cast_mut(), Release);
+            &line.entries[0]
+        })
+    }
+
+    /// All lines of the thread.
+    fn lines(&self) -> impl Iterator<Item = &Line> {
+        // SAFETY: null, or a line, which is never freed. Acquire pairs with its publication.
+        std::iter::successors(Some(self), |line| unsafe { line.more.load(Acquire).as_ref() })
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &AtomicPtr<()>> {
+        self.lines().flat_map(|line| &line.entries)
+    }
+}
+
 impl<T> Inside<'_, T> {
+    /// Of a thread that says so at an entry.
+    #[inline(always)]
+    fn new(value: *const T, entry: &'static AtomicPtr<()>, numbers: &'static Numbers) -> Self {
+        Inside { value, gate: PhantomData, entry, numbers, _thread: PhantomData }
+    }
+
     /// Where this thread counts what it does inside.
     #[inline(always)]
     pub fn lane(&self) -> Lane<'_> {
-        // SAFETY: a stripe, which is never freed, or a guest, who goes when `self` does.
-        Lane(unsafe { &*self.stripe })
+        Lane(self.numbers)
     }
 }
 
@@ -259,123 +296,104 @@ impl<T> Deref for Inside<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: the gate led to the room once this thread was inside, or nobody was given this;
-        // so it is the room's value, which `vacate` keeps as long as somebody is inside.
+        // SAFETY: the gate led there once this thread had said that it is inside, so `vacate` keeps
+        // it as long as that stands.
         unsafe { &*self.value }
     }
 }
 
 impl<T> Drop for Inside<'_, T> {
+    /// Release pairs with the acquire in `vacate`: what was done inside comes before.
     #[inline(always)]
     fn drop(&mut self) {
-        leave(self.stripe);
+        self.entry.store(ptr::null_mut(), Release);
     }
 }
 
-impl<T> Deref for Visit<'_, T> {
+impl<T: Counted> Deref for Visit<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: `vacate` keeps the value of a room as long as somebody visits.
+        // SAFETY: `vacate` keeps a value as long as somebody visits.
         unsafe { &*self.value }
     }
 }
 
-impl<T> Drop for Visit<'_, T> {
+impl<T: Counted> Drop for Visit<'_, T> {
     fn drop(&mut self) {
         // SAFETY: from `visit`; visits of a thread end in the reverse order of their beginnings.
         let frame = unsafe { Box::from_raw(self.frame) };
         VISITS.set(frame.outer);
         // Release pairs with the acquire in `vacate`.
-        frame.room.visits().fetch_sub(1, Release);
+        frame.block.visits().fetch_sub(1, Release);
         for _ in 0..frame.closed.get() {
-            drop(vacate::<T>(frame.room));
+            // SAFETY: so many counts of it were left to this visit by `replace`.
+            drop(unsafe { vacate(self.value) });
         }
     }
 }
 
-#[inline(always)]
-fn come_in(stripe: &Stripe) {
-    let number = stripe.number(INSIDE);
-    number.store(number.load(Relaxed).wrapping_add(1), Relaxed);
-}
-
-/// Release pairs with the acquire in `vacate`: what was done inside comes before.
-#[inline(always)]
-fn leave(stripe: *const Stripe) {
-    // SAFETY: a stripe, which is never freed, or a guest, who goes only here.
-    let number = unsafe { &*stripe }.number(INSIDE);
-    let left = number.load(Relaxed).wrapping_sub(1);
-    number.store(left, Release);
-    if left.cast_signed() < 0 {
-        leave_slowly(stripe, left);
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn leave_slowly(stripe: *const Stripe, left: u64) {
-    if left == GUEST - 1 {
-        // SAFETY: a guest, from `Box::into_raw`, who leaves once.
-        let guest = unsafe { Box::from_raw(stripe.cast_mut().cast::<Guest>()) };
-        // In a child that was forked meanwhile nobody is inside, and nothing was counted.
-        if guest.generation == fork::generation() {
-            guest.hand_over();
-            guest.room.shared().number(INSIDE).fetch_sub(1, Release);
-        }
-    } else {
-        // Somebody forked in the middle of a call, in a signal handler, and the child goes on with
-        // it. SAFETY: a stripe.
-        unsafe { &*stripe }.number(INSIDE).store(0, Release);
-    }
-}
-
-/// Of somebody who closed a gate that led to a room: waits until nobody is inside, and gives the
-/// value that the gate had. `None`: somebody may be inside whom nothing tells of, so it stays for
-/// ever.
-fn vacate<T>(room: &'static Block) -> Option<Arc<T>> {
+/// Waits until nobody is inside, and gives the value that a gate had. `None`: somebody may be inside
+/// whom nothing tells of, so it stays for ever.
+///
+/// # Safety
+/// The caller took the value from a gate, and with it one count of it.
+unsafe fn vacate<T: Counted>(value: *const T) -> Option<Arc<T>> {
     let _uncancellable = Uncancellable::new();
     if !barrier() {
         return None;
     }
-    let inside = room.stripes().map(|stripe| stripe.number(INSIDE));
-    // Visits last: who makes one is inside until it is counted.
-    for number in inside.chain([room.visits()]) {
-        let (mut looks, mut pause) = (0, PAUSE_MIN);
-        while number.load(Acquire) != 0 {
-            looks += 1;
-            if looks > LOOKS {
-                thread::sleep(pause);
-                pause = (2 * pause).min(PAUSE_MAX);
-            }
-        }
+    for entry in INSIDE.all().flat_map(Line::entries) {
+        wait_until(|| !ptr::addr_eq(entry.load(Acquire), value));
     }
+    // Last: who makes a visit is inside until it is counted.
+    // SAFETY: alive by that count.
+    let block = unsafe { &*value }.usage().block();
+    wait_until(|| block.visits().load(Acquire) == 0);
     // SAFETY: what `open` had from `Arc::into_raw`, once for each gate; who came through this one
     // is not inside any more.
-    Some(unsafe { Arc::from_raw(room.shared().value().cast::<T>()) })
+    Some(unsafe { Arc::from_raw(value) })
 }
 
-/// The visits of this thread to a room, innermost first.
-fn visits<'v>(room: &Block) -> impl Iterator<Item = &'v Frame> {
+fn wait_until(done: impl Fn() -> bool) {
+    let (mut looks, mut pause) = (0, PAUSE_MIN);
+    while !done() {
+        looks += 1;
+        if looks > LOOKS {
+            thread::sleep(pause);
+            pause = (2 * pause).min(PAUSE_MAX);
+        }
+    }
+}
+
+/// The visits of this thread to what is counted in a block, innermost first.
+fn visits<'v>(block: &Block) -> impl Iterator<Item = &'v Frame> {
     // SAFETY: null, or a visit of this thread that has not ended, which lies in a box.
     let frame = |address: *const Frame| unsafe { address.as_ref() };
     std::iter::successors(frame(VISITS.get()), move |visit| frame(visit.outer))
-        .filter(move |visit| ptr::eq(visit.room, room))
+        .filter(move |visit| ptr::eq(visit.block, block))
 }
 
-/// How many visits this thread makes to a room when it forks. Async-signal-safe.
-pub(crate) fn visits_at_fork(room: &Block) -> u64 {
-    visits(room).count() as u64
+/// In a forked child, whose only thread has this number: no other one is inside. Async-signal-safe.
+pub(crate) fn in_child(number: Option<usize>) {
+    let others = INSIDE.others(number).flat_map(Line::entries);
+    others.for_each(|entry| entry.store(ptr::null_mut(), Relaxed));
 }
 
-/// Whether the kernel executes barriers for those who close gates. Only then do threads get stripes
-/// of their own, so that who has one needs no fence.
+/// How many visits this thread makes to what is counted in a block when it forks.
+/// Async-signal-safe.
+pub(crate) fn visits_at_fork(block: &Block) -> u64 {
+    visits(block).count() as u64
+}
+
+/// Whether the kernel executes barriers for those who close gates. Only then do threads know their
+/// lines by their places, so that who does needs no fence.
 pub(crate) fn is_ordered_by_kernel() -> bool {
     settle_order();
     ORDER.load(Relaxed) == BY_KERNEL
 }
 
-/// Finds out which order the kernel offers, before the first thread gets a stripe.
+/// Finds out which order the kernel offers, before the first thread asks for its line.
 fn settle_order() {
     if ORDER.load(Relaxed) == UNKNOWN {
         let order = if register() { BY_KERNEL } else { BY_FENCES };

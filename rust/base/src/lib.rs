@@ -20,7 +20,9 @@ mod file_system;
 mod mapping;
 #[cfg(feature = "fuzzing")]
 pub mod guarded;
-mod stripes;
+mod thread_number;
+mod per_thread;
+mod numbers;
 pub mod counts;
 pub mod gate;
 mod fork;
