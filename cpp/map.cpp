@@ -199,7 +199,7 @@ Result<void> Map::Get(std::string_view key, std::string* value) const {
   if (!handle_) return NotAttached();
   if (Impossible(key)) return ImpossibleError("key", key);
   if (value == nullptr) return NullError("value");
-  if (bridge::Overlaps(key, {value->data(), value->capacity()})) {
+  if (bridge::Overlaps(key, value->data(), value->capacity())) {
     Result<void> got = WithCopy(key, [&](std::string_view copy) { return Get(copy, value); });
     if (!got.ok()) value->clear();
     return got;

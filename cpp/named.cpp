@@ -39,7 +39,7 @@ Result<void> Map::GetByUid(Uid uid, std::string* value) const {
 }
 
 uint64_t Map::CopyToByUid(Uid uid, char* buffer, size_t buffer_bytes) const noexcept {
-  if (!handle_ || !bridge::IsMemory({buffer, buffer_bytes})) return kUnusual;
+  if (!handle_ || !bridge::IsMemory(buffer, buffer_bytes)) return kUnusual;
   return handle_->get_uid_into(uid, reinterpret_cast<uint8_t*>(buffer), buffer_bytes);
 }
 

@@ -707,8 +707,8 @@ class Map {
   Result<Placed> NotPlaced(std::string_view key, std::string_view value, uint64_t answer) const;
   // Get() but for the result: the size of the value, or an answer above.
   uint64_t CopyTo(std::string_view key, char* buffer, size_t buffer_bytes) const noexcept {
-    const std::string_view into(buffer, buffer_bytes);
-    if (!bridge::IsMemory(key) || !bridge::IsMemory(into) || bridge::Overlaps(key, into)) {
+    if (!bridge::IsMemory(key) || !bridge::IsMemory(buffer, buffer_bytes) ||
+        bridge::Overlaps(key, buffer, buffer_bytes)) {
       return kUnusual;
     }
     return handle_.GetInto(key.data(), key.size(), buffer, buffer_bytes);

@@ -10,14 +10,18 @@ namespace shf {
 namespace bridge {
 
 // Whether there are bytes that the engine can be handed as they are.
+inline bool IsMemory(const char* data, size_t bytes) noexcept {
+  return data != nullptr && bytes <= PTRDIFF_MAX;
+}
 inline bool IsMemory(std::string_view bytes) noexcept {
-  return bytes.data() != nullptr && bytes.size() <= PTRDIFF_MAX;
+  return IsMemory(bytes.data(), bytes.size());
 }
 
 // Whether a key lies, in part or whole, where its value is to go.
-inline bool Overlaps(std::string_view key, std::string_view into) noexcept {
-  const auto begin = [](std::string_view it) { return reinterpret_cast<uintptr_t>(it.data()); };
-  return begin(key) < begin(into) + into.size() && begin(into) < begin(key) + key.size();
+inline bool Overlaps(std::string_view key, const char* into, size_t into_bytes) noexcept {
+  const auto key_begin = reinterpret_cast<uintptr_t>(key.data());
+  const auto into_begin = reinterpret_cast<uintptr_t>(into);
+  return key_begin < into_begin + into_bytes && into_begin < key_begin + key.size();
 }
 
 }  // namespace bridge

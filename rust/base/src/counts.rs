@@ -3,7 +3,8 @@
 //! Each thread counts in private memory, in its own numbers (`numbers`): a get stores nothing that
 //! anybody else loads. What it has counted is published to the record of the process's slot by
 //! every 64th of its writes of a kind, and for all threads on request. So others see of each thread
-//! up to 63 writes of each kind too few, and gets only up to that moment.
+//! up to 63 writes of each kind too few, of deletes also those of a `clear`, and gets only up to
+//! that moment.
 
 use crate::numbers::{Block, NUMBERS, Numbers};
 use std::sync::atomic::Ordering::Relaxed;

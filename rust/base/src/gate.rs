@@ -132,7 +132,8 @@ impl<T: Counted> Gate<T> {
         if !value.is_null() && entry.load(Relaxed).is_null() {
             #[cfg(all(test, not(any(loom, miri))))]
             tests::about_to_enter();
-            entry.store(value.cast(), Relaxed);
+            // Release as that of the last one who left here, which it may hide.
+            entry.store(value.cast(), Release);
             // With the barrier of `vacate`: either this thread sees that the gate leads elsewhere,
             // or who closes it sees that this thread is inside.
             compiler_fence(SeqCst);
@@ -159,7 +160,8 @@ impl<T: Counted> Gate<T> {
                 return None;
             }
             let entry = INSIDE.mine().free_entry();
-            entry.store(value.cast(), Relaxed);
+            // Release as in `enter`.
+            entry.store(value.cast(), Release);
             // Pairs with the one in `barrier`.
             fence(SeqCst);
             // Acquire as in `enter`.
@@ -202,7 +204,8 @@ impl<T: Counted> Gate<T> {
     }
 
     /// Closes the gate, waits until all others who are inside have left, and lets go of the value.
-    /// A thread that is inside itself does not wait: the end of its outermost visit does that.
+    /// A thread that visits does not wait: the end of its outermost visit does that. MUST NOT be
+    /// called by one that is inside otherwise, which would wait for itself.
     pub fn close(&self) {
         self.replace(ptr::null_mut());
     }
@@ -218,7 +221,7 @@ impl<T: Counted> Gate<T> {
         // Whoever takes it from the gate meanwhile has the value; another one may be there by now.
         match self.value.compare_exchange(value, ptr::null_mut(), SeqCst, Relaxed) {
             // SAFETY: this thread took it from the gate.
-            Ok(_) => unsafe { vacate(value) }.map_or(Taken::Closed, Taken::Value),
+            Ok(found) => unsafe { vacate(found) }.map_or(Taken::Closed, Taken::Value),
             Err(_) => Taken::Closed,
         }
     }

@@ -1,9 +1,13 @@
 //! A small number for each thread of this process, as long as it lives.
 //!
 //! A thread claims the lowest number that is free, and another one gets it when that thread has
-//! ended. It is given back by the destructor of a key of POSIX threads. Those run after all
-//! variables of the thread are gone, so also after the destructors of such variables used a map; a
-//! thread that asks again later than that gets a number again, and its destructor another turn.
+//! ended. It is given back by the destructor of a key of POSIX threads. In the C library those run
+//! after all variables of the thread are gone, so also after the destructors of such variables used
+//! a map. A thread that asks later than that, in the destructor of another key, gets a number again,
+//! and its destructor another turn, of which there are four; what it claims in the last one, and
+//! what anybody claims while all keys of the process are in use, stays claimed.
+//!
+//! All of it may be interrupted by a signal handler that uses a map, or forks.
 //!
 //! Of a process that forks, the child has the forking thread alone: only its claim stands there.
 #![allow(unsafe_code)]
@@ -13,7 +17,7 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, compiler_fence};
 
 /// As many as Linux has threads, whatever its settings are (`PID_MAX_LIMIT`).
 pub(crate) const NUMBERS: usize = 1 << 22;
@@ -27,8 +31,11 @@ static CLAIMED: [AtomicU64; NUMBERS / WORD_BITS] =
     [const { AtomicU64::new(0) }; NUMBERS / WORD_BITS];
 /// How many words of it were ever looked at.
 static WORDS_USED: AtomicUsize = AtomicUsize::new(0);
-/// The key whose destructor gives numbers back, plus 1; 0: there is none.
-static KEY: AtomicU64 = AtomicU64::new(0);
+/// The key whose destructor gives numbers back, plus 1; `NO_KEY`: there is none yet.
+static KEY: AtomicU64 = AtomicU64::new(NO_KEY);
+const NO_KEY: u64 = 0;
+/// There is none any more.
+const UNLOADED: u64 = u64::MAX;
 
 thread_local! {
     static NUMBER: Cell<usize> = const { Cell::new(NONE) };
@@ -51,8 +58,14 @@ fn claim() -> usize {
         claim_in(word).map(|bit| at * WORD_BITS + bit)
     });
     let number = number.expect("no process has more threads than there are numbers");
+    if NUMBER.get() != NONE {
+        // A signal handler asked meanwhile.
+        unclaim(number);
+        return NUMBER.get();
+    }
     NUMBER.set(number);
-    // Where that fails, nobody gets the number when the thread has ended.
+    // Once more, in the child of a signal handler that forked meanwhile.
+    CLAIMED[number / WORD_BITS].fetch_or(1 << (number % WORD_BITS), Acquire);
     if let Some(key) = key() {
         // SAFETY: a key; any address but null has its destructor called.
         unsafe { libc::pthread_setspecific(key, ptr::from_ref(&KEY).cast()) };
@@ -73,25 +86,32 @@ fn claim_in(word: &AtomicU64) -> Option<usize> {
 }
 
 /// Release pairs with the acquire of the next owner, who goes on with what the number stands for.
+fn unclaim(number: usize) {
+    CLAIMED[number / WORD_BITS].fetch_and(!(1 << (number % WORD_BITS)), Release);
+}
+
 extern "C" fn give_back(_: *mut c_void) {
-    per_thread::disown();
     let number = NUMBER.replace(NONE);
+    // In this order: a signal handler in between may have the number still, but nobody is taken for
+    // its owner afterwards.
+    compiler_fence(SeqCst);
+    per_thread::disown();
     if number != NONE {
-        CLAIMED[number / WORD_BITS].fetch_and(!(1 << (number % WORD_BITS)), Release);
+        unclaim(number);
     }
 }
 
 /// The key, without a lock: a child might be forked while another thread holds it.
 fn key() -> Option<libc::pthread_key_t> {
     let mut known = KEY.load(Acquire);
-    if known == 0 {
+    if known == NO_KEY {
         let mut key = 0;
         // SAFETY: the destructor may be called at the end of any thread, until `AT_UNLOAD`.
         if unsafe { libc::pthread_key_create(&raw mut key, Some(give_back)) } != 0 {
             return None;
         }
         let new = u64::from(key) + 1;
-        known = match KEY.compare_exchange(0, new, AcqRel, Acquire) {
+        known = match KEY.compare_exchange(NO_KEY, new, AcqRel, Acquire) {
             Ok(_) => new,
             Err(found) => {
                 // SAFETY: nobody else knows this key.
@@ -100,17 +120,18 @@ fn key() -> Option<libc::pthread_key_t> {
             }
         };
     }
-    Some((known - 1) as libc::pthread_key_t)
+    (known != UNLOADED).then(|| (known - 1) as libc::pthread_key_t)
 }
 
-/// A library that is unloaded takes the destructor away from threads that live on.
+/// A library that is unloaded takes the destructor away from threads that live on, before its own
+/// static objects are gone, which may use maps.
 #[cfg(not(any(loom, miri)))]
 #[used]
 #[unsafe(link_section = ".fini_array")]
 static AT_UNLOAD: extern "C" fn() = {
     extern "C" fn at_unload() {
-        let known = KEY.swap(0, AcqRel);
-        if known != 0 {
+        let known = KEY.swap(UNLOADED, AcqRel);
+        if known != NO_KEY && known != UNLOADED {
             // SAFETY: a key that nobody deletes but who took it.
             unsafe { libc::pthread_key_delete((known - 1) as libc::pthread_key_t) };
         }
