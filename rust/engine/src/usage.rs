@@ -19,9 +19,9 @@ impl Map {
 
     /// Has `processes` say, of this process, all that it has done up to now. Without it, and
     /// without asking for `processes` or `stats` itself, others see of each thread up to 63 writes
-    /// of each kind too few, and gets only up to its last 64th write of a kind. Stores to the map,
-    /// unless this handle only reads, or is a forked child's that has not written yet: nobody sees
-    /// those.
+    /// of each kind too few, of deletes also those of a `clear`, and gets only up to its last 64th
+    /// write of a kind. Stores to the map, unless this handle only reads, or is a forked child's
+    /// that has not written yet: nobody sees those.
     pub fn publish_counts(&self) {
         if let Some(presence) = self.presence.as_ref().filter(|presence| presence.has_slot()) {
             self.usage.publish_all(|counter, growth| presence.publish(counter, growth));
