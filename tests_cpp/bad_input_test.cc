@@ -347,6 +347,7 @@ void ExpectNotAttached(SharedHashFile* shf) {
   EXPECT_NE(map.Put("key", "value").text(), "");
   EXPECT_EQ(map.Get("key", &value).status(), Status::kNotAttached);
   EXPECT_EQ(map.Get("key", buffer, sizeof buffer).status(), Status::kNotAttached);
+  EXPECT_EQ(map.GetByUid(shf::Uid(1), buffer, sizeof buffer).status(), Status::kNotAttached);
   EXPECT_EQ(map.Contains("key").status(), Status::kNotAttached);
   EXPECT_EQ(map.Delete("key").status(), Status::kNotAttached);
   EXPECT_EQ(map.Add("key", 1).status(), Status::kNotAttached);

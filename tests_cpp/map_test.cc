@@ -118,6 +118,34 @@ TEST(Map, ABufferReceivesTheValueAndNothingAroundItIsTouched) {
   EXPECT_EQ(*map.Get("key", buffer, 10), 10u);
 }
 
+TEST(Map, ValuesOfChangingLengthsComeBackWholeInOneBuffer) {
+  // Goal: what a get foresees of a length is never taken for the length. Method: lengths of all
+  // ways to copy, each after each and after itself, in memory where one byte more would be seen.
+  const Scratch scratch;
+  const shf::Map map = scratch.Create();
+  constexpr size_t kLengths[] = {0,  1,  7,  8,  9,   15,  16,  17,  31,   32,
+                                 33, 63, 64, 65, 100, 127, 128, 129, 1023, 1024};
+  const auto value = [](size_t length) {
+    std::string bytes;
+    for (size_t i = 0; i < length; ++i) bytes += static_cast<char>('a' + (length + i) % 23);
+    return bytes;
+  };
+  for (const size_t length : kLengths) {
+    ASSERT_TRUE(map.Put(std::to_string(length), value(length)).ok());
+  }
+  char buffer[1100];
+  for (const size_t first : kLengths) {
+    for (const size_t second : kLengths) {
+      for (const size_t length : {first, first, second}) {
+        memset(buffer, 'x', sizeof buffer);
+        ASSERT_EQ(*map.Get(std::to_string(length), buffer, sizeof buffer), length);
+        ASSERT_EQ(std::string_view(buffer, sizeof buffer),
+                  value(length) + std::string(sizeof buffer - length, 'x'));
+      }
+    }
+  }
+}
+
 TEST(Map, ABufferTooSmallIsNotWrittenAndTheSizeIsSaid) {
   const Scratch scratch;
   const shf::Map map = scratch.Create();

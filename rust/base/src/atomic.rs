@@ -15,6 +15,7 @@
 #![allow(unsafe_code)]
 
 use crate::crash;
+use crate::foresight::Foresight;
 use std::marker::PhantomData;
 pub use std::sync::atomic::Ordering;
 use std::sync::atomic::compiler_fence;
@@ -238,14 +239,14 @@ impl<'r> PagesFromEnd<'r> {
         PagesFromEnd { end, count, lifetime: PhantomData }
     }
 
-    /// The page that ends `index` pages before the end, or `None` when there is none.
+    /// The page that begins `back` pages before the end, or `None` when there is none.
     #[inline(always)]
-    pub fn at(self, index: u32) -> Option<Page<'r>> {
-        if index as usize >= self.count {
+    pub fn begins(self, back: u32) -> Option<Page<'r>> {
+        if back.wrapping_sub(1) as usize >= self.count {
             return None;
         }
         // SAFETY: inside the range by the check.
-        Some(unsafe { Page::new(self.end.sub((index as usize + 1) * (PAGE_BYTES / 8))) })
+        Some(unsafe { Page::new(self.end.sub(back as usize * (PAGE_BYTES / 8))) })
     }
 }
 
@@ -338,40 +339,35 @@ impl<'r> Bytes<'r> {
     /// Panics when the range is shorter.
     #[inline(always)]
     pub fn copy_out(self, from: usize, into: &mut [u8]) {
-        // SAFETY: a slice of bytes is a slice of maybe-initialised bytes; only bytes are stored.
-        let into = unsafe { &mut *(into as *mut [u8] as *mut [std::mem::MaybeUninit<u8>]) };
-        self.copy_out_uninit(from, into);
+        self.copy_out_foreseen(from, into, None);
     }
 
-    /// As `copy_out`, into memory that need not be initialised; afterwards all of it is.
+    /// As `copy_out`, by somebody who may foresee lengths.
     #[inline(always)]
-    pub fn copy_out_uninit(self, from: usize, into: &mut [std::mem::MaybeUninit<u8>]) {
+    pub fn copy_out_foreseen(self, from: usize, into: &mut [u8], lengths: Option<&Foresight>) {
         let end = from.checked_add(into.len()).expect("range");
         assert!(end <= self.len);
+        let len = lengths.map_or(into.len(), |lengths| lengths.of(into.len()));
+        debug_assert!(len == into.len());
         #[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
-        // SAFETY: source inside the range by the assertion; destination is ours.
+        // SAFETY: the range has as many bytes as `into`, by the assertion, and `Foresight::of`
+        // answers what it was given. `into` is ours.
         unsafe {
-            opaque::copy(
-                (self.address as *const u8).add(from),
-                into.as_mut_ptr().cast(),
-                into.len(),
-            )
+            opaque::copy((self.address as *const u8).add(from), into.as_mut_ptr(), len)
         }
         #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
-        self.copy_out_words(from, into);
+        self.copy_out_words(from, &mut into[..len]);
         compiler_fence(Ordering::SeqCst);
     }
 
     #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
-    fn copy_out_words(self, from: usize, into: &mut [std::mem::MaybeUninit<u8>]) {
-        let (target, len, mut done) = (into.as_mut_ptr().cast::<u8>(), into.len(), 0);
+    fn copy_out_words(self, from: usize, into: &mut [u8]) {
+        let (len, mut done) = (into.len(), 0);
         while done < len {
             let (index, skip) = ((from + done) / 8, (from + done) % 8);
             let bytes = self.word(index).load(Ordering::Relaxed).to_ne_bytes();
             let take = (len - done).min(8 - skip);
-            // SAFETY: `take` bytes are left in `bytes` from `skip` on, and in `into` from `done`
-            // on.
-            unsafe { target.add(done).copy_from_nonoverlapping(bytes.as_ptr().add(skip), take) };
+            into[done..done + take].copy_from_slice(&bytes[skip..skip + take]);
             done += take;
         }
     }

@@ -1,14 +1,14 @@
 //! A gate before something that threads use and another one takes away: who is inside finishes,
 //! who comes later is not let in, and what is behind it goes when nobody is inside any more.
 //!
-//! Each thread says in a line of its own (`per_thread`) which values it is inside of. Entering is to
-//! store there where the gate leads, and to look whether it still does; leaving is to take that back.
-//! These are hazard pointers (Michael, "Hazard Pointers: Safe Memory Reclamation for Lock-Free
+//! Each thread says in a line of its own (`per_thread`) which values it is inside of. Entering is
+//! to store there where the gate leads, and to look whether it still does; leaving is to take that
+//! back. These are hazard pointers (Michael, "Hazard Pointers: Safe Memory Reclamation for Lock-Free
 //! Objects", IEEE TPDS 15(6), 2004). Whoever closes the gate changes where it leads first, then has
 //! the kernel execute a barrier on every processor that runs a thread of this process
-//! (`membarrier`), and then waits until no thread says that it is inside. So of the two one sees the
-//! other, and those who enter need no fence. Where the kernel has no such call, or a thread is one
-//! of too many to know its line by its place, it executes one.
+//! (`membarrier`), and then waits until no thread says that it is inside. So of the two one sees
+//! the other, and those who enter need no fence. Where the kernel has no such call, or a thread is
+//! one of too many to know its line by its place, it executes one.
 //!
 //! Two gates may lead to one value; who closes one of them waits for those inside through the other
 //! as well.
@@ -20,6 +20,7 @@
 
 use crate::cancellation::Uncancellable;
 use crate::counts::{Counted, Lane};
+use crate::foresight::Foresight;
 use crate::numbers::{Block, Numbers};
 use crate::per_thread::{PerThread, Stripe};
 use std::cell::Cell;
@@ -50,7 +51,7 @@ const BY_FENCES: u32 = 2;
 /// Where the threads of this process are inside.
 static INSIDE: PerThread<Line> = PerThread::new();
 /// Values that a thread can be inside of at once, before it needs another line.
-const ENTRIES: usize = 15;
+const ENTRIES: usize = 7;
 
 thread_local! {
     /// The innermost visit of this thread.
@@ -69,18 +70,27 @@ pub struct Inside<'g, T> {
     value: *const T,
     gate: PhantomData<&'g T>,
     /// Where this thread says so.
-    entry: &'static AtomicPtr<()>,
+    entry: &'static Entry,
     /// What it counts by. Nothing else is kept, which short calls would feel.
     numbers: &'static Numbers,
     _thread: PhantomData<*const ()>,
 }
 
-/// The values that a thread is inside of, each by its address. More than one only where a call
-/// interrupts another one, as in a signal handler.
+/// What a thread says of its calls. More than one entry is in use only where a call interrupts
+/// another one, as in a signal handler.
 #[repr(C, align(128))]
 struct Line {
-    entries: [AtomicPtr<()>; ENTRIES],
+    entries: [Entry; ENTRIES],
     more: AtomicPtr<Line>,
+}
+
+/// What a thread says of one call.
+#[repr(C)]
+struct Entry {
+    /// How long values were that it got. First: its address is that of the entry.
+    lengths: Foresight,
+    /// The value that it is inside of, by its address, or null.
+    inside: AtomicPtr<()>,
 }
 
 /// What a gate gave up.
@@ -129,11 +139,12 @@ impl<T: Counted> Gate<T> {
     pub fn enter(&self) -> Option<Inside<'_, T>> {
         let value = self.value.load(Acquire);
         let entry = &INSIDE.own_or_nobodys().entries[0];
-        if !value.is_null() && entry.load(Relaxed).is_null() {
+        // SAFETY: an entry of this thread, or nobody's.
+        if !value.is_null() && unsafe { !entry.is_in_use() } {
             #[cfg(all(test, not(any(loom, miri))))]
             tests::about_to_enter();
             // Release as that of the last one who left here, which it may hide.
-            entry.store(value.cast(), Release);
+            entry.inside.store(value.cast(), Release);
             // With the barrier of `vacate`: either this thread sees that the gate leads elsewhere,
             // or who closes it sees that this thread is inside.
             compiler_fence(SeqCst);
@@ -144,7 +155,7 @@ impl<T: Counted> Gate<T> {
                 let numbers = unsafe { &*now }.usage().block().numbers().own_or_nobodys();
                 return Some(Inside::new(now, entry, numbers));
             }
-            entry.store(ptr::null_mut(), Release);
+            entry.inside.store(ptr::null_mut(), Release);
         }
         self.enter_slowly()
     }
@@ -159,9 +170,10 @@ impl<T: Counted> Gate<T> {
             if value.is_null() {
                 return None;
             }
-            let entry = INSIDE.mine().free_entry();
+            // SAFETY: the line of this thread.
+            let entry = unsafe { INSIDE.mine().free_entry() };
             // Release as in `enter`.
-            entry.store(value.cast(), Release);
+            entry.inside.store(value.cast(), Release);
             // Pairs with the one in `barrier`.
             fence(SeqCst);
             // Acquire as in `enter`.
@@ -171,7 +183,7 @@ impl<T: Counted> Gate<T> {
                 let numbers = unsafe { &*now }.usage().block().numbers().mine();
                 return Some(Inside::new(now, entry, numbers));
             }
-            entry.store(ptr::null_mut(), Release);
+            entry.inside.store(ptr::null_mut(), Release);
         }
     }
 
@@ -252,15 +264,19 @@ impl Stripe for Line {
 
 impl Line {
     const fn of(value: *mut ()) -> Line {
-        let mut entries = [const { AtomicPtr::new(ptr::null_mut()) }; ENTRIES];
-        entries[0] = AtomicPtr::new(value);
+        let mut entries = [const { Entry::of(ptr::null_mut()) }; ENTRIES];
+        entries[0] = Entry::of(value);
         Line { entries, more: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// An entry of this thread, or a line of it, that is not in use.
-    fn free_entry(&'static self) -> &'static AtomicPtr<()> {
-        let is_free = |entry: &&AtomicPtr<()>| entry.load(Relaxed).is_null();
-        self.lines().find_map(|line| line.entries.iter().find(is_free)).unwrap_or_else(|| {
+    /// An entry that is not in use.
+    ///
+    /// # Safety
+    /// This is the first line of the calling thread.
+    unsafe fn free_entry(&'static self) -> &'static Entry {
+        // SAFETY: entries of this thread.
+        let free = self.entries().find(|entry| unsafe { !entry.is_in_use() });
+        free.unwrap_or_else(|| {
             let line: &'static Line = Box::leak(Box::new(Line::NEW));
             // Nobody else adds lines, but for a signal handler, which is done by now.
             line.more.store(self.more.load(Relaxed), Relaxed);
@@ -269,28 +285,43 @@ impl Line {
         })
     }
 
-    /// All lines of the thread.
-    fn lines(&self) -> impl Iterator<Item = &Line> {
+    /// All entries of the thread whose first line this is.
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
         // SAFETY: null, or a line, which is never freed. Acquire pairs with its publication.
-        std::iter::successors(Some(self), |line| unsafe { line.more.load(Acquire).as_ref() })
+        let next = |line: &&Line| unsafe { line.more.load(Acquire).as_ref() };
+        std::iter::successors(Some(self), next).flat_map(|line| &line.entries)
+    }
+}
+
+impl Entry {
+    const fn of(value: *mut ()) -> Entry {
+        Entry { lengths: Foresight::new(), inside: AtomicPtr::new(value) }
     }
 
-    fn entries(&self) -> impl Iterator<Item = &AtomicPtr<()>> {
-        self.lines().flat_map(|line| &line.entries)
+    /// Whether a call has it.
+    ///
+    /// # Safety
+    /// It is the calling thread's, or nobody's.
+    #[inline(always)]
+    unsafe fn is_in_use(&self) -> bool {
+        // SAFETY: nobody else stores there: a signal handler of this thread has put back what it
+        // found, and the last owner of the thread's number comes before (`thread_number`). (An
+        // atomic load would be compared in two steps.)
+        unsafe { !(*self.inside.as_ptr()).is_null() }
     }
 }
 
 impl<T> Inside<'_, T> {
     /// Of a thread that says so at an entry.
     #[inline(always)]
-    fn new(value: *const T, entry: &'static AtomicPtr<()>, numbers: &'static Numbers) -> Self {
+    fn new(value: *const T, entry: &'static Entry, numbers: &'static Numbers) -> Self {
         Inside { value, gate: PhantomData, entry, numbers, _thread: PhantomData }
     }
 
-    /// Where this thread counts what it does inside.
+    /// Where this thread counts what it does inside, and foresees lengths.
     #[inline(always)]
     pub fn lane(&self) -> Lane<'_> {
-        Lane(self.numbers)
+        Lane { numbers: self.numbers, lengths: &self.entry.lengths }
     }
 }
 
@@ -309,7 +340,7 @@ impl<T> Drop for Inside<'_, T> {
     /// Release pairs with the acquire in `vacate`: what was done inside comes before.
     #[inline(always)]
     fn drop(&mut self) {
-        self.entry.store(ptr::null_mut(), Release);
+        self.entry.inside.store(ptr::null_mut(), Release);
     }
 }
 
@@ -336,8 +367,8 @@ impl<T: Counted> Drop for Visit<'_, T> {
     }
 }
 
-/// Waits until nobody is inside, and gives the value that a gate had. `None`: somebody may be inside
-/// whom nothing tells of, so it stays for ever.
+/// Waits until nobody is inside, and gives the value that a gate had. `None`: somebody may be
+/// inside whom nothing tells of, so it stays for ever.
 ///
 /// # Safety
 /// The caller took the value from a gate, and with it one count of it.
@@ -347,7 +378,7 @@ unsafe fn vacate<T: Counted>(value: *const T) -> Option<Arc<T>> {
         return None;
     }
     for entry in INSIDE.all().flat_map(Line::entries) {
-        wait_until(|| !ptr::addr_eq(entry.load(Acquire), value));
+        wait_until(|| !ptr::addr_eq(entry.inside.load(Acquire), value));
     }
     // Last: who makes a visit is inside until it is counted.
     // SAFETY: alive by that count.
@@ -380,7 +411,7 @@ fn visits<'v>(block: &Block) -> impl Iterator<Item = &'v Frame> {
 /// In a forked child, whose only thread has this number: no other one is inside. Async-signal-safe.
 pub(crate) fn in_child(number: Option<usize>) {
     let others = INSIDE.others(number).flat_map(Line::entries);
-    others.for_each(|entry| entry.store(ptr::null_mut(), Relaxed));
+    others.for_each(|entry| entry.inside.store(ptr::null_mut(), Relaxed));
 }
 
 /// How many visits this thread makes to what is counted in a block when it forks.

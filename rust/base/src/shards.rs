@@ -11,8 +11,10 @@ pub struct Shards {
     /// Keeps the bytes mapped.
     _region: Arc<Region>,
     headers: *mut u8,
+    /// Where the first window begins.
     windows: *mut u8,
-    window_bytes: u64,
+    /// Where it ends.
+    first_end: *mut u8,
     window_stride: u64,
     /// Where the pages begin in a window, in bytes; from there on there are only pages.
     pages_offset: u64,
@@ -38,10 +40,12 @@ impl Shards {
             region.resolve(first, len, UNIT_BYTES)
         };
         let (window_bytes, window_stride) = (geometry.window_bytes(), geometry.window_stride());
+        let windows = all(geometry.window(0), window_stride, window_bytes)?;
         Some(Shards {
             headers: all(geometry.shard_header(0), SHARD_HEADER_STRIDE, SHARD_HEADER_BYTES)?,
-            windows: all(geometry.window(0), window_stride, window_bytes)?,
-            window_bytes,
+            windows,
+            // SAFETY: inside the region, or its end, by the check before.
+            first_end: unsafe { windows.add(window_bytes as usize) },
             window_stride,
             pages_offset: geometry.pages_offset(),
             pages_bytes: geometry.pages() * PAGE_BYTES,
@@ -58,8 +62,8 @@ impl Shards {
         // SAFETY: those of all shards up to the last are inside and aligned by the checks in `new`.
         unsafe {
             let header = self.headers.add(number * SHARD_HEADER_STRIDE as usize);
-            let window = self.windows.add(number * self.window_stride as usize);
-            (Page::new(header.cast()), Window { shards: self, start: window.cast() })
+            let from_first = number * self.window_stride as usize;
+            (Page::new(header.cast()), Window { shards: self, from_first })
         }
     }
 }
@@ -68,7 +72,9 @@ impl Shards {
 #[derive(Clone, Copy)]
 pub struct Window<'r> {
     shards: &'r Shards,
-    start: *mut u64,
+    /// Bytes from the first window to this one. Not an address: lookups need that of the end, and
+    /// many that of the start not at all.
+    from_first: usize,
 }
 
 impl<'r> Window<'r> {
@@ -84,7 +90,10 @@ impl<'r> Window<'r> {
         }
         // SAFETY: `at` lies before the end of the window's pages, and so did not wrap: from `start`
         // on there are as many bytes of the window, which is aligned as units are.
-        Some(unsafe { Bytes::new(self.start.add(unit as usize), (end - at) as usize) })
+        unsafe {
+            let window = self.shards.windows.add(self.from_first).cast::<u64>();
+            Some(Bytes::new(window.add(unit as usize), (end - at) as usize))
+        }
     }
 
     /// The pages of the window, `most` of them at most, counted from its end.
@@ -92,8 +101,8 @@ impl<'r> Window<'r> {
     pub fn pages_from_end(self, most: u32) -> PagesFromEnd<'r> {
         // SAFETY: the window ends there, and has that many pages at its end.
         unsafe {
-            let end = self.start.byte_add(self.shards.window_bytes as usize);
-            PagesFromEnd::new(end, (most as usize).min(self.shards.pages))
+            let end = self.shards.first_end.add(self.from_first);
+            PagesFromEnd::new(end.cast(), (most as usize).min(self.shards.pages))
         }
     }
 }
@@ -120,7 +129,7 @@ mod tests {
             window.bytes_from(unit, 1).unwrap().word(0).store(8, Relaxed);
             let offset = geometry.window(shard) + u64::from(unit) * UNIT_BYTES;
             assert_eq!(whole.word(offset).unwrap().load(Relaxed), 8);
-            window.pages_from_end(3).at(2).unwrap().word(0).store(9, Relaxed);
+            window.pages_from_end(3).begins(3).unwrap().word(0).store(9, Relaxed);
             let offset = geometry.window(shard) + geometry.window_bytes() - 3 * PAGE_BYTES;
             assert_eq!(whole.word(offset).unwrap().load(Relaxed), 9);
         }
@@ -153,14 +162,16 @@ mod tests {
             let found = window.bytes_from(unit, most).map(|bytes| bytes.len() as u64);
             assert_eq!(found, len, "{unit} {most}");
         }
-        for (index, most, there) in [
-            (0, 0, false),
-            (0, 1, true),
-            (1, 1, false),
-            (pages - 1, u32::MAX, true),
-            (pages, u32::MAX, false),
+        for (back, most, there) in [
+            (0, 1, false),
+            (1, 0, false),
+            (1, 1, true),
+            (2, 1, false),
+            (pages, u32::MAX, true),
+            (pages + 1, u32::MAX, false),
+            (u32::MAX, u32::MAX, false),
         ] {
-            assert_eq!(window.pages_from_end(most).at(index).is_some(), there, "{index} {most}");
+            assert_eq!(window.pages_from_end(most).begins(back).is_some(), there, "{back} {most}");
         }
     }
 }

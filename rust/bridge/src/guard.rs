@@ -2,6 +2,7 @@
 
 use crate::ffi::Outcome;
 use shf_engine::{OpError, OpenError, Status};
+use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
@@ -73,7 +74,7 @@ pub fn guard<A: From<Outcome>>(call: impl FnOnce() -> Result<A, Failure>) -> A {
     // nothing broken can be seen through what the closure borrows.
     let call = AssertUnwindSafe(|| call().unwrap_or_else(|failure| failed(failure).into()));
     // The hook has remembered the text of a panic.
-    panic::catch_unwind(call).unwrap_or_else(|_| outcome(Status::Internal).into())
+    panic::catch_unwind(call).unwrap_or_else(|payload| panicked(payload).into())
 }
 
 /// The text of this thread's last failure, once; empty when there is none.
@@ -117,6 +118,16 @@ impl Failure {
     }
 }
 
+/// Drops what a panic threw. If that panics again the process ends here, as it would where C++
+/// begins; and short calls need not prepare for it, since this never unwinds.
+#[cold]
+#[inline(never)]
+#[allow(improper_ctypes_definitions)] // called from here alone
+extern "C" fn panicked(payload: Box<dyn Any + Send>) -> Outcome {
+    drop(payload);
+    outcome(Status::Internal)
+}
+
 #[cold]
 fn failed(failure: Failure) -> Outcome {
     let outcome = outcome(failure.status());
@@ -141,7 +152,7 @@ fn remember(failure: Failure) {
     let _ = LAST.try_with(|last| last.replace(Some(failure)));
 }
 
-fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("panic without a text").into()

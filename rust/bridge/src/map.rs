@@ -115,8 +115,8 @@ impl Map {
         let (key, value) = unsafe {
             (slice::from_raw_parts(key, key_bytes), slice::from_raw_parts(value, value_bytes))
         };
-        let Some(engine) = self.gate.enter() else { return not_attached() };
         let Packed(answer) = guard(|| {
+            let engine = self.engine()?;
             let placed = engine.by(engine.lane()).put(key, value)?;
             debug_assert!(placed.uid.bits() >> REPLACED_SHIFT == 0);
             Ok(Packed(u64::from(placed.replaced) << REPLACED_SHIFT | placed.uid.bits()))
@@ -139,8 +139,8 @@ impl Map {
         let (key, into) = unsafe {
             (slice::from_raw_parts(key, key_bytes), slice::from_raw_parts_mut(into, into_bytes))
         };
-        let Some(engine) = self.gate.enter() else { return not_attached() };
         let Packed(answer) = guard(|| {
+            let engine = self.engine()?;
             Ok(match engine.by(engine.lane()).get_into(key, into)? {
                 Some(bytes) => Packed(bytes as u64),
                 None => Outcome::absent().into(),
@@ -261,11 +261,6 @@ impl Map {
     }
 
     #[inline(always)]
-    pub(crate) fn attached(&self) -> Option<Inside<'_, EngineMap>> {
-        self.gate.enter()
-    }
-
-    #[inline(always)]
     pub(crate) fn engine(&self) -> Result<Inside<'_, EngineMap>, Failure> {
         self.gate.enter().ok_or(Failure::NotAttached)
     }
@@ -342,11 +337,6 @@ impl From<shf_engine::Violation> for Violation {
             what: found.what,
         }
     }
-}
-
-#[cold]
-pub(crate) fn not_attached() -> u64 {
-    guard::<Packed>(|| Err(Failure::NotAttached)).0
 }
 
 pub(crate) fn folder_path(folder: &[u8]) -> &Path {

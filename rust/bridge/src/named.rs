@@ -3,7 +3,7 @@
 use crate::conditional::placed;
 use crate::ffi::{Outcome, Sink};
 use crate::guard::{Packed, guard};
-use crate::map::{Map, not_attached};
+use crate::map::Map;
 use crate::sink::SinkOfCpp;
 use shf_engine::Uid;
 use std::pin::Pin;
@@ -38,9 +38,8 @@ impl Map {
     pub unsafe fn get_uid_into(&self, uid: u64, into: *mut u8, into_bytes: usize) -> u64 {
         // SAFETY: by the contract.
         let into = unsafe { slice::from_raw_parts_mut(into, into_bytes) };
-        let Some(engine) = self.attached() else { return not_attached() };
         let Packed(answer) = guard(|| {
-            Ok(match engine.get_uid_into(Uid::from_bits(uid), into)? {
+            Ok(match self.engine()?.get_uid_into(Uid::from_bits(uid), into)? {
                 Some(bytes) => Packed(bytes as u64),
                 None => Outcome::absent().into(),
             })

@@ -142,7 +142,7 @@ impl<C: Count> Caller<'_, C> {
     /// As `Map::get_into`.
     #[inline(always)]
     pub fn get_into(self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
-        let take = WithKind(ToSlice(&mut *into));
+        let take = WithKind(ToSlice(&mut *into, self.by.lengths()));
         let hash = self.map.hash(key);
         let found = self.map.seek(self.by, hash, key, take)?;
         copied(found, into.len())

@@ -200,31 +200,32 @@ pub fn find_quickly<'m>(
     if depth > DIRECTORY_BITS.into() {
         return None;
     }
-    let mask = (1 << depth) - 1;
-    let pages = place.index_pages();
+    // Whole words: half ones in registers would be extended before they say where to load from.
+    let (bits, mask) = (u64::from(bits), (1 << depth) - 1);
     let (longer, shorter) = (bits & mask, bits & mask >> 1);
-    let level = |index: u32| place.level(index / ENTRIES).load(Acquire).wrapping_sub(1);
-    let (longer, shorter) = if mask < ENTRIES {
-        let entries = pages.at(level(0))?;
+    let pages = place.index_pages();
+    let level = |index: u64| place.level(index as u32 / ENTRIES).load(Acquire);
+    let (longer, shorter) = if mask < ENTRIES.into() {
+        let entries = pages.begins(level(0))?;
         both(Some(entries), longer, Some(entries), shorter)
     } else {
         both_of_two(pages, level(longer), longer, level(shorter), shorter)
     };
     let entry = hint::select_unpredictable(longer != 0, longer, shorter);
-    let page = (entry & PAGE_MASK).wrapping_sub(1);
-    Some(Table::new(pages.at(page)?, place.index_page(page), page))
+    let (bytes, page) = (pages.begins(entry & PAGE_MASK)?, (entry & PAGE_MASK) - 1);
+    Some(Table::new(bytes, place.index_page(page), page))
 }
 
 /// A longer entry and a shorter one, each from its page of entries; 0: there is none.
 #[inline(always)]
 fn both(
     of_longer: Option<Page<'_>>,
-    longer: u32,
+    longer: u64,
     of_shorter: Option<Page<'_>>,
-    shorter: u32,
+    shorter: u64,
 ) -> (u32, u32) {
-    let load = |page: Option<Page<'_>>, index: u32| {
-        page.map_or(0, |page| page.half((index % ENTRIES) as usize).load(Acquire))
+    let load = |page: Option<Page<'_>>, index: u64| {
+        page.map_or(0, |page| page.half(index as usize % ENTRIES as usize).load(Acquire))
     };
     // In this order: a merge may have the shorter entry name the page of both before it takes the
     // longer one away.
@@ -239,11 +240,11 @@ fn both(
 fn both_of_two(
     pages: PagesFromEnd<'_>,
     of_longer: u32,
-    longer: u32,
+    longer: u64,
     of_shorter: u32,
-    shorter: u32,
+    shorter: u64,
 ) -> (u32, u32) {
-    both(pages.at(of_longer), longer, pages.at(of_shorter), shorter)
+    both(pages.begins(of_longer), longer, pages.begins(of_shorter), shorter)
 }
 
 /// The table at an index of the directory, if there is one.

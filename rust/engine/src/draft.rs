@@ -34,7 +34,7 @@ impl<'m> Record<'m> {
             return Err(place.corrupt(offset, "allocation outside of the file"));
         };
         if shape.traits.are_short() && !shape.is_large() && !shape.has_hash() {
-            bytes.store_parts([&shape.header()[0].to_ne_bytes(), item.key, item.value]);
+            bytes.store_parts([&shape.header().to_ne_bytes(), item.key, item.value]);
         } else {
             Record::write_other(*place, bytes, reference, &item.clone());
         }
@@ -70,7 +70,7 @@ impl<'m> Record<'m> {
         let value_len = u64::from(class::units(class)) * UNIT_BYTES - HEADER_BYTES;
         let shape = Shape { key_len: 0, value_len, traits: Traits::PLAIN };
         if let Some(room) = place.record_bytes(reference) {
-            room.word(0).store(shape.header()[0], Release);
+            room.word(0).store(shape.header(), Release);
         }
     }
 
@@ -118,7 +118,7 @@ impl<'m> Record<'m> {
 /// Writes a record: all its words, then what is left of its bytes. `seal`: where the words of its
 /// seal lie, and the checksum; `above`: what lies above its deadline.
 fn write_long(bytes: Bytes<'_>, seal: Option<(Words, u64)>, above: Above, item: &Item<'_>) {
-    let header = item.shape.header()[0];
+    let header = item.shape.header();
     let front = Front::new(header, item, seal, above);
     let rest = if item.shape.traits.kind().is_in_place() { &[] } else { item.value };
     bytes.store_parts([front.bytes(), item.key, rest]);
@@ -143,7 +143,6 @@ impl Front {
             return Front { bytes, len };
         }
         let (mut words, mut len) = ([0u64; FRONT_WORDS], 1);
-        let [_, key_len, value_len] = shape.header();
         words[0] = header;
         if let Some((at, checksum)) = seal {
             (words[at.state], words[at.checksum]) = (State::Written.encode(0), checksum);
@@ -159,7 +158,7 @@ impl Front {
             len += 1;
         }
         if shape.is_large() {
-            (words[len], words[len + 1]) = (key_len, value_len);
+            (words[len], words[len + 1]) = (shape.key_len, shape.value_len);
             len += 2;
         }
         if shape.has_hash() {

@@ -82,7 +82,8 @@ impl Hash {
     /// The tag, 1 to 127; 0 is an empty slot.
     #[inline(always)]
     pub fn tag(self) -> u8 {
-        let tag = (self.0 as u32 & TAG_MASK) as u8;
-        if tag == 0 { 0x40 } else { tag }
+        // A half word, which needs no extension when it is compared in a group.
+        let tag = self.0 as u32 & TAG_MASK;
+        (if tag == 0 { 0x40 } else { tag }) as u8
     }
 }

@@ -21,7 +21,7 @@ impl Shape {
     pub(crate) fn live_header(self, stamp: Stamp) -> u64 {
         match self.traits.half() {
             true => half_header::half(stamp, true),
-            false => self.header()[0] | stamp.bits() | LIVE,
+            false => self.header() | stamp.bits() | LIVE,
         }
     }
 }
@@ -123,7 +123,7 @@ impl<'m> Record<'m> {
             let word = self.bytes.word(0).load(Relaxed);
             return half_header::with_half(word, half_header::half(stamp, live));
         }
-        self.shape.header()[0] | stamp.bits() | if live { LIVE } else { 0 }
+        self.shape.header() | stamp.bits() | if live { LIVE } else { 0 }
     }
 
     /// Whether a slot refers to the record.

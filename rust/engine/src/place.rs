@@ -438,7 +438,7 @@ impl<'m> Place<'m> {
     /// Index page `page`, if it is committed.
     #[inline(always)]
     pub fn index(&self, page: u32) -> Option<Page<'m>> {
-        self.index_pages().at(page)
+        self.index_pages().begins(page.wrapping_add(1))
     }
 
     /// The index pages that are committed now.

@@ -45,6 +45,7 @@ use crate::uses::Uses;
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::atomic::{Bytes, Word};
 use shf_base::error::OpError;
+use shf_base::foresight::Foresight;
 use shf_base::geometry::UNIT_BYTES;
 
 pub(crate) const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
@@ -194,10 +195,16 @@ impl<'m> Record<'m> {
     /// release of `change_number`). Of a list, it is the length.
     #[inline(always)]
     pub fn copy_value(self, into: &mut [u8]) {
+        self.copy_value_foreseen(into, None);
+    }
+
+    /// As `copy_value`, by somebody who may foresee lengths.
+    #[inline(always)]
+    pub fn copy_value_foreseen(self, into: &mut [u8], lengths: Option<&Foresight>) {
         if self.shape.traits.kind().is_in_place() {
             into.copy_from_slice(&self.value_in_place());
         } else {
-            self.bytes.copy_out(self.value_at(), into);
+            self.bytes.copy_out_foreseen(self.value_at(), into, lengths);
         }
     }
 
@@ -277,7 +284,7 @@ impl<'m> Record<'m> {
         debug_assert!(self.shape.traits.kind() == Kind::List);
         let offset = place.unit_offset(self.reference);
         intent.set(offset + self.number_word() as u64 * UNIT_BYTES, list.word());
-        intent.set(offset, self.shape.header()[0] | self.stamp.next().bits() | LIVE);
+        intent.set(offset, self.shape.header() | self.stamp.next().bits() | LIVE);
     }
 
     /// Changes the list at once, and the stamp not, for who rebuilds the index.

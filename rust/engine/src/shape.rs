@@ -186,13 +186,11 @@ impl Shape {
         seal::front(facts, place.secret())
     }
 
-    /// The words of a whole header that is not live and has no stamp, as many as there are.
-    pub(crate) fn header(self) -> [u64; 3] {
-        let traits = self.traits.in_header();
-        if self.is_large() {
-            [traits | LARGE, self.key_len, self.value_len]
-        } else {
-            [traits | self.key_len | self.value_len << LENGTH_BITS, 0, 0]
-        }
+    /// The word of a whole header that is not live and has no stamp. The lengths of large records
+    /// follow in words of their own.
+    #[inline(always)]
+    pub(crate) fn header(self) -> u64 {
+        let lengths = self.key_len | self.value_len << LENGTH_BITS;
+        self.traits.in_header() | if self.is_large() { LARGE } else { lengths }
     }
 }

@@ -10,6 +10,7 @@ use crate::stamp::Stamp;
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::fence;
 use shf_base::error::OpError;
+use shf_base::foresight::Foresight;
 
 /// What becomes of the record that a get finds.
 pub trait Take {
@@ -95,10 +96,11 @@ fn to_sink(
     copying.is_whole().then_some(Ok(len))
 }
 
-/// The value, to the front of a slice: the length, as an error where there is less room.
-pub struct ToSlice<'s>(pub &'s mut [u8]);
+/// The value, to the front of a slice: the length, as an error where there is less room. With a
+/// foresight the copy does not wait for the length.
+pub struct ToSlice<'s, 'l>(pub &'s mut [u8], pub Option<&'l Foresight>);
 
-impl Take for ToSlice<'_> {
+impl Take for ToSlice<'_, '_> {
     type Answer = Result<u64, u64>;
 
     #[inline(always)]
@@ -108,7 +110,7 @@ impl Take for ToSlice<'_> {
             return seen.unchanged().then_some(Err(len));
         };
         let copying = seen.begin_copy(record)?;
-        record.copy_value(into);
+        record.copy_value_foreseen(into, self.1);
         copying.is_whole().then_some(Ok(len))
     }
 }

@@ -161,11 +161,11 @@ fn a_child_that_was_forked_inside_waits_for_nobody() {
                 let inside = gate.enter().unwrap();
                 all.wait();
                 let leave = || {
-                    let inside_of = |entry: &&AtomicPtr<()>| {
-                        ptr::addr_eq(entry.load(SeqCst), ptr::from_ref(&*inside))
+                    let is_inside = |entry: &&Entry| {
+                        ptr::addr_eq(entry.inside.load(SeqCst), ptr::from_ref(&*inside))
                     };
                     let entries = INSIDE.all().flat_map(Line::entries);
-                    assert_eq!(entries.filter(inside_of).count(), 1);
+                    assert_eq!(entries.filter(is_inside).count(), 1);
                     // SAFETY: the child's own copy, which the parent's does not know of.
                     drop(unsafe { ptr::read(&inside) });
                     gate.close();
