@@ -2,6 +2,7 @@
 #
 #   make demo [FOLDER=/usr/share/doc]   counts words with processes that are killed and replaced
 #   make test                           builds and tests everything
+#   make test-deep                      the sanitizers, the model checker and Miri (nightly); a quarter of an hour
 #   make test-deaths                    kills processes at every step; half an hour or so on two processors
 #   make torture [SECONDS=60]           kills and stops processes on a map at random, and judges
 #   make fuzz [SECONDS=60]              damages maps as libFuzzer chooses (nightly, cargo-fuzz)
@@ -10,7 +11,7 @@
 #   make bench-report JSON="A B"        makes docs/benchmarks.md and its charts from such figures
 #   make coverage                       lists the lines of the Rust half that no test runs
 #   make docs                           makes the reference of the C++ and the Rust interface
-.PHONY: demo test test-deaths torture bench bench-peers bench-report fuzz coverage docs
+.PHONY: demo test test-deep test-deaths torture bench bench-peers bench-report fuzz coverage docs
 
 BENCH_PACKAGES = libcli11-dev nlohmann-json3-dev
 # Those that cannot be had are skipped. Debian starts a Redis server when it installs one; it is not
@@ -30,6 +31,16 @@ demo:
 test:
 	@cmake/install-missing.sh --optional $(BENCH_PACKAGES) $(CHECK_PACKAGES)
 	cmake --workflow --preset release
+
+# ThreadSanitizer's build is by the other compiler, whose runtime Debian only recommends.
+test-deep:
+	@cmake/install-missing.sh clang
+	@cmake/install-missing.sh --optional libclang-rt-$$(clang -dumpversion | cut -d . -f 1)-dev
+	@$(WITH_CARGO) rustup component add --toolchain nightly miri rust-src
+	cmake --workflow --preset asan
+	CXX=clang++ cmake --workflow --preset tsan
+	cmake --preset release
+	ctest --preset models
 
 test-deaths:
 	@cmake/install-missing.sh

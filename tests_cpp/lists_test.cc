@@ -139,8 +139,9 @@ TEST(Lists, AreToldFromValues) {
   EXPECT_EQ(get.status(), Status::kWrongType);
   EXPECT_EQ(get.text(), "wrong type: expected bytes, found list");
   EXPECT_EQ(out, "");
-  char buffer[16];
+  char buffer[] = "as it was, all of it";
   EXPECT_EQ(map.Get("list", buffer, sizeof buffer).status(), Status::kWrongType);
+  EXPECT_STREQ(buffer, "as it was, all of it");
   EXPECT_EQ(map.Take("list", &out).status(), Status::kWrongType);
   EXPECT_EQ(map.Append("list", "x").status(), Status::kWrongType);
   EXPECT_EQ(map.Add("list", 1).status(), Status::kWrongType);

@@ -119,8 +119,8 @@ TEST(Map, ABufferReceivesTheValueAndNothingAroundItIsTouched) {
 }
 
 TEST(Map, ValuesOfChangingLengthsComeBackWholeInOneBuffer) {
-  // Goal: what a get foresees of a length is never taken for the length. Method: lengths of all
-  // ways to copy, each after each and after itself, in memory where one byte more would be seen.
+  // Goal: a get gives the value, however long the one before was, and leaves the rest of the buffer
+  // alone. Method: lengths of all ways to copy, each after each, where one byte more would be seen.
   const Scratch scratch;
   const shf::Map map = scratch.Create();
   constexpr size_t kLengths[] = {0,  1,  7,  8,  9,   15,  16,  17,  31,   32,
@@ -136,11 +136,13 @@ TEST(Map, ValuesOfChangingLengthsComeBackWholeInOneBuffer) {
   char buffer[1100];
   for (const size_t first : kLengths) {
     for (const size_t second : kLengths) {
-      for (const size_t length : {first, first, second}) {
-        memset(buffer, 'x', sizeof buffer);
-        ASSERT_EQ(*map.Get(std::to_string(length), buffer, sizeof buffer), length);
-        ASSERT_EQ(std::string_view(buffer, sizeof buffer),
-                  value(length) + std::string(sizeof buffer - length, 'x'));
+      for (const size_t length : {first, second}) {
+        for (const size_t room : {length, length + 1, (length + 70) / 8 * 8, sizeof buffer}) {
+          memset(buffer, 'x', sizeof buffer);
+          ASSERT_EQ(*map.Get(std::to_string(length), buffer, room), length);
+          ASSERT_EQ(std::string_view(buffer, sizeof buffer),
+                    value(length) + std::string(sizeof buffer - length, 'x'));
+        }
       }
     }
   }

@@ -306,11 +306,13 @@ class Map {
   /// lock, makes no system call. Errors: kBusy (writers never paused), kOutOfMemory.
   [[nodiscard]] Result<void> Get(std::string_view key, std::string* value) const;
   /// Copies the value to buffer and returns its full size. kBufferTooSmall: needed_bytes() of the
-  /// result says the size; a null buffer of 0 bytes asks for that. Without a value the buffer is as
-  /// it was, unless a writer changed the key during the call: then it may hold a part of what the
-  /// key had before. The key may lie in the buffer. Allocates nothing, except for the text of an
-  /// error other than kBufferTooSmall, for a copy of a key that lies in the buffer, and some bytes
-  /// by which a thread is known from its first call on. Errors: kBusy.
+  /// result says the size; a null buffer of 0 bytes asks for that. The rest of the buffer stays as
+  /// it was, and without a value all of it, unless a writer changed the key during the call: then
+  /// it may hold a part of what the key had before. Nobody else may use any of the buffer_bytes
+  /// during the call, which may store there again what it found. The key may lie in the buffer.
+  /// Allocates nothing, except for the text of an error other than kBufferTooSmall, for a copy of a
+  /// key that lies in the buffer, and some bytes by which a thread is known from its first call on.
+  /// Errors: kBusy.
   [[nodiscard]] Result<size_t> Get(std::string_view key, char* buffer, size_t buffer_bytes) const {
     // Part of the caller, so that the usual outcomes are told apart in registers.
     const uint64_t answer = CopyTo(key, buffer, buffer_bytes);

@@ -15,7 +15,6 @@
 #![allow(unsafe_code)]
 
 use crate::crash;
-use crate::foresight::Foresight;
 use std::marker::PhantomData;
 pub use std::sync::atomic::Ordering;
 use std::sync::atomic::compiler_fence;
@@ -339,21 +338,31 @@ impl<'r> Bytes<'r> {
     /// Panics when the range is shorter.
     #[inline(always)]
     pub fn copy_out(self, from: usize, into: &mut [u8]) {
-        self.copy_out_foreseen(from, into, None);
-    }
-
-    /// As `copy_out`, by somebody who may foresee lengths.
-    #[inline(always)]
-    pub fn copy_out_foreseen(self, from: usize, into: &mut [u8], lengths: Option<&Foresight>) {
         let end = from.checked_add(into.len()).expect("range");
         assert!(end <= self.len);
-        let len = lengths.map_or(into.len(), |lengths| lengths.of(into.len()));
-        debug_assert!(len == into.len());
         #[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
-        // SAFETY: the range has as many bytes as `into`, by the assertion, and `Foresight::of`
-        // answers what it was given. `into` is ours.
+        // SAFETY: the range has as many bytes as `into`, by the assertion. `into` is ours.
         unsafe {
-            opaque::copy((self.address as *const u8).add(from), into.as_mut_ptr(), len)
+            opaque::copy((self.address as *const u8).add(from), into.as_mut_ptr(), into.len())
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
+        self.copy_out_words(from, into);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// As `copy_out`, of `len` bytes to the front of `into`; what lies behind them there stays as it
+    /// is. Mostly, what follows need not wait until the length is known. Panics when either is
+    /// shorter.
+    #[inline(always)]
+    pub fn copy_out_to_front(self, from: usize, len: usize, into: &mut [u8]) {
+        let end = from.checked_add(len).expect("range");
+        assert!(end <= self.len && len <= into.len());
+        #[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
+        // SAFETY: both have so many bytes, by the assertion. `into` is ours. (Bytes behind the
+        // range, in a page of it, may be loaded as well, and become nothing.)
+        unsafe {
+            let from = (self.address as *const u8).add(from);
+            opaque::copy_to_front(from, len, into.as_mut_ptr(), into.len());
         }
         #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy)))))]
         self.copy_out_words(from, &mut into[..len]);
@@ -495,112 +504,14 @@ impl<'r> Bytes<'r> {
     }
 }
 
-/// Copies by instructions that the compiler does not look into, so that bytes which another
-/// process changes meanwhile are no data race of the language; the caller validates them.
 #[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
-mod opaque {
-    use std::arch::asm;
+mod opaque;
 
-    /// From this length on `rep movsb` beats the 16-byte loop on current processors.
-    const REP_FROM_BYTES: usize = 1024;
-
-    /// # Safety
-    /// `len` bytes are readable at `from` and writable at `into`; one of the two is shared memory,
-    /// which others may be reading or writing, the other is private to the caller.
-    #[inline(always)]
-    pub unsafe fn copy(from: *const u8, into: *mut u8, len: usize) {
-        // SAFETY: each piece stays within `len` bytes of either end.
-        unsafe {
-            if len >= REP_FROM_BYTES {
-                repeat(from, into, len);
-            } else if len > 64 {
-                sixty_four::<0>(from, into);
-                let mut at = 64;
-                while at + 64 < len {
-                    sixty_four::<0>(from.add(at), into.add(at));
-                    at += 64;
-                }
-                sixty_four::<-64>(from.add(len), into.add(len));
-            } else if len >= 32 {
-                thirty_two::<0>(from, into);
-                thirty_two::<-32>(from.add(len), into.add(len));
-            } else if len >= 16 {
-                sixteen::<0>(from, into);
-                sixteen::<-16>(from.add(len), into.add(len));
-            } else if len >= 8 {
-                eight::<0>(from, into);
-                eight::<-8>(from.add(len), into.add(len));
-            } else {
-                for at in 0..len {
-                    one(from.add(at), into.add(at));
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn repeat(from: *const u8, into: *mut u8, len: usize) {
-        // SAFETY: as `copy`; the direction flag is clear by the calling convention.
-        unsafe {
-            asm!("rep movsb", inout("rcx") len => _, inout("rsi") from => _,
-                 inout("rdi") into => _, options(nostack, preserves_flags));
-        }
-    }
-
-    /// As all of these, from `AT` bytes on.
-    #[inline(always)]
-    unsafe fn sixty_four<const AT: i32>(from: *const u8, into: *mut u8) {
-        // SAFETY: as `copy`, for 64 bytes.
-        unsafe {
-            asm!("movdqu {x}, [{f} + {at}]", "movdqu {y}, [{f} + {at} + 16]",
-                 "movdqu {z}, [{f} + {at} + 32]", "movdqu {w}, [{f} + {at} + 48]",
-                 "movdqu [{t} + {at}], {x}", "movdqu [{t} + {at} + 16], {y}",
-                 "movdqu [{t} + {at} + 32], {z}", "movdqu [{t} + {at} + 48], {w}",
-                 x = out(xmm_reg) _, y = out(xmm_reg) _, z = out(xmm_reg) _, w = out(xmm_reg) _,
-                 f = in(reg) from, t = in(reg) into, at = const AT,
-                 options(nostack, preserves_flags));
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn thirty_two<const AT: i32>(from: *const u8, into: *mut u8) {
-        // SAFETY: as `copy`, for 32 bytes.
-        unsafe {
-            asm!("movdqu {x}, [{f} + {at}]", "movdqu {y}, [{f} + {at} + 16]",
-                 "movdqu [{t} + {at}], {x}", "movdqu [{t} + {at} + 16], {y}",
-                 x = out(xmm_reg) _, y = out(xmm_reg) _, f = in(reg) from, t = in(reg) into,
-                 at = const AT, options(nostack, preserves_flags));
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn sixteen<const AT: i32>(from: *const u8, into: *mut u8) {
-        // SAFETY: as `copy`, for 16 bytes.
-        unsafe {
-            asm!("movdqu {x}, [{f} + {at}]", "movdqu [{t} + {at}], {x}",
-                 x = out(xmm_reg) _, f = in(reg) from, t = in(reg) into, at = const AT,
-                 options(nostack, preserves_flags));
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn eight<const AT: i32>(from: *const u8, into: *mut u8) {
-        // SAFETY: as `copy`, for 8 bytes.
-        unsafe {
-            asm!("mov {x}, [{f} + {at}]", "mov [{t} + {at}], {x}", x = out(reg) _,
-                 f = in(reg) from, t = in(reg) into, at = const AT,
-                 options(nostack, preserves_flags));
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn one(from: *const u8, into: *mut u8) {
-        // SAFETY: as `copy`, for one byte.
-        unsafe {
-            asm!("mov {x}, byte ptr [{f}]", "mov byte ptr [{t}], {x}", x = out(reg_byte) _,
-                 f = in(reg) from, t = in(reg) into, options(nostack, preserves_flags));
-        }
-    }
+/// Has copies out of shared memory be as quick as this processor can make them; before, they are
+/// slower.
+pub(crate) fn ask_processor() {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, loom, shf_portable_copy))))]
+    opaque::ask_processor();
 }
 
 #[cfg(loom)]

@@ -6,7 +6,6 @@
 //! up to 63 writes of each kind too few, of deletes also those of a `clear`, and gets only up to
 //! that moment.
 
-use crate::foresight::Foresight;
 use crate::numbers::{Block, NUMBERS, Numbers};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -90,27 +89,18 @@ pub struct Usage(Tally);
 #[derive(Clone, Copy)]
 pub(crate) struct Tally(&'static Block);
 
-/// A way for somebody who is inside of a gate to count there, with no look for his numbers, and
-/// what his thread foresees.
+/// A way for somebody who is inside of a gate to count there, with no look for his numbers.
 #[derive(Clone, Copy)]
-pub struct Lane<'i> {
-    pub(crate) numbers: &'i Numbers,
-    pub(crate) lengths: &'i Foresight,
-}
+pub struct Lane<'i>(pub(crate) &'i Numbers);
 
 /// What is a part of something else is not counted.
 #[derive(Clone, Copy)]
 pub struct Uncounted;
 
-/// Where a call counts what it has done, and what its thread remembers for it.
+/// Where a call counts what it has done.
 pub trait Count: Copy {
     /// Counts one; how many this thread has then.
     fn count(self, counter: Counter) -> u64;
-
-    /// What the thread foresees of the lengths of values; `None`: nothing.
-    fn lengths(&self) -> Option<&Foresight> {
-        None
-    }
 }
 
 /// Something whose uses are counted.
@@ -176,12 +166,7 @@ impl Count for &Usage {
 impl Count for Lane<'_> {
     #[inline(always)]
     fn count(self, counter: Counter) -> u64 {
-        add(self.numbers, counter, 1)
-    }
-
-    #[inline(always)]
-    fn lengths(&self) -> Option<&Foresight> {
-        Some(self.lengths)
+        add(self.0, counter, 1)
     }
 }
 

@@ -20,7 +20,6 @@
 
 use crate::cancellation::Uncancellable;
 use crate::counts::{Counted, Lane};
-use crate::foresight::Foresight;
 use crate::numbers::{Block, Numbers};
 use crate::per_thread::{PerThread, Stripe};
 use std::cell::Cell;
@@ -51,7 +50,7 @@ const BY_FENCES: u32 = 2;
 /// Where the threads of this process are inside.
 static INSIDE: PerThread<Line> = PerThread::new();
 /// Values that a thread can be inside of at once, before it needs another line.
-const ENTRIES: usize = 7;
+const ENTRIES: usize = 15;
 
 thread_local! {
     /// The innermost visit of this thread.
@@ -84,14 +83,8 @@ struct Line {
     more: AtomicPtr<Line>,
 }
 
-/// What a thread says of one call.
-#[repr(C)]
-struct Entry {
-    /// How long values were that it got. First: its address is that of the entry.
-    lengths: Foresight,
-    /// The value that it is inside of, by its address, or null.
-    inside: AtomicPtr<()>,
-}
+/// The value that a thread is inside of, by its address, or null.
+struct Entry(AtomicPtr<()>);
 
 /// What a gate gave up.
 pub enum Taken<T> {
@@ -144,7 +137,7 @@ impl<T: Counted> Gate<T> {
             #[cfg(all(test, not(any(loom, miri))))]
             tests::about_to_enter();
             // Release as that of the last one who left here, which it may hide.
-            entry.inside.store(value.cast(), Release);
+            entry.0.store(value.cast(), Release);
             // With the barrier of `vacate`: either this thread sees that the gate leads elsewhere,
             // or who closes it sees that this thread is inside.
             compiler_fence(SeqCst);
@@ -155,7 +148,7 @@ impl<T: Counted> Gate<T> {
                 let numbers = unsafe { &*now }.usage().block().numbers().own_or_nobodys();
                 return Some(Inside::new(now, entry, numbers));
             }
-            entry.inside.store(ptr::null_mut(), Release);
+            entry.0.store(ptr::null_mut(), Release);
         }
         self.enter_slowly()
     }
@@ -173,7 +166,7 @@ impl<T: Counted> Gate<T> {
             // SAFETY: the line of this thread.
             let entry = unsafe { INSIDE.mine().free_entry() };
             // Release as in `enter`.
-            entry.inside.store(value.cast(), Release);
+            entry.0.store(value.cast(), Release);
             // Pairs with the one in `barrier`.
             fence(SeqCst);
             // Acquire as in `enter`.
@@ -183,7 +176,7 @@ impl<T: Counted> Gate<T> {
                 let numbers = unsafe { &*now }.usage().block().numbers().mine();
                 return Some(Inside::new(now, entry, numbers));
             }
-            entry.inside.store(ptr::null_mut(), Release);
+            entry.0.store(ptr::null_mut(), Release);
         }
     }
 
@@ -295,7 +288,7 @@ impl Line {
 
 impl Entry {
     const fn of(value: *mut ()) -> Entry {
-        Entry { lengths: Foresight::new(), inside: AtomicPtr::new(value) }
+        Entry(AtomicPtr::new(value))
     }
 
     /// Whether a call has it.
@@ -307,7 +300,7 @@ impl Entry {
         // SAFETY: nobody else stores there: a signal handler of this thread has put back what it
         // found, and the last owner of the thread's number comes before (`thread_number`). (An
         // atomic load would be compared in two steps.)
-        unsafe { !(*self.inside.as_ptr()).is_null() }
+        unsafe { !(*self.0.as_ptr()).is_null() }
     }
 }
 
@@ -318,10 +311,10 @@ impl<T> Inside<'_, T> {
         Inside { value, gate: PhantomData, entry, numbers, _thread: PhantomData }
     }
 
-    /// Where this thread counts what it does inside, and foresees lengths.
+    /// Where this thread counts what it does inside.
     #[inline(always)]
     pub fn lane(&self) -> Lane<'_> {
-        Lane { numbers: self.numbers, lengths: &self.entry.lengths }
+        Lane(self.numbers)
     }
 }
 
@@ -340,7 +333,7 @@ impl<T> Drop for Inside<'_, T> {
     /// Release pairs with the acquire in `vacate`: what was done inside comes before.
     #[inline(always)]
     fn drop(&mut self) {
-        self.entry.inside.store(ptr::null_mut(), Release);
+        self.entry.0.store(ptr::null_mut(), Release);
     }
 }
 
@@ -378,7 +371,7 @@ unsafe fn vacate<T: Counted>(value: *const T) -> Option<Arc<T>> {
         return None;
     }
     for entry in INSIDE.all().flat_map(Line::entries) {
-        wait_until(|| !ptr::addr_eq(entry.inside.load(Acquire), value));
+        wait_until(|| !ptr::addr_eq(entry.0.load(Acquire), value));
     }
     // Last: who makes a visit is inside until it is counted.
     // SAFETY: alive by that count.
@@ -411,7 +404,7 @@ fn visits<'v>(block: &Block) -> impl Iterator<Item = &'v Frame> {
 /// In a forked child, whose only thread has this number: no other one is inside. Async-signal-safe.
 pub(crate) fn in_child(number: Option<usize>) {
     let others = INSIDE.others(number).flat_map(Line::entries);
-    others.for_each(|entry| entry.inside.store(ptr::null_mut(), Relaxed));
+    others.for_each(|entry| entry.0.store(ptr::null_mut(), Relaxed));
 }
 
 /// How many visits this thread makes to what is counted in a block when it forks.

@@ -8,7 +8,7 @@ compile_error!("SharedHashFile needs a 64-bit little-endian Linux");
 
 pub mod error;
 pub mod crash;
-pub mod foresight;
+mod veil;
 pub mod atomic;
 pub mod region;
 pub mod geometry;

@@ -1,9 +1,10 @@
 //! The header and the window of each shard in a mapped file: checked once, when it is mapped.
 #![allow(unsafe_code)]
 
-use crate::atomic::{Bytes, Page, PagesFromEnd};
+use crate::atomic::{self, Bytes, Page, PagesFromEnd};
 use crate::geometry::{Geometry, PAGE_BYTES, SHARD_HEADER_BYTES, SHARD_HEADER_STRIDE, UNIT_BYTES};
 use crate::region::Region;
+use crate::veil::veiled;
 use std::sync::Arc;
 
 /// The shards of a region that they keep.
@@ -33,6 +34,7 @@ impl Shards {
     /// The shards of a geometry; `None` when they are not all inside the region.
     pub fn new(region: Arc<Region>, geometry: &Geometry) -> Option<Shards> {
         const _: () = assert!(SHARD_HEADER_BYTES >= PAGE_BYTES);
+        atomic::ask_processor();
         let last = geometry.shards() - 1;
         let all = |first: u64, distance: u64, len: u64| {
             let start = u64::from(last).checked_mul(distance)?.checked_add(first)?;
@@ -83,7 +85,7 @@ impl<'r> Window<'r> {
     #[inline(always)]
     pub fn bytes_from(self, unit: u32, most: u32) -> Option<Bytes<'r>> {
         let start = u64::from(unit) * UNIT_BYTES;
-        let end = (u64::from(most) * PAGE_BYTES).min(self.shards.pages_bytes);
+        let end = at_most(u64::from(most) * PAGE_BYTES, self.shards.pages_bytes);
         let at = start.wrapping_sub(self.shards.pages_offset);
         if at >= end {
             return None;
@@ -102,9 +104,16 @@ impl<'r> Window<'r> {
         // SAFETY: the window ends there, and has that many pages at its end.
         unsafe {
             let end = self.shards.first_end.add(self.from_first);
-            PagesFromEnd::new(end.cast(), (most as usize).min(self.shards.pages))
+            PagesFromEnd::new(end.cast(), at_most(most.into(), self.shards.pages as u64) as usize)
         }
     }
+}
+
+/// The lesser of the two, which nearly always is the first. By a branch, which the processor
+/// predicts: what follows a choice would wait for both.
+#[inline(always)]
+fn at_most(usual: u64, most: u64) -> u64 {
+    if usual <= most { usual } else { veiled(most) }
 }
 
 #[cfg(all(test, not(any(loom, miri))))]

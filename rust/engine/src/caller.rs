@@ -49,8 +49,9 @@ impl Map {
     }
 
     /// Copies the value to the front of `into` and returns its length; `None`: the key is not
-    /// there. `BufferTooSmall` says the length. Without a value `into` is as it was, unless a
-    /// writer changed the key during the call: then it may hold a part of what the key had before.
+    /// there. `BufferTooSmall` says the length. The rest of `into` stays as it was, and without a
+    /// value all of it, unless a writer changed the key during the call: then it may hold a part of
+    /// what the key had before.
     #[inline]
     pub fn get_into(&self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
         self.by(&self.usage).get_into(key, into)
@@ -142,7 +143,7 @@ impl<C: Count> Caller<'_, C> {
     /// As `Map::get_into`.
     #[inline(always)]
     pub fn get_into(self, key: &[u8], into: &mut [u8]) -> Result<Option<usize>, OpError> {
-        let take = WithKind(ToSlice(&mut *into, self.by.lengths()));
+        let take = WithKind(ToSlice(&mut *into));
         let hash = self.map.hash(key);
         let found = self.map.seek(self.by, hash, key, take)?;
         copied(found, into.len())

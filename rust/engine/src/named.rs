@@ -42,7 +42,7 @@ impl Map {
     /// As `get_into`.
     #[inline]
     pub fn get_uid_into(&self, uid: Uid, into: &mut [u8]) -> Result<Option<usize>, OpError> {
-        let found = self.read_uid(uid, WithKind(ToSlice(&mut *into, None)))?;
+        let found = self.read_uid(uid, WithKind(ToSlice(&mut *into)))?;
         copied(found, into.len())
     }
 

@@ -45,7 +45,6 @@ use crate::uses::Uses;
 use shf_base::atomic::Ordering::{Acquire, Relaxed, Release};
 use shf_base::atomic::{Bytes, Word};
 use shf_base::error::OpError;
-use shf_base::foresight::Foresight;
 use shf_base::geometry::UNIT_BYTES;
 
 pub(crate) const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
@@ -195,16 +194,21 @@ impl<'m> Record<'m> {
     /// release of `change_number`). Of a list, it is the length.
     #[inline(always)]
     pub fn copy_value(self, into: &mut [u8]) {
-        self.copy_value_foreseen(into, None);
-    }
-
-    /// As `copy_value`, by somebody who may foresee lengths.
-    #[inline(always)]
-    pub fn copy_value_foreseen(self, into: &mut [u8], lengths: Option<&Foresight>) {
         if self.shape.traits.kind().is_in_place() {
             into.copy_from_slice(&self.value_in_place());
         } else {
-            self.bytes.copy_out_foreseen(self.value_at(), into, lengths);
+            self.bytes.copy_out(self.value_at(), into);
+        }
+    }
+
+    /// As `copy_value`, to the front of `into`, which is no shorter than the value.
+    #[inline(always)]
+    pub fn copy_value_to_front(self, into: &mut [u8]) {
+        let len = self.shape.value_len as usize;
+        if self.shape.traits.kind().is_in_place() {
+            into[..len].copy_from_slice(&self.value_in_place());
+        } else {
+            self.bytes.copy_out_to_front(self.value_at(), len, into);
         }
     }
 

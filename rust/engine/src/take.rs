@@ -10,7 +10,6 @@ use crate::stamp::Stamp;
 use shf_base::atomic::Ordering::Acquire;
 use shf_base::atomic::fence;
 use shf_base::error::OpError;
-use shf_base::foresight::Foresight;
 
 /// What becomes of the record that a get finds.
 pub trait Take {
@@ -96,21 +95,24 @@ fn to_sink(
     copying.is_whole().then_some(Ok(len))
 }
 
-/// The value, to the front of a slice: the length, as an error where there is less room. With a
-/// foresight the copy does not wait for the length.
-pub struct ToSlice<'s, 'l>(pub &'s mut [u8], pub Option<&'l Foresight>);
+/// The value, to the front of a slice: the length, as an error where there is less room. Of a list,
+/// which has no value, nothing.
+pub struct ToSlice<'s>(pub &'s mut [u8]);
 
-impl Take for ToSlice<'_, '_> {
+impl Take for ToSlice<'_> {
     type Answer = Result<u64, u64>;
 
     #[inline(always)]
     fn take(&mut self, seen: &Seen<'_, '_>, record: &Record<'_>) -> Option<Self::Answer> {
         let len = record.shape.value_len;
-        let Some(into) = self.0.get_mut(..len as usize) else {
+        if len > self.0.len() as u64 {
             return seen.unchanged().then_some(Err(len));
-        };
+        }
+        if record.shape.traits.kind() == Kind::List {
+            return seen.unchanged().then_some(Ok(len));
+        }
         let copying = seen.begin_copy(record)?;
-        record.copy_value_foreseen(into, self.1);
+        record.copy_value_to_front(self.0);
         copying.is_whole().then_some(Ok(len))
     }
 }

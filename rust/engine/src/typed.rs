@@ -118,7 +118,7 @@ impl Map {
 
     /// Copies a value of a type that has as many bytes as `into`; whether the key is there.
     fn small(&self, key: &[u8], kind: Kind, into: &mut [u8]) -> Result<bool, OpError> {
-        let take = WithKind(ToSlice(into, None));
+        let take = WithKind(ToSlice(into));
         let found = self.read(self.hash(key), key, take)?;
         match found {
             Some((_, found)) => found.expect(kind).map(|()| true),

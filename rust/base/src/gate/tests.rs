@@ -162,7 +162,7 @@ fn a_child_that_was_forked_inside_waits_for_nobody() {
                 all.wait();
                 let leave = || {
                     let is_inside = |entry: &&Entry| {
-                        ptr::addr_eq(entry.inside.load(SeqCst), ptr::from_ref(&*inside))
+                        ptr::addr_eq(entry.0.load(SeqCst), ptr::from_ref(&*inside))
                     };
                     let entries = INSIDE.all().flat_map(Line::entries);
                     assert_eq!(entries.filter(is_inside).count(), 1);
