@@ -516,3 +516,34 @@ pub(crate) fn ask_processor() {
 
 #[cfg(loom)]
 pub mod model;
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::region::Region;
+    use std::panic;
+
+    #[test]
+    fn what_was_stored_comes_back_to_the_front_of_a_slice_and_no_byte_too_many() {
+        // Also where copies are made word by word; those in blocks have a test of their own.
+        let region = Region::heap(4096).unwrap();
+        let stored: Vec<u8> = (0..1200).map(|at| (at % 199) as u8).collect();
+        let bytes = region.bytes(0, 1200).unwrap();
+        bytes.store_parts([&stored, &[], &[]]);
+        for (from, len) in [(8, 0), (8, 1), (9, 7), (16, 8), (31, 33), (8, 100), (8, 1024)] {
+            for room in [len, len + 1, len + 100] {
+                let mut into: Vec<u8> = (0..room).map(|at| 200 + (at % 53) as u8).collect();
+                let rest = into[len..].to_vec();
+                bytes.copy_out_to_front(from, len, &mut into);
+                assert_eq!(into[..len], stored[from..from + len], "{len} of {room}");
+                assert_eq!(into[len..], rest, "{len} of {room}");
+            }
+        }
+        let panics = |len, room| {
+            let copy = || bytes.copy_out_to_front(8, len, &mut vec![0; room]);
+            panic::catch_unwind(panic::AssertUnwindSafe(copy)).is_err()
+        };
+        assert!(panics(101, 100), "no room");
+        assert!(panics(1193, 2000), "no such bytes");
+        assert!(!panics(1192, 2000));
+    }
+}
